@@ -1,0 +1,156 @@
+"""The one door between the rooms: what a sealed model artifact holds, and how it is checked.
+
+An artifact is a folder (an entry of the BentoML model store) with three files:
+
+* ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and
+  ``cam`` N×C×h×w (class activation map; its mean over h and w is the class's uncalibrated logit, less the
+  head's bias) out, all ``float32``;
+* ``weights.safetensors``: the same weights for the trainer;
+* ``manifest.json``: :class:`Manifest`, the contract of both rooms.
+"""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bento.images import Preprocessing
+
+FORMAT_VERSION = 1
+STORE_NAME = "chest_xray"
+ONNX_FILE = "model.onnx"
+WEIGHTS_FILE = "weights.safetensors"
+MANIFEST_FILE = "manifest.json"
+
+INTENDED_USE = (
+    "Research and teaching: ranking of frontal chest radiographs by class for review by a qualified reader. "
+    "Not a medical device; not for diagnosis."
+)
+SYNTHETIC_NOTICE = "synthetic sample data, no clinical meaning"
+
+
+class ArtifactError(Exception):
+    """The artifact can't be used: missing, damaged, or of a format that this program does not know."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassMetrics(_Frozen):
+    """One class's test figures, each in [0, 1] but for ``support``, a number of images."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class TestMetrics(_Frozen):
+    """Figures of one evaluation. ``confusion_matrix`` holds counts: rows true, columns predicted."""
+
+    __test__ = False  # pytest would otherwise take the name for a test case
+
+    images: int
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    cross_entropy: float
+    per_class: dict[str, ClassMetrics]
+    confusion_matrix: list[list[int]]
+
+
+class DataSummary(_Frozen):
+    """What the model was trained on."""
+
+    dataset: str
+    """Name of the data set as the user gave it: ``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``."""
+    fingerprint: str
+    """SHA-256 over every image's hash, label and split: two equal fingerprints mean the same data."""
+    split: str
+    """Protocol: ``grouped``, ``official`` or ``random``."""
+    counts: dict[str, dict[str, int]]
+    """Images by split, then by class."""
+    sources: dict[str, int] = Field(default_factory=dict)
+    """Images by source (hospital), where the data set names them."""
+    synthetic: bool = False
+
+
+class Manifest(_Frozen):
+    """The contract of both rooms. ``/metadata`` and every report are views of it."""
+
+    format_version: int = FORMAT_VERSION
+    model_name: str
+    """Backbone, one of the trainer's table, e.g. ``efficientnet_b0``."""
+    model_version: str
+    """Version in the model store."""
+    created: datetime
+    classes: list[str] = Field(min_length=2)
+    preprocessing: Preprocessing
+    temperature: float = Field(gt=0)
+    """Divisor of the logits, fitted on validation data (Guo et al. 2017); already inside ``model.onnx``."""
+    metrics: TestMetrics
+    metrics_by_source: dict[str, TestMetrics] = Field(default_factory=dict)
+    data: DataSummary
+    config: dict[str, Any]
+    """The run's settings, as saved with the run."""
+    libraries: dict[str, str]
+    git_commit: str | None
+    files: dict[str, str]
+    """SHA-256 of every other file of the artifact, by name."""
+    intended_use: str = INTENDED_USE
+    limits: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes are not distinct: {self.classes}")
+        if set(self.metrics.per_class) != set(self.classes):
+            raise ValueError("metrics.per_class does not name the classes of the model")
+        if ONNX_FILE not in self.files:
+            raise ValueError(f"files does not name {ONNX_FILE}")
+        return self
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check an artifact folder: manifest first, then the hash of every file that it names.
+
+    Raises:
+        ArtifactError: one line that says what is wrong and where.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(f"{path}: can't be read ({error.strerror}); publish the model again") from error
+    try:
+        head = _Head.model_validate_json(text)
+        if head.format_version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"{path}: format version {head.format_version} is newer than {FORMAT_VERSION}, "
+                "which this program knows; update the program"
+            )
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "top level"
+        raise ArtifactError(f"{path}: {where}: {first['msg']}; publish the model again") from error
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: missing; publish the model again")
+        if sha256_file(file) != expected:
+            raise ArtifactError(f"{file}: SHA-256 differs from the manifest's; publish the model again")
+    return manifest
+
+
+class _Head(BaseModel):
+    format_version: int

@@ -1,0 +1,110 @@
+"""Every setting of the trainer: typed, validated, with a default that works on a laptop's CPU.
+
+A setting comes from, in this order: a flag (``--image-size 160``), an environment variable
+(``TRAINER_IMAGE_SIZE=160``), the YAML file named by ``--config``, the default below.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
+ENV_PREFIX = "TRAINER_"
+
+
+class Settings(BaseSettings):
+    """Settings of a run. Field docstrings are the help texts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    # --- data -----------------------------------------------------------------------------------------------
+    dataset: str = "kaggle"
+    """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,source,patient,split]."""  # noqa: E501
+    kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
+    """Kaggle data set, as owner/name."""
+    data_dir: Path = Path("data")
+    """Folder for raw images, splits and manifest.csv; it holds one data set."""
+    replace: bool = False
+    """Let a new data set take the place of another that --data-dir already holds."""
+    split: Literal["grouped", "official", "random"] = "grouped"
+    """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
+    patient_pattern: str | None = None
+    r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    sample_images: int = Field(default=600, ge=30)
+    """Number of generated films of `--dataset sample`."""
+    sample_size: int = Field(default=256, ge=64, le=2048)
+    """Side of the generated films in pixels."""
+    sample_hospitals: int = Field(default=3, ge=1, le=26)
+    """Number of hospitals that the generated films come from."""
+    sample_confounded: bool = False
+    """Make class and hospital go together in the generated films, to see whether the evaluation notices."""
+
+    # --- model ----------------------------------------------------------------------------------------------
+    backbone: Literal["efficientnet_b0", "efficientnet_lite0", "resnet18", "resnet50"] = "efficientnet_b0"
+    """Backbone network."""
+    weights: str = "imagenet"
+    """Weights to start from: `imagenet`, `none` (random), or a .safetensors or .pth file with a state_dict."""
+    image_size: int = Field(default=224, ge=32, le=1024)
+    """Side of the square model input in pixels."""
+
+    # --- training -------------------------------------------------------------------------------------------
+    epochs_a: int = Field(default=10, ge=1)
+    """Phase A (backbone frozen, head trained): largest number of epochs."""
+    epochs_b: int = Field(default=10, ge=0)
+    """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
+    lr_a: float = Field(default=3e-3, gt=0)
+    """Phase A: peak learning rate of the head."""
+    lr_b: float = Field(default=1e-3, gt=0)
+    """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
+    block_lr_factor: float = Field(default=0.5, gt=0, le=1)
+    """Phase B: discriminative learning rates, factor from each block to the one before it."""
+    warmup_epochs: float = Field(default=0.5, ge=0)
+    """Epochs of linear warm-up before the cosine annealing, in each phase."""
+    patience: int = Field(default=5, ge=1)
+    """Early stopping: epochs without a better validation macro F1."""
+    batch_size: int = Field(default=32, ge=2)
+    """Images a step (and process)."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """AdamW's weight decay."""
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the target spread over all classes."""
+    class_weighting: Literal["balanced", "none"] = "balanced"
+    """Cross-entropy weights: inverse class frequency, or none."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout before the head."""
+    views: int = Field(default=4, ge=1, le=64)
+    """Augmented views of each training image; epoch e trains on view e modulo this number."""
+    rotation: float = Field(default=7.0, ge=0, le=45)
+    """Augmentation: largest rotation in degrees."""
+    shift: float = Field(default=0.05, ge=0, le=0.5)
+    """Augmentation: largest shift as a share of the side."""
+    scale: float = Field(default=0.1, ge=0, lt=1)
+    """Augmentation: largest change of scale."""
+    exposure: float = Field(default=0.25, ge=0, lt=1)
+    """Augmentation: largest change of contrast and, as an exponent, of gamma."""
+    flip: bool = False
+    """Augmentation: mirror left and right. Off: the heart has a side."""
+
+    # --- run ------------------------------------------------------------------------------------------------
+    run: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    """Name of the run; default: the time and the backbone."""
+    runs_dir: Path = Path("runs")
+    """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
+    resume: bool = False
+    """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    """Seed of the split, the generated films, the initial head, the data order and the augmentation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that decode images; 0: one a core."""
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        if self.weights not in ("imagenet", "none") and not Path(self.weights).is_file():
+            raise ValueError(f"weights: {self.weights!r} is not a file; give imagenet, none or a file")
+        return self
