@@ -1,0 +1,70 @@
+"""Data sets from Kaggle, through kagglehub: its cache, its resumed downloads, its unpacking."""
+
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import requests
+
+from trainer.errors import UserError
+
+_HAND = (
+    "or download it by hand and give its folder: --dataset PATH; or try the generated films: --dataset sample"
+)
+_CREDENTIALS = "an API token (kaggle.com, Settings, API) in KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json"
+
+
+def download(handle: str) -> Path:
+    """The folder of a Kaggle data set in kagglehub's cache (``KAGGLEHUB_CACHE``), downloaded where needed.
+
+    Raises:
+        UserError: unreachable, not found, refused, broken off, broken; one line with the ways out.
+    """
+    import kagglehub  # type: ignore[import-untyped]  # slow to import, and needed by nobody who brings a folder
+    from kagglehub.exceptions import DataCorruptionError  # type: ignore[import-untyped]
+
+    name = f"Kaggle data set {handle}"
+    try:
+        return Path(kagglehub.dataset_download(handle))
+    except requests.HTTPError as error:
+        raise UserError(f"{name}: {_refusal(error, handle)}; {_HAND}") from error
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+        raise UserError(f"{name}: the download broke off; run it again, {_HAND}") from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise UserError(f"{name}: Kaggle can't be reached; check the network, {_HAND}") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, DataCorruptionError) as error:
+        _forget_archives(handle)
+        raise UserError(f"{name}: the archive is broken ({error}); run it again, {_HAND}") from error
+    except ValueError as error:
+        # kagglehub's own: an archive of unknown type, or a kaggle.json that it can't read.
+        _forget_archives(handle)
+        raise UserError(f"{name}: {error}; run it again, {_HAND}") from error
+    except OSError as error:
+        raise UserError(
+            f"{name}: {error.filename or 'cache'}: {error.strerror or error}; see KAGGLEHUB_CACHE"
+        ) from error
+
+
+def _refusal(error: requests.HTTPError, handle: str) -> str:
+    """What an HTTP error's status means here and what to do about it."""
+    status = error.response.status_code if error.response is not None else 0
+    page = "https://www.kaggle.com/datasets/" + "/".join(handle.split("/")[:2])
+    if status == 401:
+        return f"Kaggle does not accept the credentials (401); put {_CREDENTIALS}"
+    if status == 403:
+        return f"Kaggle refuses it (403); sign in, accept the licence at {page} and put {_CREDENTIALS}"
+    if status == 404:
+        return "not found (404); check --kaggle-handle owner/name"
+    if status == 429:
+        return "too many requests (429); wait and run it again"
+    return f"Kaggle answers with an error ({status}); run it again later"
+
+
+def _forget_archives(handle: str) -> None:
+    """Remove downloaded archives: kagglehub would take a complete but broken one for good for ever."""
+    from kagglehub.config import get_cache_folder  # type: ignore[import-untyped]
+
+    owner, name = handle.split("/")[:2]
+    for archive in Path(get_cache_folder(), "datasets", owner, name).glob("*.archive"):
+        archive.unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""The data manifest: what ``split`` writes to ``data/manifest.csv`` and everything later reads.
+
+One row an image; ``path`` is relative to the data folder, e.g. ``raw/NORMAL/x.png``.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainer.errors import UserError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+MANIFEST_FILE = "manifest.csv"
+PROTOCOL_FILE = "split.txt"
+
+
+class Record(BaseModel):
+    """One image of the split data set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(min_length=1)
+    """Relative to the data folder, with forward slashes."""
+    label: str = Field(min_length=1)
+    """Class, in upper case."""
+    split: Split
+    source: str
+    """Hospital or collection; empty where the data set does not say."""
+    patient: str = Field(min_length=1)
+    """Unique to the image where the data set does not say."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file's bytes."""
+    group: str = Field(min_length=1)
+    """Images of one patient, and exact duplicates, have the same; ``grouped`` keeps a group on one side."""
+
+
+def read_manifest(data_dir: Path) -> list[Record]:
+    """Read ``manifest.csv`` of a data folder, in its order.
+
+    Raises:
+        UserError: not made yet, or not as ``split`` writes it.
+    """
+    path = data_dir / MANIFEST_FILE
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run `python -m trainer split` first")
+    records = []
+    for line, row in read_table(path, required=tuple(Record.model_fields)):
+        try:
+            records.append(Record.model_validate(row))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(
+                f"{path} line {line}: {first['loc'][0]}: {first['msg']}; run `python -m trainer split` again"
+            ) from error
+    if not records:
+        raise UserError(f"{path} lists no image; run `python -m trainer split` again")
+    return records
+
+
+def split_protocol(data_dir: Path) -> str:
+    """How the data folder's ``manifest.csv`` was split: ``grouped``, ``official`` or ``random``.
+
+    Raises:
+        UserError: ``split`` has not run.
+    """
+    try:
+        return (data_dir / PROTOCOL_FILE).read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError) as error:
+        raise UserError(f"{data_dir}: is not split yet; run `python -m trainer split` first") from error
+
+
+def fingerprint(records: Iterable[Record]) -> str:
+    """SHA-256 over the sorted (hash, label, split) of all images: equal means the same data, wherever it lies."""
+    lines = sorted(f"{record.sha256} {record.label} {record.split}\n" for record in records)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
+    """Rows as CSV text: one column a field of ``model``, Unix line ends, so that equal rows are equal bytes."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(model.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump() for row in rows)
+    return stream.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text under a temporary name and rename it: the file is never half-written."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file with a header line: (line number, {column: cell}) of each row.
+
+    Column names are taken in lower case; cells without blanks around them. Commas, semicolons or tabs separate,
+    as the header does it; a byte order mark is skipped, and so are blank lines.
+
+    Raises:
+        UserError: can't be read, not UTF-8, not CSV, a required column is missing, a row has too many or
+            too few cells.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save it as CSV UTF-8") from error
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [cell.strip().lower() for cell in next(reader, [])]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error
+    for name in required:
+        if columns.count(name) != 1:
+            found = ", ".join(columns) or "nothing"
+            raise UserError(
+                f"{path}: needs exactly one column {name!r} in its first line, which has: {found}"
+            )
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise UserError(f"{path} line {line}: {len(row)} cells, but the first line has {len(columns)}")
+    return [(line, dict(zip(columns, (cell.strip() for cell in row), strict=True))) for line, row in rows]

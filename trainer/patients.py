@@ -1,0 +1,66 @@
+"""Whose film it is, where only the file name tells."""
+
+import re
+from functools import cache
+from pathlib import PurePosixPath
+
+from trainer.errors import UserError
+
+# A name part starts at the beginning or after a character that is neither letter nor digit, so that prefixes such
+# as `NORMAL2-` or a collection's name do no harm.
+_START = r"(?:^|[^A-Za-z0-9])"
+RULES = tuple(
+    re.compile(_START + rule)
+    for rule in (
+        # Kermany et al. 2018. Bacterial and viral films count persons in one sequence as far as can be told, so
+        # person12_bacteria and person12_virus stay together: should they be two children, nothing leaks.
+        r"(person\d+)_(?:bacteria|virus)_\d+",
+        r"(IM-\d+)-\d+",
+        # NLM: Shenzhen and Montgomery.
+        r"((?:CHNCXR|MCUCXR)_\d+)_[01]",
+    )
+)
+
+
+def patient_from_name(path: str, pattern: str | None = None) -> str | None:
+    """The patient that a file's name gives, by the user's pattern first and by :data:`RULES` else.
+
+    ``path`` may have folders; only the last part counts.
+
+    Raises:
+        UserError: the pattern is not a regular expression with a group.
+    """
+    name = PurePosixPath(path).name
+    own = (_compile(pattern),) if pattern is not None else ()
+    for rule in (*own, *RULES):
+        match = rule.search(name)
+        patient: str | None = match and match[1]
+        if patient:
+            return patient
+    return None
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--patient-pattern {pattern!r}: not a regular expression ({error})") from error
+    if not compiled.groups:
+        raise UserError(f"--patient-pattern {pattern!r}: has no group; put the patient's part in parentheses")
+    return compiled
+
+
+def check_pattern(pattern: str | None, paths: list[str]) -> None:
+    """Refuse a user's pattern that finds no patient in any of the names.
+
+    Raises:
+        UserError: it matches none, or is not a regular expression with a group.
+    """
+    if pattern is None:
+        return
+    compiled = _compile(pattern)
+    if not paths:
+        raise UserError("--patient-pattern: the manifest names every image's patient; leave the pattern away")
+    if not any(compiled.search(PurePosixPath(path).name) for path in paths):
+        raise UserError(f"--patient-pattern {pattern!r}: matches no file name, e.g. not {paths[0]!r}")
