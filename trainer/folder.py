@@ -132,7 +132,7 @@ def _from_manifest(root: Path) -> list[Film]:
 def _from_folders(root: Path) -> list[Film]:
     splits = _official_splits(root) or {root: ""}
     return [
-        Film(file, file.relative_to(root).as_posix(), label=folder.name, split=split)
+        Film(file, file.relative_to(root).as_posix(), label=folder.name.strip(), split=split)
         for top, split in splits.items()
         for folder in _subfolders(top)
         for file in _files(folder)

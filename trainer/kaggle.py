@@ -1,5 +1,6 @@
 """Data sets from Kaggle, through kagglehub: its cache, its resumed downloads, its unpacking."""
 
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -21,8 +22,8 @@ def download(handle: str) -> Path:
     Raises:
         UserError: unreachable, not found, refused, broken off, broken; one line with the ways out.
     """
-    import kagglehub  # type: ignore[import-untyped]  # slow to import, and needed by nobody who brings a folder
-    from kagglehub.exceptions import DataCorruptionError  # type: ignore[import-untyped]
+    import kagglehub  # slow to import, and needed by nobody who brings a folder
+    from kagglehub.exceptions import DataCorruptionError
 
     name = f"Kaggle data set {handle}"
     try:
@@ -34,11 +35,11 @@ def download(handle: str) -> Path:
     except (requests.ConnectionError, requests.Timeout) as error:
         raise UserError(f"{name}: Kaggle can't be reached; check the network, {_HAND}") from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, DataCorruptionError) as error:
-        _forget_archives(handle)
+        _forget_broken(handle)
         raise UserError(f"{name}: the archive is broken ({error}); run it again, {_HAND}") from error
     except ValueError as error:
         # kagglehub's own: an archive of unknown type, or a kaggle.json that it can't read.
-        _forget_archives(handle)
+        _forget_broken(handle)
         raise UserError(f"{name}: {error}; run it again, {_HAND}") from error
     except OSError as error:
         raise UserError(
@@ -61,10 +62,14 @@ def _refusal(error: requests.HTTPError, handle: str) -> str:
     return f"Kaggle answers with an error ({status}); run it again later"
 
 
-def _forget_archives(handle: str) -> None:
-    """Remove downloaded archives: kagglehub would take a complete but broken one for good for ever."""
-    from kagglehub.config import get_cache_folder  # type: ignore[import-untyped]
+def _forget_broken(handle: str) -> None:
+    """Remove archives and half-unpacked versions: kagglehub would take them up again for ever."""
+    from kagglehub.config import get_cache_folder
 
     owner, name = handle.split("/")[:2]
-    for archive in Path(get_cache_folder(), "datasets", owner, name).glob("*.archive"):
+    folder = Path(get_cache_folder(), "datasets", owner, name)
+    for archive in folder.glob("*.archive"):
         archive.unlink(missing_ok=True)
+    for version in folder.glob("versions/*"):
+        if not (folder / f"{version.name}.complete").exists():
+            shutil.rmtree(version, ignore_errors=True)

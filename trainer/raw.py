@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tqdm.contrib.concurrent import thread_map  # type: ignore[import-untyped]
+from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
 from bento.images import ImageError, decode, open_image
@@ -141,8 +141,9 @@ def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -
 
 def _check(film: Film) -> tuple[str, str, str]:
     """(suffix to append to the name, SHA-256, "") of a readable film; ("", "", reason) of another."""
+    if not film.path.isprintable():
+        return "", "", "the file's name is not UTF-8 or has control characters"
     try:
-        film.path.encode()
         with open_image(film.file) as image:
             suffixes = _SUFFIXES[image.format or ""]
             decode(image, 32)  # all of the file is read at any size
@@ -151,8 +152,6 @@ def _check(film: Film) -> tuple[str, str, str]:
             sha256_file(film.file),
             "",
         )
-    except UnicodeEncodeError:
-        return "", "", "the file's name is not UTF-8"
     except ImageError as error:
         return "", "", str(error)
     except OSError as error:
