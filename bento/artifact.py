@@ -131,6 +131,8 @@ def load_manifest(folder: Path) -> Manifest:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"{path}: can't be read ({error.strerror}); publish the model again") from error
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path}: not text in UTF-8; publish the model again") from error
     try:
         head = _Head.model_validate_json(text)
         if head.format_version > FORMAT_VERSION:
@@ -147,7 +149,13 @@ def load_manifest(folder: Path) -> Manifest:
         file = folder / name
         if not file.is_file():
             raise ArtifactError(f"{file}: missing; publish the model again")
-        if sha256_file(file) != expected:
+        try:
+            actual = sha256_file(file)
+        except OSError as error:
+            raise ArtifactError(
+                f"{file}: can't be read ({error.strerror}); publish the model again"
+            ) from error
+        if actual != expected:
             raise ArtifactError(f"{file}: SHA-256 differs from the manifest's; publish the model again")
     return manifest
 

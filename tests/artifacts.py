@@ -1,0 +1,138 @@
+"""Small but real artifacts: an ONNX graph with seeded random weights, and a complete manifest."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from bento.artifact import (
+    MANIFEST_FILE,
+    ONNX_FILE,
+    STORE_NAME,
+    WEIGHTS_FILE,
+    ClassMetrics,
+    DataSummary,
+    Manifest,
+    TestMetrics,
+    sha256_file,
+)
+from bento.images import Preprocessing
+
+CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
+IMAGE_SIZE = 64
+CHANNELS = 8
+TEMPERATURE = 1.0
+
+
+def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0) -> onnx.ModelProto:
+    """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it."""
+    rng = np.random.default_rng(seed)
+    head = rng.normal(size=(classes, CHANNELS)).astype(np.float32)
+    constants: dict[str, npt.NDArray[Any]] = {
+        "scale": np.array(255, np.float32),
+        "mean": np.array(0.5, np.float32),
+        "channel": np.array([1], np.int64),
+        "kernel": rng.normal(size=(CHANNELS, 1, 5, 5)).astype(np.float32),
+        "head": head,
+        "head_map": head[:, :, None, None],
+        "bias": np.zeros(classes, np.float32),
+        "temperature": np.array(TEMPERATURE, np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "scale"], ["unit"]),
+        helper.make_node("Sub", ["unit", "mean"], ["centred"]),
+        helper.make_node("Unsqueeze", ["centred", "channel"], ["planes"]),
+        helper.make_node("Conv", ["planes", "kernel"], ["filtered"], strides=[4, 4]),
+        helper.make_node("Relu", ["filtered"], ["features"]),
+        helper.make_node("Conv", ["features", "head_map"], ["cam"]),
+        helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["embedding"]),
+        helper.make_node("Gemm", ["embedding", "head", "bias"], ["logits"], transB=1),
+        helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
+        helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
+    ]
+    side = (size - 5) // 4 + 1
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", size, size])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", CHANNELS]),
+            helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["N", classes, side, side]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def make_manifest(
+    files: dict[str, str], *, version: str = "test", classes: list[str] = CLASSES, synthetic: bool = True
+) -> Manifest:
+    """A complete manifest, with figures of a model that is right about every image but one."""
+    count = len(classes)
+    metrics = TestMetrics(
+        images=10 * count,
+        accuracy=0.97,
+        macro_f1=0.96,
+        weighted_f1=0.95,
+        cross_entropy=0.1,
+        per_class={name: ClassMetrics(precision=1, recall=1, f1=1, support=10) for name in classes},
+        confusion_matrix=(10 * np.eye(count, dtype=int)).tolist(),
+    )
+    return Manifest(
+        model_name="efficientnet_lite0",
+        model_version=version,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        classes=classes,
+        preprocessing=Preprocessing(image_size=IMAGE_SIZE),
+        temperature=TEMPERATURE,
+        metrics=metrics,
+        data=DataSummary(
+            dataset="sample:test",
+            fingerprint="0" * 64,
+            split="grouped",
+            counts={split: dict.fromkeys(classes, 10) for split in ("train", "val", "test")},
+            sources={"A": 30 * count},
+            synthetic=synthetic,
+        ),
+        config={"seed": 1},
+        libraries={"onnxruntime": onnxruntime.__version__},
+        git_commit="0" * 40,
+        files=files,
+        limits=["Random weights."],
+    )
+
+
+def write_artifact(
+    folder: Path,
+    graph: onnx.ModelProto | None = None,
+    *,
+    version: str = "test",
+    classes: list[str] = CLASSES,
+    synthetic: bool = True,
+) -> Manifest:
+    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes."""
+    onnx.save(graph or make_graph(len(classes)), folder / ONNX_FILE)
+    # The service never reads the trainer's weights, but their hash is checked.
+    (folder / WEIGHTS_FILE).write_bytes(b"weights")
+    files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
+    manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    return manifest
+
+
+def store_artifact(version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES) -> Path:
+    """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
+    with bentoml.models.create(f"{name}:{version}") as model:
+        write_artifact(Path(model.path), version=version, classes=classes)
+    return Path(bentoml.models.get(model.tag).path)
