@@ -144,6 +144,7 @@ def _obtain(settings: Settings, staging: Path) -> Path:
         hospitals=settings.sample_hospitals,
         seed=settings.seed,
         confounded=settings.sample_confounded,
+        workers=settings.workers,
     )
     return folder
 

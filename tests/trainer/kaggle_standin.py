@@ -10,7 +10,10 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
+
+import pytest
 
 PORT = 7777
 VERSION = 3
@@ -80,6 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+def use_standin(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let kagglehub talk to localhost only, keep its cache in ``folder`` and find no credentials."""
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_KERNEL_RUN_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(folder / "config"))
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "localhost,127.0.0.1")
 
 
 @contextmanager

@@ -16,15 +16,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def _local_kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kagglehub talks to localhost only, keeps its cache in the test's folder and has no credentials."""
-    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_KERNEL_RUN_TYPE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
-    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "localhost,127.0.0.1")
+    kaggle_standin.use_standin(monkeypatch, tmp_path)
 
 
 def test_download_gives_the_unpacked_folder_and_the_second_time_takes_it_from_the_cache() -> None:
