@@ -101,35 +101,38 @@ def _grouped(
 ) -> dict[str, Split]:
     """Whole groups to splits, so that each class, and each class of each source, has its share in each.
 
-    Greedy, largest groups first, each to the split where it lowers most the squared distance from the shares wanted
-    (chi-squared: relative to what is wanted). scikit-learn's StratifiedGroupKFold has one key only, and needs ten
-    groups of each.
+    Greedy: each class gets one of its smallest groups in every part first; then, largest groups first, each goes
+    where it lowers most the squared distance from the wanted counts, relative to these (chi-squared). scikit-learn's
+    StratifiedGroupKFold knows one key only, and can't split a class of fewer than ten groups.
     """
-    members: dict[str, list[RawRecord]] = defaultdict(list)
-    for film, group in zip(raw, groups, strict=True):
-        members[group].append(film)
     keys = sorted({key for film in raw for key in _keys(film)})
-    index = {key: position for position, key in enumerate(keys)}
+    column = {key: position for position, key in enumerate(keys)}
     # A class as a whole weighs as much as all its sources together.
     sources = len({film.source for film in raw})
     weights = np.array([sources if len(key) == 1 else 1 for key in keys])
-    counts = {group: np.zeros(len(keys)) for group in sorted(members)}
+    counts = {group: np.zeros(len(keys)) for group in sorted(set(groups))}
     for film, group in zip(raw, groups, strict=True):
-        counts[group][[index[key] for key in _keys(film)]] += 1
+        counts[group][[column[key] for key in _keys(film)]] += 1
     wanted = np.outer(list(shares.values()), np.sum(list(counts.values()), axis=0))
     missing = wanted.copy()
 
-    names, splits = list(counts), list(shares)
+    names, parts = list(counts), list(shares)
     order = [names[position] for position in np.random.default_rng(seed).permutation(len(names))]
-    assigned: dict[str, Split] = {}
-    for group in sorted(order, key=lambda name: -len(members[name])):
-        add = counts[group]
-        cost = (weights * add * (add - 2 * missing) / wanted).sum(axis=1)
-        # Rounding decides ties between equal costs otherwise, differently on different machines.
-        best = int(np.argmin(cost.round(9)))
-        missing[best] -= add
-        assigned |= {film.path: splits[best] for film in members[group]}
-    return assigned
+    order.sort(key=lambda group: counts[group].sum(), reverse=True)
+    side: dict[str, int] = {}
+    for label in (column[key] for key in keys if len(key) == 1):
+        for part in reversed(range(len(parts))):
+            free = [group for group in order if group not in side and counts[group][label]]
+            if free and missing[part, label] == wanted[part, label]:
+                side[free[-1]] = part
+                missing[part] -= counts[free[-1]]
+    for group in order:
+        if group not in side:
+            cost = (weights * counts[group] * (counts[group] - 2 * missing) / wanted).sum(axis=1)
+            # Rounded, or the last bit of a sum, which differs between machines, would decide ties.
+            side[group] = int(np.argmin(cost.round(9)))
+            missing[side[group]] -= counts[group]
+    return {film.path: parts[side[group]] for film, group in zip(raw, groups, strict=True)}
 
 
 def _keys(film: RawRecord) -> tuple[tuple[str, ...], ...]:
@@ -185,10 +188,10 @@ def _check_complete(records: Sequence[Record], protocol: str) -> None:
             remedy = (
                 "the data set's own split has none there; use --split grouped"
                 if protocol == "official"
-                else "bring more patients of it, or leave the class out"
+                else "bring more patients of it (three at least), or leave the class out"
             )
             raise UserError(
-                f"class {label}: no image for {' and '.join(lacking)} ({count} patients); {remedy}"
+                f"class {label}: no image for {' and '.join(lacking)} ({count} patients or groups); {remedy}"
             )
 
 
