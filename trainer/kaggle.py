@@ -36,15 +36,19 @@ def download(handle: str) -> Path:
         raise UserError(f"{name}: Kaggle can't be reached; check the network, {_HAND}") from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, DataCorruptionError) as error:
         _forget_broken(handle)
-        raise UserError(f"{name}: the archive is broken ({error}); run it again, {_HAND}") from error
+        raise UserError(f"{name}: the archive is broken ({_line(error)}); run it again, {_HAND}") from error
     except ValueError as error:
         # kagglehub's own: an archive of unknown type, or a kaggle.json that it can't read.
         _forget_broken(handle)
-        raise UserError(f"{name}: {error}; run it again, {_HAND}") from error
+        raise UserError(f"{name}: {_line(error)}; run it again, {_HAND}") from error
     except OSError as error:
         raise UserError(
             f"{name}: {error.filename or 'cache'}: {error.strerror or error}; see KAGGLEHUB_CACHE"
         ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _refusal(error: requests.HTTPError, handle: str) -> str:

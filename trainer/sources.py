@@ -15,8 +15,8 @@ from trainer.folder import Film, list_folder, skipped_folders
 from trainer.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS
 from trainer.raw import RAW, REPORT_FILE, FetchReport, build_raw, read_fetch_report, read_raw
 
-_STAGING = ".fetch"
-_OLD = ".old"
+_STAGING = ".raw.partial"
+_OLD = ".raw.replaced"
 
 
 def fetch(settings: Settings) -> FetchReport:

@@ -18,8 +18,8 @@ from trainer.patients import check_pattern, patient_from_name
 from trainer.raw import RawRecord, link_or_copy, read_raw
 
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
-_STAGING = ".split"
-_OLD = ".split.old"
+_STAGING = ".split.partial"
+_OLD = ".split.replaced"
 
 
 def split(settings: Settings) -> Path:

@@ -34,12 +34,14 @@ class Standin(ThreadingHTTPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, archive: bytes, status: int, announced: int | None) -> None:
+    def __init__(self, archive: bytes, status: int, announced: int | None, md5: str | None) -> None:
         super().__init__(("127.0.0.1", PORT), _Handler)
         self.archive = archive
         self.status = status
         self.announced = len(archive) if announced is None else announced
         """Content-Length; more than there is: the connection breaks off."""
+        self.md5 = md5
+        """As the storage server announces it, in base 64."""
         self.requests: list[str] = []
 
 
@@ -70,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/zip")
         self.send_header("Content-Length", str(self.server.announced))
         self.send_header("Accept-Ranges", "bytes")
+        if self.server.md5 is not None:
+            self.send_header("X-Goog-Hash", f"md5={self.server.md5}")
         self.end_headers()
         self.wfile.write(self.server.archive)
 
@@ -98,11 +102,13 @@ def use_standin(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 @contextmanager
-def serve(archive: bytes = b"", status: int = 200, announced: int | None = None) -> Iterator[Standin]:
+def serve(
+    archive: bytes = b"", status: int = 200, announced: int | None = None, md5: str | None = None
+) -> Iterator[Standin]:
     """Run the stand-in; it waits its turn where another test run has the port."""
     for attempt in range(100):
         try:
-            server = Standin(archive, status, announced)
+            server = Standin(archive, status, announced, md5)
             break
         except OSError:
             if attempt == 99:

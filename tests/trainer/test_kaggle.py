@@ -67,6 +67,11 @@ def test_a_broken_archive_is_thrown_away_so_that_the_next_run_mends_it() -> None
     damaged[60] ^= 0xFF
     with kaggle_standin.serve(bytes(damaged)), pytest.raises(UserError, match="archive is broken"):
         kaggle.download(HANDLE)
+    with (
+        kaggle_standin.serve(whole, md5="AAAA"),
+        pytest.raises(UserError, match=r"archive is broken \(.*MD5 checksum of: AAAA"),
+    ):
+        kaggle.download(HANDLE)
     with kaggle_standin.serve(whole):
         assert len(list(kaggle.download(HANDLE).rglob("*.jpg"))) == len(FILES)
 
