@@ -6,7 +6,6 @@ One row an image; ``path`` is relative to the data folder, e.g. ``raw/NORMAL/x.p
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -89,16 +88,6 @@ def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
     writer.writeheader()
     writer.writerows(row.model_dump() for row in rows)
     return stream.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name and rename it: the file is never half-written."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:

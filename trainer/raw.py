@@ -17,8 +17,9 @@ from tqdm.contrib.concurrent import thread_map
 from bento.artifact import sha256_file
 from bento.images import ImageError, decode, open_image
 from trainer.errors import UserError
+from trainer.files import write_text
 from trainer.folder import Film
-from trainer.manifest import MANIFEST_FILE, read_table, to_csv, write_text
+from trainer.manifest import MANIFEST_FILE, read_table, to_csv
 
 RAW = "raw"
 REPORT_FILE = "fetch_report.json"

@@ -13,7 +13,8 @@ from sklearn.model_selection import train_test_split
 
 from trainer.config import Settings
 from trainer.errors import UserError
-from trainer.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split, to_csv, write_text
+from trainer.files import write_text
+from trainer.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split, to_csv
 from trainer.patients import check_pattern, patient_from_name
 from trainer.raw import RawRecord, link_or_copy, read_raw
 

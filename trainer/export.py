@@ -1,0 +1,124 @@
+"""From a trained classifier to the sealed graph that the service runs."""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bento.predictor import Session
+from trainer.arrays import Array
+from trainer.backbones import Classifier
+from trainer.errors import UserError
+
+PARITY_TOLERANCE = 1e-4
+BATCH = 32
+
+
+class SealedGraph(nn.Module):
+    """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D and class activation map N×C×h×w.
+
+    The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is two more
+    outputs of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit.
+    """
+
+    def __init__(self, model: Classifier, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.model.stages[:-1](self.model.normalise(images))
+        embedding = self.model.stages[-1](features)
+        logits = self.model.head(embedding)
+        cam = torch.einsum("nkhw,ck->nchw", features, self.model.head.weight)
+        return torch.softmax(logits / self.temperature, dim=1), embedding, cam
+
+
+def export_onnx(model: Classifier, temperature: float, image_size: int, path: Path) -> None:
+    """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
+    graph = SealedGraph(model, temperature).eval().cpu()
+    example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
+    temporary = path.with_name(f".{path.name}.part")
+    # The exporter narrates on standard output and warns of its own deprecations.
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        _quiet("torch.onnx", "onnxscript"),
+    ):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (example,),
+            temporary,
+            input_names=["images"],
+            output_names=["probabilities", "embedding", "cam"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    os.replace(temporary, path)  # noqa: PTH105
+
+
+@contextlib.contextmanager
+def _quiet(*names: str):  # type: ignore[no-untyped-def]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def save_weights(model: Classifier, path: Path) -> None:
+    """Write the ``state_dict`` as safetensors."""
+    temporary = path.with_name(f".{path.name}.part")
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary
+    )
+    temporary.replace(path)
+
+
+@torch.inference_mode()
+def logits_of(model: Classifier, images: Array, device: torch.device) -> Array:
+    """``float32`` logits N×C of ``uint8`` images N×S×S, by PyTorch in full precision."""
+    model = model.to(device).eval()
+    parts = [
+        model(torch.from_numpy(images[start : start + BATCH].copy()).to(device)).float().cpu().numpy()
+        for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def check_parity(session: Session, images: Array, probabilities: Array) -> float:
+    """Compare the sealed graph with PyTorch's ``probabilities`` N×C of the same images.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        UserError: another top class on any image, or a difference of :data:`PARITY_TOLERANCE` or more.
+    """
+    parts = [
+        session.predict(np.ascontiguousarray(images[start : start + BATCH])).probabilities
+        for start in range(0, len(images), BATCH)
+    ]
+    sealed = np.concatenate(parts)
+    difference = float(np.abs(sealed - probabilities).max())
+    flipped = int((sealed.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
+    if flipped or not difference < PARITY_TOLERANCE:
+        raise UserError(
+            f"the exported ONNX graph is not the trained network: on {len(images)} validation images the top class "
+            f"differs {flipped} times, a probability by up to {difference:.1e}; the model is not sealed"
+        )
+    return difference

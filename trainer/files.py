@@ -1,0 +1,38 @@
+"""Files that are written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import UserError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text under a temporary name and rename it: the file is never half-written."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON; see :func:`write_text`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read JSON that an earlier step has written.
+
+    Raises:
+        UserError: it is not there or damaged; ``made_by`` says which step makes it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: missing or damaged; make it with python -m trainer {made_by}") from error

@@ -1,0 +1,189 @@
+"""One training phase: Ignite's handlers around the engines. Phase A trains the head, Phase B the last blocks too."""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import (
+    Checkpoint,
+    DiskSaver,
+    EarlyStopping,
+    LRScheduler,
+    ProgressBar,
+    global_step_from_engine,
+)
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainer.backbones import Tail
+from trainer.batches import PlainBatches, TrainBatches
+from trainer.engines import create_evaluator, create_trainer
+from trainer.tensorboard import Board
+
+
+class TolerantSaver(DiskSaver):
+    """A saver that doesn't mind when a killed run has already removed what it is to remove."""
+
+    def remove(self, filename: str) -> None:
+        """Remove a checkpoint if it is there."""
+        Path(self.dirname, filename).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """What differs between the phases."""
+
+    name: str
+    """``a`` or ``b``: prefix of its checkpoints and TensorBoard tags."""
+    epochs: int
+    groups: list[dict[str, Any]]
+    """AdamW's parameter groups with their peak learning rates."""
+    warmup_epochs: float
+    patience: int
+    weight_decay: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """How a phase ended."""
+
+    best_epoch: int
+    """0: no epoch was better than the weights it started from."""
+    best_macro_f1: float
+    epochs: int
+    seconds: float
+
+
+def parameter_groups(tail: Tail, lr: float, factor: float) -> list[dict[str, Any]]:
+    """Discriminative learning rates (Howard & Ruder 2018): the head's ``lr``, each stage before it times ``factor``."""
+    groups: list[dict[str, Any]] = [{"params": list(tail.head.parameters()), "lr": lr, "name": "head"}]
+    trained = [stage for stage in tail.stages if any(True for _ in stage.parameters())]
+    for depth, stage in enumerate(reversed(trained), start=1):
+        name = f"block-{depth}"
+        groups.append({"params": list(stage.parameters()), "lr": lr * factor**depth, "name": name})
+    return groups
+
+
+def cosine_with_warmup(warmup: int, total: int, step: int) -> float:
+    """Factor of the learning rate: linear warm-up, then cosine annealing to zero (Loshchilov & Hutter 2017)."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+
+def run_phase(
+    plan: PhasePlan,
+    tail: Tail,
+    train: TrainBatches,
+    validation: PlainBatches,
+    criterion: nn.Module,
+    classes: list[str],
+    folder: Path,
+    board: Board,
+    resume: bool,
+) -> PhaseResult:
+    """Train ``tail`` and leave its best weights in it.
+
+    ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``resume`` it goes on from the last one.
+    Everything random is a function of (seed, epoch), so that a resumed run ends as the unbroken one would have.
+    """
+    optimizer: Optimizer = AdamW(plan.groups, weight_decay=plan.weight_decay)
+    total = plan.epochs * len(train)
+    warmup = round(plan.warmup_epochs * len(train))
+    scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
+    trainer = create_trainer(idist.auto_model(tail), idist.auto_optim(optimizer), criterion)
+    evaluator = create_evaluator(tail, nn.CrossEntropyLoss(), classes)
+
+    def score(engine: Engine) -> float:
+        return float(engine.state.metrics["macro_f1"])
+
+    stopping = EarlyStopping(plan.patience, score, trainer)
+    saver = TolerantSaver(str(folder), create_dir=True, require_empty=False)
+    # Ignite removes an old checkpoint before it writes the new one: with two of each, a killed run has one.
+    best = Checkpoint(
+        {"tail": tail},
+        saver,
+        n_saved=2,
+        filename_prefix=f"{plan.name}_best",
+        score_function=score,
+        score_name="macro_f1",
+        global_step_transform=global_step_from_engine(trainer),
+        filename_pattern="{filename_prefix}_{name}_epoch={global_step}_{score_name}={score}.pt",
+    )
+    state = {
+        "trainer": trainer,
+        "tail": tail,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "stopping": stopping,
+        "best": best,
+    }
+    last = Checkpoint(
+        state,
+        saver,
+        n_saved=2,
+        filename_prefix=f"{plan.name}_last",
+        global_step_transform=global_step_from_engine(trainer),
+    )
+
+    @trainer.on(Events.EPOCH_STARTED)
+    def reseed(engine: Engine) -> None:
+        torch.manual_seed(plan.seed * 1_000_003 + engine.state.epoch * 1009 + idist.get_rank())
+
+    trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(validation))
+    evaluator.add_event_handler(Events.COMPLETED, best)
+    board.attach(plan.name, trainer, evaluator, optimizer)
+    if idist.get_rank() == 0:
+        _attach_progress(plan, trainer, evaluator)
+
+    checkpoint = newest_checkpoint(folder, plan.name) if resume else None
+    if checkpoint:
+        saved: Mapping[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        Checkpoint.load_objects(state, saved)
+        train.first_epoch = trainer.state.epoch + 1
+    else:
+        evaluator.run(validation)
+    evaluator.add_event_handler(Events.COMPLETED, stopping)
+    # Last of all, so that it holds what every other handler of this epoch has changed.
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, last)
+    started = time.perf_counter()
+    if trainer.state.epoch < plan.epochs and stopping.counter < plan.patience:
+        trainer.run(train, max_epochs=plan.epochs, epoch_length=len(train))
+    seconds = time.perf_counter() - started
+    tail.load_state_dict(
+        torch.load(folder / str(best.last_checkpoint), weights_only=True, map_location="cpu")
+    )
+    epoch, f1 = re.findall(r"epoch=(\d+)_macro_f1=([\d.]+)\.pt$", str(best.last_checkpoint))[0]
+    return PhaseResult(int(epoch), float(f1), trainer.state.epoch, seconds)
+
+
+def newest_checkpoint(folder: Path, phase: str) -> Path | None:
+    """The last resumable checkpoint of a phase, if there is one."""
+    found = folder.glob(f"{phase}_last_checkpoint_*.pt")
+    return max(found, key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
+
+
+def _attach_progress(plan: PhasePlan, trainer: Engine, evaluator: Engine) -> None:
+    bar = ProgressBar(desc=f"Phase {plan.name.upper()}", persist=False)
+    bar.attach(trainer, output_transform=lambda loss: {"loss": loss})
+
+    def report() -> None:
+        metrics, output = evaluator.state.metrics, trainer.state.output
+        loss = "" if output is None else f"loss {output:.3f}  "
+        bar.log_message(
+            f"Phase {plan.name.upper()} {trainer.state.epoch:3}/{plan.epochs}  {loss}"
+            f"validation loss {metrics['loss']:.3f}  macro F1 {metrics['macro_f1']:.4f}"
+        )
+
+    evaluator.add_event_handler(Events.COMPLETED, report)

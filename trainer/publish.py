@@ -1,0 +1,155 @@
+"""Publication: the sealed model, with everything that is known of it, goes into the BentoML model store in one step."""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from bentoml.exceptions import BentoMLException, NotFound
+
+from bento.artifact import (
+    MANIFEST_FILE,
+    STORE_NAME,
+    SYNTHETIC_NOTICE,
+    DataSummary,
+    Manifest,
+    TestMetrics,
+    sha256_file,
+)
+from bento.images import Preprocessing
+from trainer.errors import UserError
+from trainer.files import read_json, write_text
+from trainer.manifest import Record, fingerprint, read_manifest, split_protocol
+from trainer.runs import Run, saved_settings
+from trainer.sources import describe_dataset
+
+LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
+LIMITS = [
+    "Frontal chest radiographs only; the model answers for any picture and does not notice that it is another one.",
+    "It knows the listed classes only: every other finding is forced into one of them.",
+    "Figures hold for films like those of the test set; another hospital, scanner or age group can be far worse.",
+]
+
+
+def build_manifest(run: Run, version: str) -> Manifest:
+    """Everything that is known of a run's model, from the files that its steps have written.
+
+    Raises:
+        UserError: a step has not run yet, or the data folder holds other data than the run was trained on.
+    """
+    settings = saved_settings(run)
+    training = read_json(run.training, "train")
+    metrics = read_json(run.metrics, "evaluate")
+    records = read_manifest(settings.data_dir)
+    if fingerprint(records) != training["fingerprint"]:
+        raise UserError(
+            f"{settings.data_dir}: holds other data or another split than {run.name} was trained on; "
+            "split it as before, or train again"
+        )
+    for name, digest in training["files"].items():
+        if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
+            raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
+    return Manifest(
+        model_name=settings.backbone,
+        model_version=version,
+        created=datetime.now(UTC).replace(microsecond=0),
+        classes=training["classes"],
+        preprocessing=Preprocessing(image_size=settings.image_size),
+        temperature=training["temperature"],
+        metrics=TestMetrics.model_validate(metrics["test"]),
+        metrics_by_source={k: TestMetrics.model_validate(v) for k, v in metrics["by_source"].items()},
+        data=_data_summary(settings.data_dir, records),
+        config=_portable(settings.model_dump(mode="json")),
+        libraries={
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
+        git_commit=_git_commit(),
+        files=training["files"],
+        limits=LIMITS,
+    )
+
+
+def publish(run: Run) -> str:
+    """Put the run's model into the store as ``chest_xray:<version>``; what is there already stays as it is.
+
+    Returns:
+        The model's tag.
+
+    Raises:
+        UserError: a step has not run yet, or the store can't be written.
+    """
+    digest = read_json(run.training, "train")["files"]["model.onnx"]
+    version = f"{run.name.lower()}-{digest[:8]}"
+    tag = f"{STORE_NAME}:{version}"
+    manifest = build_manifest(run, version)
+    try:
+        bentoml.models.get(tag)
+    except NotFound:
+        pass
+    else:
+        return tag
+    labels = {"backbone": manifest.model_name, "dataset": manifest.data.dataset.partition(":")[0]}
+    if manifest.data.synthetic:
+        labels["notice"] = "synthetic"
+    try:
+        with bentoml.models.create(tag, labels=labels, metadata=_store_metadata(manifest)) as model:
+            for name in manifest.files:
+                shutil.copyfile(run.sealed / name, model.path_of(name))
+            write_text(Path(model.path_of(MANIFEST_FILE)), manifest.model_dump_json(indent=2) + "\n")
+    except (OSError, BentoMLException) as error:
+        raise UserError(f"the model store can't be written: {error}; see BENTOML_HOME") from error
+    return tag
+
+
+def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:
+    dataset = describe_dataset(data_dir)
+    counts: dict[str, dict[str, int]] = {}
+    for name in ("train", "val", "test"):
+        counts[name] = dict(
+            sorted(Counter(record.label for record in records if record.split == name).items())
+        )
+    return DataSummary(
+        dataset=dataset,
+        fingerprint=fingerprint(records),
+        split=split_protocol(data_dir),
+        counts=counts,
+        sources=dict(sorted(Counter(record.source for record in records if record.source).items())),
+        synthetic=dataset.startswith("sample"),
+    )
+
+
+def _store_metadata(manifest: Manifest) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "model_name": manifest.model_name,
+        "classes": manifest.classes,
+        "image_size": manifest.preprocessing.image_size,
+        "dataset": manifest.data.dataset,
+        "test_accuracy": round(manifest.metrics.accuracy, 4),
+        "macro_f1": round(manifest.metrics.macro_f1, 4),
+        "weighted_f1": round(manifest.metrics.weighted_f1, 4),
+        "intended_use": manifest.intended_use,
+    }
+    if manifest.data.synthetic:
+        metadata["notice"] = SYNTHETIC_NOTICE
+    return metadata
+
+
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings without this machine's folders: a manifest travels."""
+    names = {"dataset", "data_dir", "runs_dir", "weights"}
+    return {key: Path(value).name if key in names and value else value for key, value in config.items()}
+
+
+def _git_commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    root = Path(__file__).parent
+    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else None

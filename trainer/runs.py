@@ -1,0 +1,125 @@
+"""A run's folder: where its files are, and its settings."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainer.config import Settings
+from trainer.errors import UserError
+from trainer.files import write_text
+
+RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
+"""Settings that may differ between a run and its continuation."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """``runs/<name>/`` and what is in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.folder.name
+
+    @property
+    def config(self) -> Path:
+        """The settings, as YAML that ``--config`` takes."""
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of Ignite's checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def sealed(self) -> Path:
+        """Folder of the exported model."""
+        return self.folder / "model"
+
+    @property
+    def training(self) -> Path:
+        """What training found out: phases, temperature, data."""
+        return self.folder / "training.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Test metrics."""
+        return self.folder / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        """A row for each test image."""
+        return self.folder / "predictions.csv"
+
+
+def start_run(settings: Settings) -> tuple[Run, Settings]:
+    """Make the folder of a new run, or find the one to resume.
+
+    Returns:
+        The run and its settings; a resumed run keeps the settings that it was started with.
+
+    Raises:
+        UserError: the name is taken, there is nothing to resume, or a setting contradicts the saved ones.
+    """
+    if settings.resume:
+        run = find_run(settings)
+        return run, _resumed(run, settings)
+    name = settings.run or f"{datetime.now():%Y%m%d-%H%M%S}-{settings.backbone}"
+    run = Run(settings.runs_dir / name)
+    if run.config.exists():
+        raise UserError(f"{run.folder}: this run exists; continue it with --resume, or choose another --run")
+    settings = settings.model_copy(update={"run": name})
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_text(run.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    return run, settings
+
+
+def find_run(settings: Settings) -> Run:
+    """The run named by ``--run``, or the latest one.
+
+    Raises:
+        UserError: there is none.
+    """
+    if settings.run:
+        run = Run(settings.runs_dir / settings.run)
+        if not run.config.exists():
+            raise UserError(
+                f"{run.folder}: no such run; see {settings.runs_dir} or start it with python -m trainer train"
+            )
+        return run
+    configs = sorted(settings.runs_dir.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    if not configs:
+        raise UserError(f"{settings.runs_dir}: holds no run; start one with python -m trainer")
+    return Run(configs[-1].parent)
+
+
+def saved_settings(run: Run) -> Settings:
+    """The settings that a run was started with.
+
+    Raises:
+        UserError: they can't be read.
+    """
+    try:
+        values: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        # Through the constructor of a plain model, environment variables would override what the run was made with.
+        return Settings.model_validate(values)
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{run.config}: can't be read ({reason}); start a new run") from error
+
+
+def _resumed(run: Run, given: Settings) -> Settings:
+    saved = saved_settings(run)
+    for name in sorted(given.model_fields_set - RESUMABLE):
+        if getattr(given, name) != getattr(saved, name):
+            raise UserError(
+                f"{run.folder}: --resume keeps the run's settings, but {name} is {getattr(given, name)} now and was "
+                f"{getattr(saved, name)}; leave it out, or start a new run"
+            )
+    kept = {name: getattr(given, name) for name in ("resume", "runs_dir", "device", "workers")}
+    return saved.model_copy(update={**kept, "run": run.name})
