@@ -43,34 +43,46 @@ class UploadGuard:
         if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
+        body = _Body(receive)
         try:
-            upload = await self._read(Headers(scope=scope), receive)
+            upload = await self._read(Headers(scope=scope), body)
         except ProblemError as error:
-            await _refuse(error, scope, receive, send)
+            await _refuse(error, scope, body, send)
         except ClientDisconnect:
             return
         else:
             await self.app(*_rewritten(scope, upload, receive), send)
 
-    async def _read(self, headers: Headers, receive: Receive) -> "Upload":
+    async def _read(self, headers: Headers, body: "_Body") -> "Upload":
         upload = Upload(headers.get("content-type", ""), self.field, self.max_bytes)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.max_bytes + FRAMING:
             raise upload.too_large()
         try:
             async with asyncio.timeout(self.timeout):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    upload.feed(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        break
+                while not body.ended:
+                    upload.feed(await body.read())
         except TimeoutError as error:
             detail = f"the upload was not complete after {self.timeout:g} seconds"
             raise ProblemError("upload-timeout", detail) from error
         upload.finish()
         return upload
+
+
+class _Body:
+    """The request's body, as it arrives."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.ended = False
+
+    async def read(self) -> bytes:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self.ended = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
 
 
 class Upload:
@@ -206,21 +218,19 @@ def _rewritten(scope: Scope, upload: Upload, receive: Receive) -> tuple[Scope, R
     return {**scope, "headers": headers.raw}, replay
 
 
-async def _refuse(problem: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(problem: ProblemError, scope: Scope, body: _Body, send: Send) -> None:
     """Answer, then go on reading for a while: a client still sending would lose the answer to a reset."""
     response = problem.response()
-    response.headers["connection"] = "close"
+    if not body.ended:
+        response.headers["connection"] = "close"
 
     async def keep_open(message: Message) -> None:
         await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
 
-    await response(scope, receive, keep_open)
+    await response(scope, body.receive, keep_open)
     left = LINGER_BYTES
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(LINGER_SECONDS):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    break
+            while left > 0 and not body.ended:
+                left -= len(await body.read())
     await send({"type": "http.response.body", "body": b"", "more_body": False})

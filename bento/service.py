@@ -50,14 +50,17 @@ def _load() -> tuple[Settings, bentoml.Tag, Predictor]:
         raise SystemExit(f"{name}: {first['msg']}, not {first['input']!r}") from None
     try:
         stored = bentoml.models.get(settings.model)
-        return settings, stored.tag, Predictor(Path(stored.path), threads=1)
     except NotFound:
         raise SystemExit(
             f"No model {settings.model} in the BentoML model store: make one with `python -m trainer` "
             f"(or `make demo`), or name another in {ENV_PREFIX}MODEL."
         ) from None
-    except (BentoMLException, ArtifactError) as error:
-        raise SystemExit(f"The model {settings.model} can't be served: {error}") from None
+    except (BentoMLException, ValueError) as error:
+        raise SystemExit(f"{ENV_PREFIX}MODEL: {error}") from None
+    try:
+        return settings, stored.tag, Predictor(Path(stored.path), threads=1)
+    except ArtifactError as error:
+        raise SystemExit(f"The model {stored.tag} can't be served: {error}") from None
 
 
 SETTINGS, TAG, PREDICTOR = _load()

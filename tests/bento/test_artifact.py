@@ -1,0 +1,59 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, load_manifest
+from tests.artifacts import CLASSES
+
+
+def _edit(folder: Path, **changes: object) -> None:
+    path = folder / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _flip_byte(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no manifest": (lambda folder: (folder / MANIFEST_FILE).unlink(), "can't be read"),
+    "a manifest that is not JSON": (lambda folder: (folder / MANIFEST_FILE).write_text("{"), "Invalid JSON"),
+    "a manifest that is not text": (lambda folder: (folder / MANIFEST_FILE).write_bytes(b"\xff"), "UTF-8"),
+    "a manifest without a version": (
+        lambda folder: (folder / MANIFEST_FILE).write_text("{}"),
+        "format_version: Field required",
+    ),
+    "a newer format, whatever else it holds": (
+        lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 99, "new": 1}'),
+        "format version 99 is newer",
+    ),
+    "an unknown field": (lambda folder: _edit(folder, colour="grey"), "colour: Extra inputs"),
+    "one class": (lambda folder: _edit(folder, classes=["A"]), "classes: List should have at least 2"),
+    "a class twice": (lambda folder: _edit(folder, classes=["A", "A"]), "not distinct"),
+    "other classes than the metrics'": (lambda folder: _edit(folder, classes=["A", "B"]), "per_class"),
+    "a temperature of zero": (lambda folder: _edit(folder, temperature=0), "temperature: Input"),
+    "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
+    "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
+    "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
+    "a truncated graph": (lambda folder: (folder / ONNX_FILE).write_bytes(b"short"), "model.onnx: SHA-256"),
+    "other weights": (lambda folder: _flip_byte(folder, WEIGHTS_FILE), "weights.safetensors: SHA-256"),
+}
+
+
+def test_a_whole_artifact_is_loaded(artifact: Path) -> None:
+    assert load_manifest(artifact).classes == CLASSES
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_artifact_is_refused_in_one_line(artifact: Path, name: str) -> None:
+    damage, message = DAMAGE[name]
+    damage(artifact)
+    with pytest.raises(ArtifactError) as error:
+        load_manifest(artifact)
+    assert message in str(error.value)
+    assert str(artifact) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,250 @@
+"""The service as its users meet it: a real ``bentoml serve`` process, spoken to over HTTP."""
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from bento.images import load_array
+from bento.predictor import Predictor
+from bento.problems import KINDS, MEDIA_TYPE
+from tests import pictures
+from tests.artifacts import CLASSES
+from tests.conftest import MAX_UPLOAD_BYTES, SERVED_VERSION
+
+FILM = pictures.GOOD["a grey PNG"]
+
+
+def post(client: httpx.Client, data: bytes, name: str = "film.png") -> httpx.Response:
+    return client.post("/predict", files={"file": (name, data)})
+
+
+def assert_problem(response: httpx.Response, status: int, slug: str) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == MEDIA_TYPE
+    body = response.json()
+    assert set(body) == {"type", "title", "status", "detail", "request_id"}
+    assert body["type"] == f"/problems/{slug}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("name", pictures.GOOD)
+def test_every_good_kind_of_image_gets_the_predictors_own_answer(
+    client: httpx.Client, stored_artifact: Path, name: str
+) -> None:
+    predictor = Predictor(stored_artifact)
+    array = load_array(pictures.GOOD[name], predictor.manifest.preprocessing)
+    expected = predictor.predict(array[np.newaxis]).probabilities[0]
+    response = post(client, pictures.GOOD[name])
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"top_k", "predictions", "model_name", "model_version"}
+    assert body["top_k"] == len(body["predictions"]) == 3
+    assert body["model_version"] == SERVED_VERSION
+    confidences = [one["confidence"] for one in body["predictions"]]
+    assert confidences == sorted(confidences, reverse=True)
+    answers = {one["label"]: one["confidence"] for one in body["predictions"]}
+    assert answers == pytest.approx(dict(zip(CLASSES, expected.tolist(), strict=True)), abs=1e-6)
+
+
+def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
+    other = pictures.encode(Image.fromarray(noise), "PNG")
+    assert post(client, FILM).json()["predictions"] != post(client, other).json()["predictions"]
+
+
+@pytest.mark.parametrize("name", pictures.BAD)
+def test_every_bad_file_is_a_problem_that_says_which(client: httpx.Client, name: str) -> None:
+    data, slug = pictures.BAD[name]
+    assert_problem(post(client, data), KINDS[slug].status, slug)
+
+
+def test_the_files_name_and_declared_kind_of_image_do_not_matter(client: httpx.Client) -> None:
+    expected = post(client, FILM).json()
+    for name, kind in (
+        ("a.jpg", "image/jpg"),
+        ("../../a", "image/x-odd"),
+        ("ü.png", "application/octet-stream"),
+    ):
+        response = client.post("/predict", files={"file": (name, FILM, kind)})
+        assert response.json() == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "slug"),
+    [
+        pytest.param({"files": {"image": FILM}}, 422, "wrong-field", id="another field"),
+        pytest.param(
+            {"files": [("file", ("a", FILM)), ("file", ("b", FILM))]}, 422, "wrong-field", id="two files"
+        ),
+        pytest.param(
+            {"files": {"file": FILM}, "data": {"x": "1"}}, 422, "wrong-field", id="a further text field"
+        ),
+        pytest.param(
+            {"files": {"file": ("a.txt", FILM, "text/plain")}},
+            415,
+            "unsupported-media-type",
+            id="a part that says it is text",
+        ),
+        pytest.param({"json": {"file": "x"}}, 415, "unsupported-media-type", id="JSON"),
+        pytest.param({"content": FILM}, 415, "unsupported-media-type", id="a bare image"),
+        pytest.param({}, 415, "unsupported-media-type", id="nothing"),
+        pytest.param(
+            {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=B"}},
+            400,
+            "malformed-request",
+            id="broken multipart",
+        ),
+        pytest.param(
+            {"files": {"file": bytes(MAX_UPLOAD_BYTES + 1)}}, 413, "file-too-large", id="a large file"
+        ),
+    ],
+)
+def test_every_bad_request_is_a_problem_that_says_which(
+    client: httpx.Client, request_: dict[str, object], status: int, slug: str
+) -> None:
+    assert_problem(client.post("/predict", **request_), status, slug)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "slug"),
+    [
+        ("GET", "/predict", 405, "method-not-allowed"),
+        ("PUT", "/predict", 405, "method-not-allowed"),
+        ("DELETE", "/health", 405, "method-not-allowed"),
+        ("GET", "/nowhere", 404, "not-found"),
+        ("POST", "/nowhere", 404, "not-found"),
+        ("GET", "/problems/nowhere", 404, "not-found"),
+    ],
+)
+def test_unknown_routes_and_methods_are_problems_too(
+    client: httpx.Client, method: str, path: str, status: int, slug: str
+) -> None:
+    assert_problem(client.request(method, path), status, slug)
+
+
+def test_a_chunked_body_is_counted_as_it_arrives(client: httpx.Client) -> None:
+    head = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        yield head
+        for _ in range(20):
+            sent += 1
+            yield bytes(MAX_UPLOAD_BYTES // 10)
+
+    response = client.post(
+        "/predict", content=body(), headers={"content-type": "multipart/form-data; boundary=B"}
+    )
+    assert_problem(response, 413, "file-too-large")
+    assert sent == 20
+
+
+def test_a_stalled_upload_is_ended_and_keeps_nobody_out(client: httpx.Client) -> None:
+    host, port = client.base_url.host, client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port), timeout=10) as stalled:
+        stalled.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n"
+            b"Content-Type: multipart/form-data; boundary=B\r\n\r\n--B\r\n"
+        )
+        assert post(client, FILM).status_code == 200
+        answer = b""
+        while b"}" not in answer:
+            chunk = stalled.recv(4096)
+            assert chunk, "the connection ended before the answer did"
+            answer += chunk
+    assert b" 408 " in answer.splitlines()[0]
+    assert b"/problems/upload-timeout" in answer
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """A web server that writes down who asks for what."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(FILM)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/film.png", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_url_is_never_fetched(client: httpx.Client, listener: tuple[str, list[str]]) -> None:
+    url, asked = listener
+    assert httpx.get(url).content == FILM
+    asked.clear()
+    assert_problem(client.post("/predict", files={"file": (None, url)}), 422, "wrong-field")
+    assert_problem(client.post("/predict", data={"file": url}), 415, "unsupported-media-type")
+    assert_problem(client.post("/predict", json={"file": url}), 415, "unsupported-media-type")
+    assert_problem(client.post("/predict", content=url), 415, "unsupported-media-type")
+    assert_problem(post(client, url.encode()), 415, "not-an-image")
+    smuggled = b'\r\n--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + url.encode() + b"\r\n--B--"
+    assert_problem(post(client, FILM[:50] + smuggled), 400, "damaged-image")
+    assert asked == []
+
+
+def test_health_and_metadata(client: httpx.Client) -> None:
+    assert client.get("/health").json() == {"status": "ok"}
+    body = client.get("/metadata").json()
+    assert body["model_name"] == "efficientnet_lite0"
+    assert body["model_version"] == SERVED_VERSION
+    assert body["classes"] == CLASSES
+    assert body["metrics_summary"] == {"test_accuracy": 0.97, "macro_f1": 0.96, "weighted_f1": 0.95}
+    assert body["notice"] == "synthetic sample data, no clinical meaning"
+    assert body["data"]["synthetic"] is True
+    assert body["request_limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
+def test_bentomls_own_probes_stay(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+def test_metrics_count_predictions(client: httpx.Client) -> None:
+    post(client, FILM)
+    assert 'endpoint="/predict",http_response_code="200"' in client.get("/metrics").text
+
+
+def test_bentomls_client_works(service_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(FILM)
+    script = (
+        "import sys, pathlib, bentoml\n"
+        "with bentoml.SyncHTTPClient(sys.argv[1]) as client:\n"
+        "    print(client.predict(file=pathlib.Path(sys.argv[2]))['model_version'])\n"
+    )
+    command = [sys.executable, "-c", script, service_url, str(path)]
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == SERVED_VERSION
+    )
+
+
+def test_the_log_holds_no_file_name(client: httpx.Client, service_log: Path) -> None:
+    assert post(client, FILM, name="patient-4711.png").status_code == 200
+    assert post(client, b"garbage", name="patient-4711.png").status_code == 415
+    log = service_log.read_text()
+    assert "path=/predict" in log
+    assert "4711" not in log
+    assert "Traceback" not in log

@@ -1,0 +1,109 @@
+"""What ``bentoml serve`` says where it can't serve, and what the service imports."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bento.artifact import MANIFEST_FILE, ONNX_FILE
+from tests.artifacts import store_artifact
+from tests.server import ROOT, free_port, serve_command
+
+SOURCES = sorted((ROOT / "bento").rglob("*.py"))
+
+
+def serve(**environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``bentoml serve`` to its end, which must come by itself."""
+    return subprocess.run(
+        serve_command(free_port()),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_without_a_model_one_line_says_how_to_make_one(tmp_path: Path) -> None:
+    result = serve(BENTOML_HOME=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert "No model chest_xray:latest" in result.stderr
+    assert "python -m trainer" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        (
+            "tampered",
+            lambda folder: (folder / ONNX_FILE).write_bytes(b"other"),
+            "model.onnx: SHA-256 differs",
+        ),
+        ("missing", lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
+        (
+            "newer",
+            lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 2}'),
+            "is newer than 1",
+        ),
+    ],
+)
+def test_a_damaged_model_stops_the_start_with_one_line(
+    name: str, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(store_artifact("v1", name=name))
+    result = serve(CHEST_XRAY_MODEL=f"{name}:v1")
+    assert result.returncode == 1
+    assert len((result.stdout + result.stderr).splitlines()) == 1
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("CHEST_XRAY_THREADS", "many"), ("CHEST_XRAY_MODEL", "not a tag!")]
+)
+def test_a_senseless_setting_stops_the_start_with_one_line(variable: str, value: str) -> None:
+    result = serve(**{variable: value})
+    assert result.returncode == 1
+    assert len((result.stdout + result.stderr).splitlines()) == 1
+    assert value in result.stderr
+
+
+def test_the_service_never_loads_torch_or_the_trainer(stored_artifact: Path) -> None:
+    script = (
+        "import sys, bento.service\n"
+        "found = {name.partition('.')[0] for name in sys.modules} & {'torch', 'torchvision', 'ignite', 'trainer'}\n"
+        "sys.exit(', '.join(found) or 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"CHEST_XRAY_MODEL": f"chest_xray:{stored_artifact.name}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_source_of_the_service_imports_torch_or_the_trainer(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add((node.module or "").partition(".")[0])
+    assert not imported & {"torch", "torchvision", "ignite", "trainer"}
+
+
+def test_the_bentos_packages_are_the_projects_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text(encoding="utf-8"))
+    assert bentofile["python"]["packages"] == project["dependencies"]

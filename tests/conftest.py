@@ -1,0 +1,62 @@
+"""Fixtures of both rooms. No test touches the user's model store or tells anybody that BentoML was used."""
+
+import atexit
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before bentoml is imported anywhere: it reads both once.
+_HOME = tempfile.TemporaryDirectory(prefix="chest-xray-tests-")
+atexit.register(_HOME.cleanup)
+os.environ["BENTOML_HOME"] = _HOME.name
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+
+import httpx  # noqa: E402
+import pytest  # noqa: E402
+
+from tests.artifacts import store_artifact, write_artifact  # noqa: E402
+from tests.server import running_service  # noqa: E402
+
+SERVED_VERSION = "served"
+MAX_UPLOAD_BYTES = 1_000_000
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """Folder of a small real artifact; the test may damage it."""
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    write_artifact(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stored_artifact() -> Path:
+    """Folder of a small real artifact in this test session's model store, for reading only."""
+    return store_artifact(SERVED_VERSION)
+
+
+@pytest.fixture(scope="session")
+def service_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the service of :func:`service_url` writes to its terminal."""
+    return tmp_path_factory.mktemp("service") / "service.log"
+
+
+@pytest.fixture(scope="session")
+def service_url(stored_artifact: Path, service_log: Path) -> Iterator[str]:
+    """A real ``bentoml serve`` of :func:`stored_artifact`, with short deadlines."""
+    with running_service(
+        service_log,
+        CHEST_XRAY_MODEL=f"chest_xray:{stored_artifact.name}",
+        CHEST_XRAY_MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES),
+        CHEST_XRAY_UPLOAD_TIMEOUT="2",
+    ) as url:
+        yield url
+
+
+@pytest.fixture
+def client(service_url: str) -> Iterator[httpx.Client]:
+    """A client of :func:`service_url`."""
+    with httpx.Client(base_url=service_url, timeout=30) as client:
+        yield client
