@@ -25,19 +25,22 @@ def free_port() -> int:
         return port
 
 
-def serve_command(port: int) -> list[str]:
+def serve_command(port: int, bento: str = ".") -> list[str]:
     """What a user types, with this interpreter and another port."""
-    return [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "bentoml", "serve", bento, "--host", "127.0.0.1", "--port", str(port)]
 
 
 @contextlib.contextmanager
-def running_service(log: Path, **environment: str) -> Iterator[str]:
-    """Serve the project's root, with these further environment variables; gives the URL once it is ready."""
+def running_service(log: Path, bento: str = ".", **environment: str) -> Iterator[str]:
+    """Serve a bento (default: the project's root) with these further environment variables.
+
+    Gives the URL once it is ready.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            serve_command(port),
+            serve_command(port, bento),
             cwd=ROOT,
             env=os.environ | environment,
             stdout=output,
