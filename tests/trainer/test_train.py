@@ -1,0 +1,144 @@
+"""Training end to end: what a run leaves behind, and that a killed one ends as the unbroken one."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.special import softmax
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.datasets import ImageFolder
+
+from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
+from bento.images import Preprocessing, load_array
+from bento.predictor import Session
+from tests.server import ROOT
+from tests.trainer.conftest import FLAGS, Trained, trainer
+from trainer.backbones import build_classifier
+from trainer.errors import UserError
+from trainer.export import check_parity, logits_of
+from trainer.metrics import compute_metrics
+
+
+def test_a_run_leaves_what_its_readme_promises(trained: Trained) -> None:
+    run = trained.run
+    for path in (run.config, run.training, run.metrics, run.predictions, run.sealed / ONNX_FILE):
+        assert path.is_file(), path
+    config = yaml.safe_load(run.config.read_text())
+    assert config["backbone"] == "efficientnet_lite0"
+    assert config["batch_size"] == 16
+    assert "accuracy" in trained.output
+    assert "TUBERCULOSIS" in trained.output
+
+
+def test_training_learns_something(trained: Trained) -> None:
+    phases = json.loads(trained.run.training.read_text())["phases"]
+    assert phases["a"]["best_macro_f1"] > 0.4  # chance is a third
+    assert phases["b"]["best_macro_f1"] >= phases["a"]["best_macro_f1"]
+
+
+def test_tensorboard_shows_what_users_look_for(trained: Trained) -> None:
+    events = EventAccumulator(str(trained.run.folder), size_guidance={"images": 1}).Reload()
+    scalars = set(events.Tags()["scalars"])
+    for phase in ("phase_a", "phase_b"):
+        for name in ("train/loss", "validation/loss", "validation/macro_f1", "validation/f1_TUBERCULOSIS"):
+            assert f"{phase}/{name}" in scalars
+        assert any(tag.startswith(f"{phase}/lr") for tag in scalars)
+    assert {"sample_batch", "phase_a/confusion", "phase_b/confusion"} <= set(events.Tags()["images"])
+
+
+def test_split_folders_are_image_folders_of_torchvision(trained: Trained) -> None:
+    for split in ("train", "val", "test"):
+        assert ImageFolder(str(trained.data_dir / split)).classes == ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
+
+
+def test_metrics_can_be_rebuilt_from_predictions(trained: Trained) -> None:
+    with trained.run.predictions.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0])[:5] == ["path", "label", "source", "patient", "split"]
+    classes = list(rows[0])[5:]
+    assert {row["split"] for row in rows} == {"test"}
+    truth = np.array([classes.index(row["label"]) for row in rows])
+    probabilities = np.array([[float(row[name]) for name in classes] for row in rows])
+    written = json.loads(trained.run.metrics.read_text())
+    rebuilt = compute_metrics(truth, probabilities, classes)
+    assert written["test"]["confusion_matrix"] == rebuilt.confusion_matrix
+    assert written["test"]["macro_f1"] == rebuilt.macro_f1
+    sources = {row["source"] for row in rows}
+    assert set(written["by_source"]) == sources
+    assert sum(figures["images"] for figures in written["by_source"].values()) == len(rows)
+
+
+def test_the_sealed_graph_is_the_trained_network(trained: Trained) -> None:
+    weights = str(trained.run.sealed / WEIGHTS_FILE)
+    model = build_classifier("efficientnet_lite0", 3, weights=weights)
+    spec = Preprocessing(image_size=96)
+    files = sorted((trained.data_dir / "val").rglob("*.png"))
+    images = np.stack([load_array(file, spec) for file in files])
+    temperature = json.loads(trained.run.training.read_text())["temperature"]
+    session = Session(trained.run.sealed / ONNX_FILE, classes=3, image_size=96)
+    logits = logits_of(model, images, torch.device("cpu"))
+    probabilities = softmax(logits / temperature, axis=1)
+    assert check_parity(session, images, probabilities) < 1e-4
+    prediction = session.predict(images)
+    # The map's mean and the head's bias are the logit: a class activation map explains the very score it is shown with.
+    from_map = prediction.cam.mean(axis=(2, 3)) + model.head.bias.detach().numpy()
+    np.testing.assert_allclose(from_map, logits, atol=1e-3)
+    with pytest.raises(UserError, match="not the trained network"):
+        check_parity(session, images, np.roll(probabilities, 1, axis=1))
+
+
+def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(trained: Trained) -> None:
+    words = ["train", *FLAGS, *trained.folders, "--run", "killed"]
+    folder = trained.run.folder.with_name("killed")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(folder / "checkpoints" / "b_last_checkpoint_1.pt", process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "model" / ONNX_FILE).exists()
+
+    done = trainer("train", "--resume", "--run", "killed", *trained.folders)
+    assert done.returncode == 0, done.stderr
+    assert sha256_file(folder / "model" / WEIGHTS_FILE) == sha256_file(trained.run.sealed / WEIGHTS_FILE)
+
+
+def test_ctrl_c_ends_with_one_line_and_keeps_the_best_checkpoint(trained: Trained) -> None:
+    words = ["train", *FLAGS, *trained.folders, "--run", "interrupted", "--epochs-b", "50"]
+    folder = trained.run.folder.with_name("interrupted")
+    command = [sys.executable, "-m", "trainer", *words]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    _wait_for(folder / "checkpoints" / "b_last_checkpoint_1.pt", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.strip().splitlines()[-1].startswith("trainer: interrupted")
+    assert list((folder / "checkpoints").glob("b_best_*.pt"))
+
+
+def test_resume_refuses_settings_that_contradict_the_run(trained: Trained) -> None:
+    done = trainer("train", "--resume", "--run", "first", *trained.folders, "--lr-b", "0.5")
+    assert done.returncode == 2
+    assert "lr_b is 0.5 now and was 0.001" in done.stderr
+
+
+def _wait_for(path: Path, process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, "training ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

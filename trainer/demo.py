@@ -1,0 +1,92 @@
+"""``make demo``: train on generated films, publish, serve, ask about one film, stop."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+
+from trainer.cli import main
+from trainer.config import Settings
+from trainer.errors import UserError
+from trainer.runs import find_run
+
+DATA = Path("data/demo")
+FLAGS = ["--dataset", "sample", "--data-dir", str(DATA), "--backbone", "efficientnet_lite0"]
+READY_SECONDS = 60.0
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """A ``bentoml serve`` process on a free port; gives its address and stops it at the end.
+
+    Raises:
+        UserError: it ends, or is not ready in time.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    # Its own process group, so that its workers end with it.
+    server = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not _ready(address):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise UserError("the service did not start; its own lines above say why")
+            time.sleep(0.2)
+        yield address
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def _ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").status_code == HTTPStatus.OK
+    except httpx.TransportError:
+        return False
+
+
+def demo() -> int:
+    """Run it all; returns an exit code."""
+    code = main(["run", *FLAGS])
+    if code:
+        return code
+    run = find_run(Settings())
+    with run.predictions.open(encoding="utf-8") as stream:
+        film = next(row for row in csv.DictReader(stream) if row["label"] == "TUBERCULOSIS")
+    try:
+        with served() as address:
+            files = {"file": (DATA / film["path"]).read_bytes()}
+            answer = httpx.post(f"{address}/predict", files=files, timeout=30).raise_for_status().json()
+    except UserError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"\nasked about {DATA / film['path']} (a generated film, made as {film['label']}); the service answered:"
+    )
+    print(json.dumps(answer, indent=2))
+    print(
+        "\nThe films are generated: no figure above has a clinical meaning.\n"
+        f"figures and predictions   {run.folder}\n"
+        "TensorBoard               .venv/bin/tensorboard --logdir runs\n"
+        "the service again         make serve, then http://localhost:3000/docs\n"
+        "real radiographs          .venv/bin/python -m trainer --help"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(demo())
