@@ -100,11 +100,10 @@ class Anatomy:
             bubble=self.bubble * float(rng.uniform(0.8, 1.2)),
         )
 
-
     def lung_point(self, side: int, across: float, down: float) -> tuple[float, float]:
         """Body coordinates of a place in a lung: across 0 (heart) to 1 (flank), down 0 (top) to 1 (diaphragm)."""
         y = self.apex + down * (self.domes[0 if side < 0 else 1] - self.apex)
-        flank = 0.95 * float(_cage(self, np.float32(y)))
+        flank = 0.95 * float(_cage(self, np.array(y, np.float32)))
         return side * (2.5 + across * max(flank - 2.5, 0.5)), y
 
 
@@ -159,7 +158,8 @@ def _cage(person: Anatomy, y: Array) -> Array:
     """Inner half width of the rib cage at each pixel's height."""
     widest = 7.0
     t = np.clip((np.float32(widest) - y) / np.float32(widest - person.apex + 1.3), 0, 1)
-    return np.float32(person.width) * np.maximum(1 - t**2.7, np.float32(1e-4)) ** np.float32(0.55)
+    half: Array = np.float32(person.width) * np.maximum(1 - t**2.7, 1e-4) ** 0.55
+    return half
 
 
 def _lung(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
@@ -175,7 +175,9 @@ def _lung(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
     top = np.where(x < 0, np.float32(person.domes[0]), np.float32(person.domes[1]))
     across = ((np.abs(x) - np.float32(0.5 * person.width)) / np.float32(0.62 * person.width)) ** 2
     below = (y - top) / np.float32(person.dome_height) - across
-    return np.maximum(thickness - np.float32(1.15 * person.depth) * np.cbrt(np.maximum(below, 0)), 0)
+    dome = np.float32(1.15 * person.depth) * np.cbrt(np.maximum(below, 0))
+    lung: Array = np.maximum(thickness - dome, 0)
+    return lung
 
 
 def _mediastinum(person: Anatomy, x: Array, y: Array) -> Array:
@@ -201,7 +203,9 @@ def _union(*parts: Array) -> Array:
 def _airways(person: Anatomy, x: Array, y: Array) -> Array:
     """Air in the trachea and the main bronchi."""
     level = smooth_step(y, -3.6, -4.6)
-    trachea = np.float32(1.5) * chord(((x - np.float32(0.2 - person.yaw * 0.3)) / np.float32(0.85)) ** 2) * level
+    trachea = (
+        np.float32(1.5) * chord(((x - np.float32(0.2 - person.yaw * 0.3)) / np.float32(0.85)) ** 2) * level
+    )
     along = y + np.float32(4.2)
     bronchi = np.float32(1.1) * chord(((np.abs(x) - along * np.float32(0.9)) / np.float32(0.75)) ** 2)
     return trachea + bronchi * smooth_step(along, 0, 0.4) * smooth_step(along, 3.2, 2.2)
@@ -228,7 +232,9 @@ def _body(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
     neck = np.float32(11 + wall) * chord((x / np.float32(5.0 + 0.5 * wall)) ** 2)
     neck *= smooth_step(y, person.apex + 5, person.apex - 1)
     reach = person.width
-    slope = ellipsoid(ax, y, (0.25 * reach, person.apex + 3.4), (0.95 * reach, 3.6 + 0.8 * wall, 4 + wall), 0.3)
+    slope = ellipsoid(
+        ax, y, (0.25 * reach, person.apex + 3.4), (0.95 * reach, 3.6 + 0.8 * wall, 4 + wall), 0.3
+    )
     shoulder = ellipsoid(ax, y, (1.05 * reach, person.apex + 4.6), (0.6 * reach, 4.4 + wall, 4 + wall), 0.5)
     arm = ellipsoid(ax, y, (reach + 5.6, person.apex + 10), (3.3 + 0.5 * wall, 11, 4.5 + 0.5 * wall), -0.17)
     breast = ellipsoid(ax, y, (0.58 * reach, 5.0), (5.6, 4.6, 0.5 * person.breast + 1e-3))
@@ -238,7 +244,8 @@ def _body(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
 def _ribs(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
     """All ribs at once: tilted rings on the rib cage, each seen twice, behind and in front.
 
-    A ring leaves the spine at ``y_k`` and descends as the angle round the chest to the power 1.5, so a pixel tells its rib by subtracting that from its y, and no loop over ribs is needed.
+    A ring leaves the spine at ``y_k`` and descends with the angle round the chest to the power 1.5, so a pixel
+    tells its rib by subtracting that from its y, and no loop over ribs is needed.
     """
     outer, depth, plate = cage + np.float32(0.55), 0.45 * person.depth, 0.75
     ax = np.abs(x)
@@ -262,7 +269,8 @@ def _ribs(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
         if sign < 0:  # towards the breastbone a rib becomes cartilage, which hardly shows
             part *= smooth_step(ax / np.maximum(outer, np.float32(1)), 0.3, 0.62)
         total += part
-    return total * smooth_step(ax, 0.8, 1.6)
+    total *= smooth_step(ax, 0.8, 1.6)
+    return total
 
 
 def _spine(person: Anatomy, x: Array, y: Array) -> Array:
@@ -277,7 +285,8 @@ def _spine(person: Anatomy, x: Array, y: Array) -> Array:
     height = np.exp(-((phase / np.float32(0.2)) ** 2))
     pedicles = np.exp(-(((np.abs(dx) - np.float32(0.65) * half) / np.float32(0.22)) ** 2))
     process = np.exp(-((dx / np.float32(0.25)) ** 2))
-    return body + np.float32(0.4) * height * (pedicles + np.float32(0.8) * process)
+    body += np.float32(0.4) * height * (pedicles + np.float32(0.8) * process)
+    return body
 
 
 def _clavicles(person: Anatomy, x: Array, y: Array) -> Array:
@@ -318,7 +327,10 @@ def _vessel_tree(person: Anatomy, rng: np.random.Generator) -> list[Tube]:
         hilum = (side * (3.4 + 0.2 * person.yaw * side), -1.2 if side < 0 else -1.9)
         for direction in np.linspace(-1.25, 1.35, 7):
             angle = float(direction + rng.normal(0, 0.1))
-            start = (hilum[0] + side * rng.uniform(-0.3, 0.4), hilum[1] + 1.5 * direction + rng.normal(0, 0.2))
+            start = (
+                hilum[0] + side * rng.uniform(-0.3, 0.4),
+                hilum[1] + 1.5 * direction + rng.normal(0, 0.2),
+            )
             thick = rng.uniform(0.5, 0.75) * (1.15 if direction > 0.2 else 0.85)
             _branch(found, rng, side, start, angle, thick, rng.uniform(2.4, 3.2))
     return found

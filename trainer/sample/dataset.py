@@ -60,9 +60,7 @@ class _Patient:
         return f"p{self.number + 1:04d}"
 
 
-def generate(
-    images: int, size: int, hospitals: int, seed: int, confounded: bool = False
-) -> Iterator[Film]:
+def generate(images: int, size: int, hospitals: int, seed: int, confounded: bool = False) -> Iterator[Film]:
     """Films one after the other, made as they are asked for.
 
     A film depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
@@ -85,7 +83,13 @@ def generate(
 
 
 def write(
-    folder: Path, images: int, size: int, hospitals: int, seed: int, confounded: bool = False, workers: int = 0
+    folder: Path,
+    images: int,
+    size: int,
+    hospitals: int,
+    seed: int,
+    confounded: bool = False,
+    workers: int = 0,
 ) -> None:
     """Write the films of :func:`generate` as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
 
@@ -96,7 +100,8 @@ def write(
         UserError: as :func:`generate`, or the folder already holds other films.
     """
     _check(images, size, hospitals, seed, confounded)
-    patients, rows = [], []
+    patients: list[tuple[_Patient, int]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for patient in _patients(hospitals, seed, confounded):
         if len(rows) >= images:
             break

@@ -41,28 +41,26 @@ class Hospital:
 
     @classmethod
     def numbered(cls, index: int) -> Self:
-        """The ``index``-th hospital, always the same one.
-
-        Its habits are a point of a low-discrepancy sequence (additive recurrence with the roots of
-        x^(d+1) = x + 1; M. Roberts, 2018), so that even the first few differ in everything.
-        """
-        dimensions = 16
-        root = 2.0
-        for _ in range(60):
-            root = (1 + root) ** (1 / (dimensions + 1))
-        u = np.modf(0.5 + (index + 1) * 7 * root ** -np.arange(1.0, dimensions + 1))[0]
-        low, high = np.array(_RANGES).T
-        v = (low + u[: len(low)] * (high - low)).tolist()
-        right = u[15] < 0.6
+        """The ``index``-th hospital, the same one in every set. Its habits are random."""
+        rng = np.random.default_rng((2041, index))
+        right = bool(rng.random() < 0.6)
+        across = float(rng.uniform(0.07, 0.16))
+        left, top, rest = rng.uniform(0, 1.6, 3).tolist()
         return cls(
-            f"hospital-{chr(ord('a') + index)}",
-            *v[:7],
-            black=v[7],
-            white=v[8],
-            border=(v[9], v[10], v[11], 0.6 * v[10]),
+            name=f"hospital-{chr(ord('a') + index)}",
+            energy=float(rng.uniform(0.8, 1.1)),
+            scatter=float(rng.uniform(0.1, 0.5)),
+            dose=float(rng.uniform(8_000, 60_000)),
+            blur=float(rng.uniform(0.03, 0.1)),
+            sharpening=float(rng.uniform(0, 0.5)),
+            gamma=float(rng.uniform(0.75, 1.25)),
+            steepness=float(rng.uniform(0.8, 2.6)),
+            black=float(rng.uniform(0, 0.06)),
+            white=float(rng.uniform(0.88, 1)),
+            border=(left, top, rest, 0.6 * top),
             marker="R" if right else "L",
-            marker_at=(v[12] if right else 1 - v[12], v[13]),
-            marker_height=v[14],
+            marker_at=(across if right else 1 - across, float(rng.uniform(0.08, 0.22))),
+            marker_height=float(rng.uniform(1.3, 2.4)),
         )
 
     def expose(self, attenuation: Array, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -81,7 +79,9 @@ class Hospital:
         """Window, edge enhancement and film curve: 0 (black) to 1 (white)."""
         size = density.shape[0]
         if self.sharpening:
-            density = density + np.float32(self.sharpening) * (density - ndimage.gaussian_filter(density, size / 90))
+            density = density + np.float32(self.sharpening) * (
+                density - ndimage.gaussian_filter(density, size / 90)
+            )
         # The exposure meter looks at the middle of the film, and its operator's hand is not quite steady.
         middle = density[size // 6 : -size // 6 : 4, size // 6 : -size // 6 : 4]
         low, high = np.quantile(middle, (0.04, 0.985))
@@ -91,7 +91,8 @@ class Hospital:
         value = value ** np.float32(self.gamma * rng.lognormal(0, 0.08))
         curve = np.tanh(np.float32(self.steepness) * (value - np.float32(0.5))) / np.tanh(self.steepness / 2)
         value = np.float32(0.5) * (1 + curve.astype(np.float32))
-        return np.clip(np.float32(self.black) + np.float32(self.white - self.black) * value, 0, 1)
+        grey: Array = np.float32(self.black) + np.float32(self.white - self.black) * value
+        return grey
 
     def _finish(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Black border and burnt-in marker."""
@@ -105,25 +106,6 @@ class Hospital:
         at = (self.marker_at[0] * size, self.marker_at[1] * size)
         ImageDraw.Draw(image).text(at, self.marker, fill=250, font=font, anchor="mm")
         return np.asarray(image)
-
-
-_RANGES = [
-    (0.8, 1.1),  # energy
-    (0.1, 0.5),  # scatter
-    (8_000, 60_000),  # dose
-    (0.03, 0.10),  # blur
-    (0.0, 0.5),  # sharpening
-    (0.75, 1.25),  # gamma
-    (0.8, 2.6),  # steepness
-    (0.0, 0.06),  # black
-    (0.88, 1.0),  # white
-    (0.0, 1.6),  # border: left
-    (0.0, 1.4),  # top
-    (0.0, 1.6),  # right
-    (0.07, 0.16),  # marker: across
-    (0.06, 0.22),  # down
-    (1.3, 2.4),  # height
-]
 
 
 def _wide_blur(signal: Array) -> Array:

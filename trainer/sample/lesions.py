@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.sample.anatomy import MU_LUNG, MU_SOFT, SIDES, Anatomy, Chest
-from trainer.sample.projection import Array, View, chord
+from trainer.sample.projection import Array, View, chord, squared_radius
 
 LABELS = ("NORMAL", "PNEUMONIA", "TUBERCULOSIS")
 
@@ -43,7 +43,7 @@ class Disease:
 
 def draw(label: str, person: Anatomy, rng: np.random.Generator) -> Disease:
     """A random course of the disease ``label``, from hardly visible to severe."""
-    severity = 0.06 + 0.94 * float(rng.beta(1.5, 1.5))
+    severity = 0.1 + 0.9 * float(rng.beta(1.6, 1.0))
     return _DRAW[label](person, severity, rng)
 
 
@@ -59,19 +59,19 @@ def _pneumonia(person: Anatomy, severity: float, rng: np.random.Generator) -> Di
     down = float(rng.uniform(0.12, 0.35) if upper else rng.uniform(0.48, 0.92))
     foci: list[Focus] = []
     if lobar:
-        size = rng.uniform(2.4, 3.6) + 1.6 * severity
+        size = rng.uniform(3.2, 4.4) + 1.6 * severity
         at = person.lung_point(side, float(rng.uniform(0.25, 0.75)), down)
         radius = (float(size), float(size * rng.uniform(0.55, 0.9)))
-        foci.append(Focus("infiltrate", at, radius, float(rng.normal(0, 0.4)), 9.0 * severity))
+        foci.append(Focus("infiltrate", at, radius, float(rng.normal(0, 0.4)), 18.0 * severity))
     for _ in range(int(rng.integers(1, 4)) if lobar else int(rng.integers(3, 8))):
         place = side if lobar or rng.random() < 0.65 else -side
         at = person.lung_point(
             place, float(rng.uniform(0.1, 0.9)), float(np.clip(down + rng.normal(0, 0.13), 0.1, 0.97))
         )
-        radius = (float(rng.uniform(0.9, 2.4)), float(rng.uniform(0.8, 1.8)))
-        thickness = severity * float(rng.uniform(3.0, 8.0))
+        radius = (float(rng.uniform(1.8, 3.6)), float(rng.uniform(1.5, 2.8)))
+        thickness = severity * float(rng.uniform(9.0, 16.0))
         foci.append(Focus("infiltrate", at, radius, float(rng.uniform(0, np.pi)), thickness))
-    return Disease(tuple(foci), float(rng.uniform(0.7, 1.3)), float(rng.uniform(0.25, 0.5)), _seed(rng))
+    return Disease(tuple(foci), float(rng.uniform(0.7, 1.6)), float(rng.uniform(0.15, 0.4)), _seed(rng))
 
 
 def _tuberculosis(person: Anatomy, severity: float, rng: np.random.Generator) -> Disease:
@@ -86,15 +86,15 @@ def _tuberculosis(person: Anatomy, severity: float, rng: np.random.Generator) ->
         return person.lung_point(s, float(rng.uniform(0.1, 0.9)), float(down))
 
     foci = []
-    for _ in range(int(rng.integers(2, 6))):
-        radius = (float(rng.uniform(0.7, 1.9)), float(rng.uniform(0.5, 1.2)))
-        thickness = severity * float(rng.uniform(2.5, 7.0))
+    for _ in range(int(rng.integers(3, 8))):
+        radius = (float(rng.uniform(0.8, 2.3)), float(rng.uniform(0.6, 1.5)))
+        thickness = severity * float(rng.uniform(6.0, 14.0))
         foci.append(Focus("infiltrate", place(), radius, float(rng.uniform(0, np.pi)), thickness))
     if rng.random() < 0.65:
         for _ in range(int(2 + 12 * severity * rng.random())):
-            r = float(rng.uniform(0.22, 0.6))
+            r = float(rng.uniform(0.25, 0.75))
             foci.append(Focus("nodule", place(), (r, r), 0.0, 0.9 + 1.2 * severity))
-    if rng.random() < 0.2 + 0.5 * severity:
+    if rng.random() < 0.3 + 0.5 * severity:
         for _ in range(1 + int(rng.random() < 0.25)):
             r = float(rng.uniform(0.9, 2.1))
             wall = float(rng.uniform(0.2, 0.45)) * min(r, 1.4)
@@ -119,7 +119,7 @@ def affect(chest: Chest, disease: Disease, view: View) -> tuple[Array, npt.NDArr
     for focus in disease.foci:
         reach = 2.2 * max(focus.radius)
         window = view.window(*focus.at, reach)
-        square = _square(focus, chest.x[window], chest.y[window])
+        square = squared_radius(chest.x[window], chest.y[window], focus.at, focus.radius, focus.tilt)
         if focus.kind == "infiltrate":
             profile = np.exp(-square * np.sqrt(square))  # flatter in the middle than a Gaussian
             infiltrate[window] += np.float32(focus.thickness) * profile
@@ -130,20 +130,14 @@ def affect(chest: Chest, disease: Disease, view: View) -> tuple[Array, npt.NDArr
     if disease.foci:
         rng = np.random.default_rng(disease.seed)
         infiltrate *= np.maximum(1 + np.float32(disease.roughness) * view.texture(rng, disease.grain), 0)
-    # Lung can be filled only where there is lung, and never quite.
-    filled = np.minimum(infiltrate + solid, np.float32(0.75) * chest.lung)
+    # Lung can be filled only where there is lung, and never quite: dense consolidation evens out.
+    room = np.float32(0.65) * chest.lung + np.float32(1e-3)
+    filled = room * (1 - np.exp(-np.maximum(infiltrate + solid, 0) / room))
     # Air bronchogram: in airless lung the vessels no longer stand out, and the bronchi beside them are dark.
     airless = np.clip(infiltrate / np.float32(6), 0, 1)
-    added = np.float32(MU_SOFT - MU_LUNG) * filled - np.float32(1.3 * MU_SOFT) * airless * chest.vessels
-    return chest.attenuation + added, (extent > np.float32(0.35)) & (chest.lung > np.float32(1))
-
-
-def _square(focus: Focus, x: Array, y: Array) -> Array:
-    """Squared distance from the middle, in radii."""
-    u, v = x - np.float32(focus.at[0]), y - np.float32(focus.at[1])
-    cos, sin = np.float32(np.cos(focus.tilt)), np.float32(np.sin(focus.tilt))
-    u, v = (cos * u + sin * v) / np.float32(focus.radius[0]), (cos * v - sin * u) / np.float32(focus.radius[1])
-    return u * u + v * v
+    added: Array = np.float32(MU_SOFT - MU_LUNG) * filled - np.float32(MU_SOFT) * airless * chest.vessels
+    attenuation: Array = chest.attenuation + added
+    return attenuation, (extent > np.float32(0.35)) & (chest.lung > np.float32(1))
 
 
 def _shell(focus: Focus, square: Array) -> Array:
@@ -154,4 +148,5 @@ def _shell(focus: Focus, square: Array) -> Array:
         return ball
     inner = r - focus.wall
     air = np.float32(2 * inner) * chord(square * np.float32((r / inner) ** 2))
-    return ball - np.float32(1.15) * air
+    shell: Array = ball - np.float32(1.15) * air
+    return shell

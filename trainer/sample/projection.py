@@ -64,34 +64,47 @@ class View:
         lattice = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))
         step = self.pixel / grain
         a, b = step * np.cos(self.angle), step * np.sin(self.angle)
-        column, row = self.to_pixels(0.0, 0.0)
+        # Pillow counts from the corner of the first pixel, to_pixels from its middle.
+        column, row = (place + 0.5 for place in self.to_pixels(0.0, 0.0))
         data = (
             a, b, side / 2 - a * column - b * row,
             -b, a, side / 2 + b * column - a * row,
         )  # fmt: skip
-        field = lattice.transform((self.size, self.size), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
-        return np.asarray(field, dtype=np.float32) * np.float32(1.3)
+        field = lattice.transform(
+            (self.size, self.size), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC
+        )
+        texture: Array = np.asarray(field, dtype=np.float32) * np.float32(1.3)
+        return texture
 
 
 def chord(square: Array) -> Array:
     """Half chord of a unit circle at squared distance ``square`` from its centre; 0 outside."""
-    return np.sqrt(np.maximum(np.float32(1) - square, np.float32(0)))
+    half: Array = np.sqrt(np.maximum(1 - square, 0))
+    return half
+
+
+def squared_radius(
+    x: Array, y: Array, centre: tuple[float, float], axes: tuple[float, float], tilt: float = 0.0
+) -> Array:
+    """Squared distance from the middle of a tilted ellipse, 1 on its edge."""
+    u, v = x - np.float32(centre[0]), y - np.float32(centre[1])
+    if tilt:
+        cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
+        u, v = cos * u + sin * v, cos * v - sin * u
+    square: Array = (u / np.float32(axes[0])) ** 2 + (v / np.float32(axes[1])) ** 2
+    return square
 
 
 def ellipsoid(
     x: Array, y: Array, centre: tuple[float, float], axes: tuple[float, float, float], tilt: float = 0.0
 ) -> Array:
     """Thickness of an ellipsoid with semi-axes (along x, along y, along the beam), tilted in the plane."""
-    u, v = x - np.float32(centre[0]), y - np.float32(centre[1])
-    if tilt:
-        cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
-        u, v = cos * u + sin * v, cos * v - sin * u
-    return np.float32(2 * axes[2]) * chord((u / np.float32(axes[0])) ** 2 + (v / np.float32(axes[1])) ** 2)
+    return np.float32(2 * axes[2]) * chord(squared_radius(x, y, centre, axes[:2], tilt))
 
 
 def smooth_step(values: Array, start: float, end: float) -> Array:
     """0 before ``start``, 1 after ``end``, smooth between; ``end`` may be the smaller one."""
-    t = np.clip((values - np.float32(start)) / np.float32(end - start), 0, 1)
+    t: Array = np.clip((values - np.float32(start)) / np.float32(end - start), 0, 1)
     return t * t * (np.float32(3) - np.float32(2) * t)
 
 
