@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bento.images import Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: intervals, operating points, calibration and warnings. Artifacts of format 1 are read as having none."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
@@ -62,6 +63,45 @@ class TestMetrics(_Frozen):
     confusion_matrix: list[list[int]]
 
 
+class Interval(_Frozen):
+    """A figure and its 95 % bootstrap interval, resampled by patient."""
+
+    value: float
+    low: float
+    high: float
+
+
+class OperatingPoint(_Frozen):
+    """A class's threshold, chosen on validation data alone, and what it then does on test data."""
+
+    label: str
+    threshold: float = Field(ge=0, le=1)
+    """A film is flagged where the class's probability is at least this."""
+    target_sensitivity: float = Field(gt=0, le=1)
+    validation_sensitivity: float
+    validation_specificity: float
+    test_sensitivity: Interval | None
+    """None where the test films have none of the class."""
+    test_specificity: Interval | None
+
+
+class CalibrationFigures(_Frozen):
+    """How far probabilities can be taken at their word, on test data."""
+
+    ece: Interval
+    """Expected calibration error of the top class, 15 bins of equal width (Guo et al. 2017)."""
+    brier: Interval
+    """Sum over the classes of the squared error, mean over the films; 0 to 2."""
+    cross_entropy: Interval
+
+
+class Calibration(_Frozen):
+    """Before and after temperature scaling."""
+
+    before: CalibrationFigures
+    after: CalibrationFigures
+
+
 class DataSummary(_Frozen):
     """What the model was trained on."""
 
@@ -93,6 +133,13 @@ class Manifest(_Frozen):
     """Divisor of the logits, fitted on validation data (Guo et al. 2017); already inside ``model.onnx``."""
     metrics: TestMetrics
     metrics_by_source: dict[str, TestMetrics] = Field(default_factory=dict)
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """Every test figure with its interval, e.g. ``macro_f1`` or ``roc_auc.TUBERCULOSIS``."""
+    intervals_by_source: dict[str, dict[str, Interval]] = Field(default_factory=dict)
+    operating_points: list[OperatingPoint] = Field(default_factory=list)
+    calibration: Calibration | None = None
+    warnings: list[str] = Field(default_factory=list)
+    """What must be known before any figure is believed, e.g. that class and source go together."""
     data: DataSummary
     config: dict[str, Any]
     """The run's settings, as saved with the run."""
@@ -109,6 +156,8 @@ class Manifest(_Frozen):
             raise ValueError(f"classes are not distinct: {self.classes}")
         if set(self.metrics.per_class) != set(self.classes):
             raise ValueError("metrics.per_class does not name the classes of the model")
+        if not {point.label for point in self.operating_points} <= set(self.classes):
+            raise ValueError("operating_points name a class that the model does not have")
         if ONNX_FILE not in self.files:
             raise ValueError(f"files does not name {ONNX_FILE}")
         return self

@@ -3,11 +3,15 @@
 from datetime import datetime
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bento.artifact import SYNTHETIC_NOTICE, DataSummary, Manifest
+from bento.artifact import SYNTHETIC_NOTICE, DataSummary, Manifest, OperatingPoint
 from bento.images import FORMATS, Preprocessing
 from bento.settings import Settings
+
+TOP_K = 3
 
 
 class _Schema(BaseModel):
@@ -22,14 +26,49 @@ class ClassPrediction(_Schema):
     """Calibrated probability."""
 
 
+class Flag(_Schema):
+    """One class against the threshold that was chosen for it on validation data, for a wanted sensitivity."""
+
+    label: str
+    flagged: bool
+    """The confidence is at least the threshold."""
+    confidence: float = Field(ge=0, le=1)
+    threshold: float = Field(ge=0, le=1)
+    target_sensitivity: float
+
+
 class PredictResponse(_Schema):
     """The most probable classes, the first one first."""
 
     top_k: int
     """Number of predictions: three, or all classes where there are fewer."""
     predictions: list[ClassPrediction]
+    flags: list[Flag]
+    """One for each operating point of the model; ``/metadata`` says what it does on test films."""
     model_name: str
     model_version: str
+
+    @classmethod
+    def of(cls, probabilities: npt.NDArray[np.float32], manifest: Manifest) -> Self:
+        """The answer for one image's probabilities, C of them in the manifest's order."""
+        scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
+        top = [manifest.classes[i] for i in np.argsort(-probabilities, kind="stable")[:TOP_K]]
+        return cls(
+            top_k=len(top),
+            predictions=[ClassPrediction(label=label, confidence=scores[label]) for label in top],
+            flags=[
+                Flag(
+                    label=point.label,
+                    flagged=scores[point.label] >= point.threshold,
+                    confidence=scores[point.label],
+                    threshold=point.threshold,
+                    target_sensitivity=point.target_sensitivity,
+                )
+                for point in manifest.operating_points
+            ],
+            model_name=manifest.model_name,
+            model_version=manifest.model_version,
+        )
 
 
 class MetricsSummary(_Schema):
@@ -60,6 +99,9 @@ class Metadata(_Schema):
     data: DataSummary
     notice: str | None
     """What must be known before reading any answer, e.g. that the model saw synthetic images only."""
+    warnings: list[str]
+    """What must be known before any figure is believed, e.g. that class and source go together."""
+    operating_points: list[OperatingPoint]
     intended_use: str
     limits: list[str]
     """Known limits of the model."""
@@ -82,6 +124,8 @@ class Metadata(_Schema):
             temperature=manifest.temperature,
             data=manifest.data,
             notice=SYNTHETIC_NOTICE if manifest.data.synthetic else None,
+            warnings=manifest.warnings,
+            operating_points=manifest.operating_points,
             intended_use=manifest.intended_use,
             limits=manifest.limits,
             request_limits=RequestLimits(

@@ -23,7 +23,7 @@ from bento.images import ImageError, load_array
 from bento.limits import Admission, check_deadline
 from bento.predictor import Predictor
 from bento.problems import ProblemDocuments, ProblemError, answered
-from bento.schemas import ClassPrediction, Metadata, PredictResponse
+from bento.schemas import Metadata, PredictResponse
 from bento.settings import ENV_PREFIX, Settings
 
 # It warns of every malformed body; the client is told, and the access log knows.
@@ -31,7 +31,6 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 PREDICT = "/predict"
 FIELD = "file"
-TOP_K = 3
 
 
 class ServedModel(BentoModel):  # type: ignore[misc]
@@ -87,15 +86,7 @@ class ChestXray:
         except ImageError as error:
             raise ProblemError(error.slug, str(error)) from error
         probabilities = PREDICTOR.predict(image[np.newaxis]).probabilities[0]
-        top = np.argsort(-probabilities, kind="stable")[:TOP_K]
-        return PredictResponse(
-            top_k=len(top),
-            predictions=[
-                ClassPrediction(label=MANIFEST.classes[i], confidence=float(probabilities[i])) for i in top
-            ],
-            model_name=MANIFEST.model_name,
-            model_version=MANIFEST.model_version,
-        )
+        return PredictResponse.of(probabilities, MANIFEST)
 
 
 service = bentoml.service(

@@ -18,7 +18,9 @@ from bento.artifact import (
     WEIGHTS_FILE,
     ClassMetrics,
     DataSummary,
+    Interval,
     Manifest,
+    OperatingPoint,
     TestMetrics,
     sha256_file,
 )
@@ -28,6 +30,7 @@ CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 IMAGE_SIZE = 64
 CHANNELS = 8
 TEMPERATURE = 1.0
+WARNINGS = ["Class and source go together."]
 
 
 def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0) -> onnx.ModelProto:
@@ -105,6 +108,20 @@ def make_manifest(
             sources={"A": 30 * count},
             synthetic=synthetic,
         ),
+        operating_points=[
+            OperatingPoint(
+                label=name,
+                threshold=0.2,
+                target_sensitivity=0.9,
+                validation_sensitivity=0.9,
+                validation_specificity=0.8,
+                test_sensitivity=Interval(value=0.9, low=0.8, high=1.0),
+                test_specificity=None,
+            )
+            for name in classes
+            if name != "NORMAL"
+        ],
+        warnings=WARNINGS,
         config={"seed": 1},
         libraries={"onnxruntime": onnxruntime.__version__},
         git_commit="0" * 40,

@@ -17,7 +17,7 @@ from bento.images import load_array
 from bento.predictor import Predictor
 from bento.problems import KINDS, MEDIA_TYPE
 from tests import pictures
-from tests.artifacts import CLASSES
+from tests.artifacts import CLASSES, WARNINGS
 from tests.conftest import MAX_UPLOAD_BYTES, SERVED_VERSION
 
 FILM = pictures.GOOD["a grey PNG"]
@@ -47,13 +47,16 @@ def test_every_good_kind_of_image_gets_the_predictors_own_answer(
     response = post(client, pictures.GOOD[name])
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"top_k", "predictions", "model_name", "model_version"}
+    assert set(body) == {"top_k", "predictions", "flags", "model_name", "model_version"}
     assert body["top_k"] == len(body["predictions"]) == 3
     assert body["model_version"] == SERVED_VERSION
     confidences = [one["confidence"] for one in body["predictions"]]
     assert confidences == sorted(confidences, reverse=True)
     answers = {one["label"]: one["confidence"] for one in body["predictions"]}
     assert answers == pytest.approx(dict(zip(CLASSES, expected.tolist(), strict=True)), abs=1e-6)
+    for flag, point in zip(body["flags"], predictor.manifest.operating_points, strict=True):
+        assert flag["confidence"] == answers[point.label]
+        assert flag["flagged"] == (answers[point.label] >= point.threshold)
 
 
 def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> None:
@@ -214,6 +217,8 @@ def test_health_and_metadata(client: httpx.Client) -> None:
     assert body["metrics_summary"] == {"test_accuracy": 0.97, "macro_f1": 0.96, "weighted_f1": 0.95}
     assert body["notice"] == "synthetic sample data, no clinical meaning"
     assert body["data"]["synthetic"] is True
+    assert body["warnings"] == WARNINGS
+    assert [point["label"] for point in body["operating_points"]] == ["PNEUMONIA", "TUBERCULOSIS"]
     assert body["request_limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES
 
 
