@@ -19,7 +19,8 @@ from torchvision.datasets import ImageFolder
 
 from trainer.errors import UserError
 from trainer.sample import LABELS, Film, generate, lesions, write
-from trainer.sample.anatomy import Anatomy, project
+from trainer.sample.anatomy import Anatomy
+from trainer.sample.chest import project
 from trainer.sample.hospitals import Hospital
 from trainer.sample.projection import FIELD, Tube, View, ellipsoid, tubes
 

@@ -1,7 +1,7 @@
 """The embedded sample set: synthetic frontal chest radiographs, without clinical meaning.
 
-Simple 3-D bodies are projected by Beer-Lambert's law (``projection``, ``anatomy``), diseased (``lesions``),
-exposed by one of several hospitals (``hospitals``) and gathered into a set (``dataset``).
+A person (``anatomy``) is projected by Beer-Lambert's law (``chest``, ``bones``, from the bodies of ``projection``),
+diseased (``lesions``), exposed at a hospital (``hospitals``), and all films make a set (``dataset``).
 """
 
 from trainer.sample.dataset import Film, generate, write

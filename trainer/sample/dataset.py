@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from trainer.errors import UserError
 from trainer.sample import lesions
-from trainer.sample.anatomy import Anatomy, project
+from trainer.sample.anatomy import Anatomy
+from trainer.sample.chest import project
 from trainer.sample.hospitals import Hospital
 from trainer.sample.lesions import LABELS
 from trainer.sample.projection import View

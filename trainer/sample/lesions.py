@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from trainer.sample.anatomy import MU_LUNG, MU_SOFT, SIDES, Anatomy, Chest
+from trainer.sample.anatomy import SIDES, Anatomy
+from trainer.sample.chest import MU_LUNG, MU_SOFT, Chest
 from trainer.sample.projection import Array, View, chord, squared_radius
 
 LABELS = ("NORMAL", "PNEUMONIA", "TUBERCULOSIS")
@@ -43,7 +44,7 @@ class Disease:
 
 def draw(label: str, person: Anatomy, rng: np.random.Generator) -> Disease:
     """A random course of the disease ``label``, from hardly visible to severe."""
-    severity = 0.1 + 0.9 * float(rng.beta(1.6, 1.0))
+    severity = 0.15 + 0.85 * float(rng.beta(1.8, 0.9))
     return _DRAW[label](person, severity, rng)
 
 
