@@ -167,12 +167,12 @@ def _branch(
     radius: float,
     length: float,
 ) -> None:
-    if radius < 0.14:
+    if radius < 0.17:
         return
     bend = angle + float(rng.normal(0, 0.1))
     end = (start[0] + side * float(np.cos(bend)) * length, start[1] + float(np.sin(bend)) * length)
     found.append(Tube(start, end, (radius, 0.85 * radius)))
-    fork = float(rng.choice((-1, 1)) * rng.uniform(0.25, 0.55))
+    fork = float(rng.uniform(0.25, 0.55)) * (1 if rng.random() < 0.5 else -1)
     shorter = length * float(rng.uniform(0.7, 0.95))
     _branch(found, rng, side, end, bend - 0.35 * fork, 0.79 * radius, shorter)
     _branch(found, rng, side, end, bend + fork, 0.52 * radius, shorter)
