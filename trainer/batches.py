@@ -1,19 +1,47 @@
-"""Batches from a memory-mapped cache, in an order that is a function of seed and epoch alone."""
+"""Batches of the prefix's outputs, in an order that is a function of seed and epoch alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainer.arrays import Array
+from trainer.arrays import Array, release
+from trainer.cache import Prefix, Views
+from trainer.images import Images
 
 Batch = tuple[Tensor, Tensor]
+Rows = npt.NDArray[np.int64]
+Fetch = Callable[[Rows, int], Tensor]
+"""Row numbers and epoch (from 1) to what the tail is given: ``float32`` M×…, on the device."""
 
 
-def _tensor(array: Array, device: torch.device) -> Tensor:
-    x = torch.from_numpy(array).to(device).float()
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+def from_cache(features: Array, device: torch.device) -> Fetch:
+    """Read K×N×… ``float16`` outputs of the prefix; epoch e gets view e modulo K."""
+
+    def fetch(rows: Rows, epoch: int) -> Tensor:
+        x = torch.from_numpy(features[(epoch - 1) % len(features)][rows]).to(device).float()
+        release(features)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    return fetch
+
+
+def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
+    """Augment anew each epoch and run the prefix up to ``cut``, without gradients."""
+    drawn: dict[int, Tensor | None] = {}
+
+    def fetch(rows: Rows, epoch: int) -> Tensor:
+        if epoch not in drawn:
+            drawn.clear()
+            drawn[epoch] = views.random(len(images), epoch)
+        random = drawn[epoch]
+        batch = views.make(images[rows], None if random is None else random[rows])
+        # A clone, because autograd does not take tensors made in inference mode.
+        return prefix.outputs(batch, [cut])[0].clone()
+
+    return fetch
 
 
 class TrainBatches:
@@ -23,17 +51,10 @@ class TrainBatches:
     """
 
     def __init__(
-        self,
-        features: Array,
-        labels: Array,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
+        self, fetch: Fetch, labels: Array, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        """``features``: K×N×… ``float16``, K views; ``labels``: N class indices."""
-        self.features, self.labels, self.seed, self.device = features, labels, seed, device
+        """``labels``: N class indices."""
+        self.fetch, self.labels, self.seed = fetch, labels, seed
         self.rank, self.world_size = rank, world_size
         self.batch_size = min(batch_size, len(labels) // world_size)
         self.first_epoch = 1
@@ -46,29 +67,29 @@ class TrainBatches:
         epoch = self.first_epoch
         while True:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
-            views = self.features[(epoch - 1) % len(self.features)]
             for start in range(len(self)):
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
-                yield _tensor(views[rows], self.device), torch.from_numpy(self.labels[rows]).to(self.device)
+                x = self.fetch(rows, epoch)
+                yield x, torch.from_numpy(self.labels[rows]).to(x.device)
             epoch += 1
 
 
 class PlainBatches:
-    """Every image of one plain view once, in order; each process of several takes its share, unpadded."""
+    """Every image once, in order; each process of several takes its share, unpadded."""
 
-    def __init__(
-        self, features: Array, labels: Array, device: torch.device, rank: int = 0, world_size: int = 1
-    ) -> None:
-        """``features``: 1×N×… ``float16``; ``labels``: N class indices."""
+    BATCH = 64
+
+    def __init__(self, fetch: Fetch, labels: Array, rank: int = 0, world_size: int = 1) -> None:
+        """``labels``: N class indices."""
         self.rows = np.array_split(np.arange(len(labels)), world_size)[rank]
-        self.features, self.labels, self.device = features, labels, device
+        self.fetch, self.labels = fetch, labels
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // 64)
+        return -(-len(self.rows) // self.BATCH)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.rows), 64):
-            rows = self.rows[start : start + 64]
-            x = _tensor(self.features[0, rows], self.device)
-            yield x, torch.from_numpy(self.labels[rows]).to(self.device)
+        for start in range(0, len(self.rows), self.BATCH):
+            rows = self.rows[start : start + self.BATCH]
+            x = self.fetch(rows, 1)
+            yield x, torch.from_numpy(self.labels[rows]).to(x.device)

@@ -1,51 +1,113 @@
 """The frozen-prefix cache: what is frozen is computed once.
 
-The prefix's output for each image and each of K augmented views is kept on disk as ``float16``, under a key made
-of everything that determines it; an epoch then runs the trained tail only. Phase A's tail is the head, Phase B's
-the last blocks and the head: one pass through the backbone fills both caches.
+The prefix's output for each image and each of K augmented views is kept on disk as ``float16``, under a key
+made of everything that determines it; an epoch then runs the trained tail only. Phase A's tail is the head,
+Phase B's the last blocks and the head: one pass through the backbone fills both caches.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import ignite.distributed as idist
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer.arrays import Array, create_array, open_array
+from trainer.arrays import Array, create_array, missing_anywhere, open_array, own_rows, release
 from trainer.augment import Augmentation
 from trainer.backbones import Classifier
+from trainer.images import Images
 
 BATCH = 32
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """The frozen part of a model: its stages before the last cut, in evaluation mode and without gradients."""
+
+    model: Classifier
+    cuts: tuple[int, ...]
+    """Indices into ``model.stages``, ascending."""
+    device: torch.device
+
+    @torch.inference_mode()
+    def outputs(self, images: Tensor, cuts: Sequence[int] | None = None) -> list[Tensor]:
+        """Outputs of the stages before each cut (default: all cuts) for grey images N×S×S in [0, 255]."""
+        cuts = cuts or self.cuts
+        self.model.stages[: cuts[-1]].eval()
+        x = self.model.normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+        found = []
+        for first, end in zip([0, *cuts[:-1]], cuts, strict=True):
+            x = self.model.stages[first:end](x)
+            found.append(x)
+        return found
+
+    def shapes(self, image_size: int) -> list[tuple[int, ...]]:
+        """Shape of one image's output at each cut."""
+        return [tuple(x.shape[1:]) for x in self.outputs(torch.zeros(1, image_size, image_size))]
+
+    def digest(self) -> str:
+        """SHA-256 of all weights that determine the outputs."""
+        digest = hashlib.sha256(f"{self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode())
+        for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Views:
+    """K views of each film: augmented ones, or one plain one."""
+
+    augmentation: Augmentation | None = None
+    count: int = 1
+    seed: int = 0
+
+    def random(self, images: int, view: int) -> Tensor | None:
+        """The random numbers of one view of N images, a function of seed and view alone; None for the plain view."""
+        return self.augmentation.draw(images, self.seed * 1_000_003 + view) if self.augmentation else None
+
+    def make(self, images: Array, random: Tensor | None) -> Tensor:
+        """Grey images N×S×S in [0, 255] as this view shows them."""
+        batch = torch.from_numpy(np.ascontiguousarray(images))
+        return self.augmentation.apply(batch, random) if self.augmentation and random is not None else batch
+
+
+def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int:
+    """Size of a cache on disk."""
+    return 2 * views * images * sum(int(np.prod(shape)) for shape in prefix.shapes(image_size))
+
+
+def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
+    """One file a cut, under the key of everything that determines what is in it."""
+    content = json.dumps([prefix.digest(), fingerprint, repr(views)])
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
+
+
 def prefix_outputs(
-    model: Classifier,
-    cuts: Sequence[int],
-    images: Array,
+    prefix: Prefix,
+    images: Images,
+    image_size: int,
     fingerprint: str,
     cache: Path,
-    device: torch.device,
-    augmentation: Augmentation | None = None,
-    views: int = 1,
-    seed: int = 0,
+    views: Views,
     title: str = "",
 ) -> list[Array]:
     """Outputs of the stages before each cut, from the cache or computed now.
 
     Args:
-        model: its stages before the last cut are the prefix; they run in evaluation mode, without gradients.
-        cuts: indices into ``model.stages``, ascending.
-        images: ``uint8`` N×S×S.
-        fingerprint: names the images and how they were decoded.
+        prefix: what is frozen.
+        images: N films.
+        image_size: S.
+        fingerprint: names the films and how they were decoded.
         cache: folder of the store.
-        device: where to compute.
-        augmentation: how views differ; None: one plain view.
-        views: K.
-        seed: of the augmentation.
+        views: K views of each film.
         title: label of the progress bar.
 
     Returns:
@@ -54,57 +116,25 @@ def prefix_outputs(
     Raises:
         UserError: the disk is full.
     """
-    views = views if augmentation else 1
-    content = [_hash_prefix(model, cuts[-1]), list(cuts), fingerprint, repr(augmentation), views, seed]
-    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    paths = [cache / f"prefix-{key}-{cut}.npy" for cut in cuts]
-    if not all(path.exists() for path in paths):
-        _fill(model.to(device).eval(), cuts, paths, images, device, augmentation, views, seed, title)
+    paths = cache_paths(prefix, fingerprint, views, cache)
+    if missing_anywhere(paths):
+        own = np.array(own_rows(len(images)), dtype=np.int64)
+        bar = tqdm(
+            total=views.count * len(own), desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0
+        )
+        with ExitStack() as stack, bar:
+            shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(image_size)]
+            arrays = [
+                stack.enter_context(create_array(path, shape, "float16"))
+                for path, shape in zip(paths, shapes, strict=True)
+            ]
+            for view in range(views.count):
+                random = views.random(len(images), view)
+                for start in range(0, len(own), BATCH):
+                    rows = own[start : start + BATCH]
+                    batch = views.make(images[rows], None if random is None else random[rows])
+                    for array, x in zip(arrays, prefix.outputs(batch), strict=True):
+                        array[view, rows] = x.half().cpu().numpy()
+                        release(array)
+                    bar.update(len(rows))
     return [open_array(path) for path in paths]
-
-
-def _hash_prefix(model: Classifier, cut: int) -> str:
-    digest = hashlib.sha256(f"{model.mean.tolist()}{model.std.tolist()}".encode())
-    for name, value in model.stages[:cut].state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-@torch.inference_mode()
-def _fill(
-    model: Classifier,
-    cuts: Sequence[int],
-    paths: Sequence[Path],
-    images: Array,
-    device: torch.device,
-    augmentation: Augmentation | None,
-    views: int,
-    seed: int,
-    title: str,
-) -> None:
-    pieces = [model.stages[a:b] for a, b in zip([0, *cuts[:-1]], cuts, strict=True)]
-
-    def outputs(batch: Tensor) -> list[Tensor]:
-        x = model.normalise(batch).contiguous(memory_format=torch.channels_last)
-        found = []
-        for piece in pieces:
-            x = piece(x)
-            found.append(x)
-        return found
-
-    shapes = [tuple(x.shape[1:]) for x in outputs(torch.from_numpy(images[:1].copy()).to(device))]
-    arrays = []
-    with ExitStack() as stack, tqdm(total=views * len(images), desc=f"cache {title}", leave=False) as bar:
-        for path, shape in zip(paths, shapes, strict=True):
-            arrays.append(stack.enter_context(create_array(path, (views, len(images), *shape), "float16")))
-        for view in range(views):
-            random = augmentation.draw(len(images), seed * 1_000_003 + view) if augmentation else None
-            for start in range(0, len(images), BATCH):
-                part = slice(start, min(start + BATCH, len(images)))
-                batch = torch.from_numpy(images[part].copy()).to(device)
-                if augmentation and random is not None:
-                    batch = augmentation.apply(batch, random[part])
-                for array, x in zip(arrays, outputs(batch), strict=True):
-                    array[view, part] = x.half().cpu().numpy()
-                bar.update(len(batch))

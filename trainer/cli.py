@@ -63,12 +63,11 @@ def _split(settings: Settings) -> None:
 
 
 def _train(settings: Settings) -> None:
-    from trainer.runs import start_run
-    from trainer.train import train
+    from trainer.steps import train_run
 
-    run, settings = start_run(settings)
-    train(settings, run)
-    print(f"trained: {run.folder}; watch it with tensorboard --logdir {settings.runs_dir}")
+    run = train_run(settings)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trained: {run.folder}; watch it with tensorboard --logdir {settings.runs_dir}")
 
 
 def _evaluate(settings: EvaluateSettings) -> None:

@@ -76,8 +76,12 @@ class Settings(BaseSettings):
     """Cross-entropy weights: inverse class frequency, or none."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
+    cache: Literal["views", "fresh", "off"] = "views"
+    """views: the frozen prefix runs once for each of --views augmented views; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
     views: int = Field(default=4, ge=1, le=64)
-    """Augmented views of each training image; epoch e trains on view e modulo this number."""
+    """Augmented views of each training image in the cache; epoch e trains on view e modulo this number."""
+    cache_gb: float = Field(default=20.0, ge=0)
+    """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
     rotation: float = Field(default=7.0, ge=0, le=45)
     """Augmentation: largest rotation in degrees."""
     shift: float = Field(default=0.05, ge=0, le=0.5)
@@ -88,6 +92,12 @@ class Settings(BaseSettings):
     """Augmentation: largest change of contrast and, as an exponent, of gamma."""
     flip: bool = False
     """Augmentation: mirror left and right. Off: the heart has a side."""
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+    target_sensitivity: float = Field(default=0.9, gt=0, le=1)
+    """Share of each disease's validation films that its threshold must catch; WHO asks 0.9 of a triage test for tuberculosis."""  # noqa: E501
+    normal_class: str = "NORMAL"
+    """Class without disease: it gets no threshold, and a disease called this is a failure of its own."""
 
     # --- run ------------------------------------------------------------------------------------------------
     run: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
@@ -101,7 +111,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     workers: int = Field(default=0, ge=0)
-    """Processes that decode images; 0: one a core."""
+    """Threads that decode images; 0: one a core."""
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:

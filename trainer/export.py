@@ -5,9 +5,11 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from bento.predictor import Session
 from trainer.arrays import Array
 from trainer.backbones import Classifier
 from trainer.errors import UserError
+from trainer.images import Images
 
 PARITY_TOLERANCE = 1e-4
 BATCH = 32
@@ -90,17 +93,21 @@ def save_weights(model: Classifier, path: Path) -> None:
 
 
 @torch.inference_mode()
-def logits_of(model: Classifier, images: Array, device: torch.device) -> Array:
-    """``float32`` logits N×C of ``uint8`` images N×S×S, by PyTorch in full precision."""
+def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:
+    """``float32`` logits N×C of N films, by PyTorch in full precision."""
     model = model.to(device).eval()
     parts = [
-        model(torch.from_numpy(images[start : start + BATCH].copy()).to(device)).float().cpu().numpy()
-        for start in range(0, len(images), BATCH)
+        model(torch.from_numpy(np.array(images[rows])).to(device)).cpu().numpy() for rows in _rows(images)
     ]
     return np.concatenate(parts)
 
 
-def check_parity(session: Session, images: Array, probabilities: Array) -> float:
+def _rows(images: Images) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(images), BATCH):
+        yield np.arange(start, min(start + BATCH, len(images)))
+
+
+def check_parity(session: Session, images: Images, probabilities: Array) -> float:
     """Compare the sealed graph with PyTorch's ``probabilities`` N×C of the same images.
 
     Returns:
@@ -109,10 +116,7 @@ def check_parity(session: Session, images: Array, probabilities: Array) -> float
     Raises:
         UserError: another top class on any image, or a difference of :data:`PARITY_TOLERANCE` or more.
     """
-    parts = [
-        session.predict(np.ascontiguousarray(images[start : start + BATCH])).probabilities
-        for start in range(0, len(images), BATCH)
-    ]
+    parts = [session.predict(np.ascontiguousarray(images[rows])).probabilities for rows in _rows(images)]
     sealed = np.concatenate(parts)
     difference = float(np.abs(sealed - probabilities).max())
     flipped = int((sealed.argmax(axis=1) != probabilities.argmax(axis=1)).sum())

@@ -56,19 +56,42 @@ class Run:
         """A row for each test image."""
         return self.folder / "predictions.csv"
 
+    @property
+    def validation_predictions(self) -> Path:
+        """The same for the validation images, from which thresholds are chosen."""
+        return self.folder / "validation_predictions.csv"
 
-def start_run(settings: Settings) -> tuple[Run, Settings]:
+    @property
+    def embedding_map(self) -> Path:
+        """Where each test image lies in the t-SNE map of the embeddings."""
+        return self.folder / "embedding_map.csv"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the pictures that the report shows."""
+        return self.folder / "pictures"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained report."""
+        return self.folder / "report.html"
+
+    @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.folder / "MODEL_CARD.md"
+
+
+def start_run(settings: Settings) -> Run:
     """Make the folder of a new run, or find the one to resume.
-
-    Returns:
-        The run and its settings; a resumed run keeps the settings that it was started with.
 
     Raises:
         UserError: the name is taken, there is nothing to resume, or a setting contradicts the saved ones.
     """
     if settings.resume:
         run = find_run(settings)
-        return run, _resumed(run, settings)
+        _check_resumable(run, settings)
+        return run
     name = settings.run or f"{datetime.now():%Y%m%d-%H%M%S}-{settings.backbone}"
     run = Run(settings.runs_dir / name)
     if run.config.exists():
@@ -76,7 +99,7 @@ def start_run(settings: Settings) -> tuple[Run, Settings]:
     settings = settings.model_copy(update={"run": name})
     run.folder.mkdir(parents=True, exist_ok=True)
     write_text(run.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
-    return run, settings
+    return run
 
 
 def find_run(settings: Settings) -> Run:
@@ -113,7 +136,13 @@ def saved_settings(run: Run) -> Settings:
         raise UserError(f"{run.config}: can't be read ({reason}); start a new run") from error
 
 
-def _resumed(run: Run, given: Settings) -> Settings:
+def continued_settings(run: Run, given: Settings) -> Settings:
+    """A run's saved settings with what may be another way each time it is continued."""
+    own = {name: getattr(given, name) for name in ("resume", "runs_dir", "device", "workers")}
+    return saved_settings(run).model_copy(update={**own, "run": run.name})
+
+
+def _check_resumable(run: Run, given: Settings) -> None:
     saved = saved_settings(run)
     for name in sorted(given.model_fields_set - RESUMABLE):
         if getattr(given, name) != getattr(saved, name):
@@ -121,5 +150,3 @@ def _resumed(run: Run, given: Settings) -> Settings:
                 f"{run.folder}: --resume keeps the run's settings, but {name} is {getattr(given, name)} now and was "
                 f"{getattr(saved, name)}; leave it out, or start a new run"
             )
-    kept = {name: getattr(given, name) for name in ("resume", "runs_dir", "device", "workers")}
-    return saved.model_copy(update={**kept, "run": run.name})

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from trainer.batches import PlainBatches, TrainBatches
+from trainer.batches import PlainBatches, TrainBatches, from_cache
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def epoch(batches: TrainBatches, number: int) -> list[tuple[list[float], list[in
 
 def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> None:
     features, labels = data()
-    batches = TrainBatches(features, labels, batch_size=8, seed=1, device=CPU)
+    batches = TrainBatches(from_cache(features, CPU), labels, batch_size=8, seed=1)
     assert len(batches) == 6
     for number, offset in ((1, 0), (2, 100), (3, 0)):
         rows = epoch(batches, number)
@@ -36,15 +36,15 @@ def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> Non
 
 def test_a_later_start_sees_the_batches_of_the_unbroken_run() -> None:
     features, labels = data()
-    stream = TrainBatches(features, labels, 8, 1, CPU)
+    stream = TrainBatches(from_cache(features, CPU), labels, 8, 1)
     unbroken = [y.tolist() for _, y in islice(iter(stream), 3 * len(stream))]
-    assert [y for _, y in epoch(TrainBatches(features, labels, 8, 1, CPU), 3)] == unbroken[12:]
+    assert [y for _, y in epoch(TrainBatches(from_cache(features, CPU), labels, 8, 1), 3)] == unbroken[12:]
     assert unbroken[:6] != unbroken[6:12]
 
 
 def test_processes_share_an_epoch_without_overlap() -> None:
     features, labels = data()
-    shares = [epoch(TrainBatches(features, labels, 8, 1, CPU, rank, 2), 1) for rank in (0, 1)]
+    shares = [epoch(TrainBatches(from_cache(features, CPU), labels, 8, 1, rank, 2), 1) for rank in (0, 1)]
     assert len(shares[0]) == len(shares[1]) == 3
     seen = [label for share in shares for _, part in share for label in part]
     assert len(seen) == len(set(seen)) == 48
@@ -52,7 +52,7 @@ def test_processes_share_an_epoch_without_overlap() -> None:
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
     features, labels = data(5)
-    assert len(TrainBatches(features, labels, 32, 1, CPU)) == 1
+    assert len(TrainBatches(from_cache(features, CPU), labels, 32, 1)) == 1
 
 
 def test_plain_batches_hold_everything_once_over_all_processes() -> None:
@@ -61,7 +61,7 @@ def test_plain_batches_hold_everything_once_over_all_processes() -> None:
         seen = [
             y
             for rank in range(world)
-            for _, part in PlainBatches(features, labels, CPU, rank, world)
+            for _, part in PlainBatches(from_cache(features, CPU), labels, rank, world)
             for y in part.tolist()
         ]
         assert seen == list(range(131))

@@ -15,13 +15,14 @@ from bento.images import Preprocessing, load_array
 from trainer.arrays import Array, create_array, open_array
 from trainer.augment import Augmentation
 from trainer.backbones import Classifier, Tail, build_classifier
-from trainer.cache import prefix_outputs
+from trainer.cache import Prefix, Views, prefix_outputs
 from trainer.errors import UserError
 from trainer.images import decoded_images
 from trainer.sample import generate
 
 CPU = torch.device("cpu")
 AUGMENTATION = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, flip=False)
+VIEWS = Views(AUGMENTATION, count=2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,12 @@ def images() -> Array:
 
 
 def outputs(model: Classifier, images: Array, cache: Path, **changes: Any) -> list[Array]:
-    arguments = {"fingerprint": "f", "augmentation": AUGMENTATION, "views": 2, "seed": 1} | changes
-    return prefix_outputs(model, [4, 6], images, cache=cache, device=CPU, **arguments)
+    arguments: dict[str, Any] = {"fingerprint": "f", "views": VIEWS} | changes
+    return prefix_outputs(Prefix(model, (4, 6), CPU), images, images.shape[1], cache=cache, **arguments)
 
 
 def test_the_cache_holds_what_the_prefix_computes(model: Classifier, images: Array, tmp_path: Path) -> None:
-    maps, embeddings = outputs(model, images, tmp_path, augmentation=None)
+    maps, embeddings = outputs(model, images, tmp_path, views=Views())
     assert maps.shape[:2] == embeddings.shape[:2] == (1, 5)
     with torch.inference_mode():
         x = model.stages[:4](model.normalise(torch.from_numpy(images)))
@@ -73,7 +74,7 @@ def test_cached_and_uncached_training_of_the_tail_give_the_same_gradients(
             logits = Tail(model, 4)(prefix.clone())
         else:
             logits = model(x)
-        torch.nn.functional.cross_entropy(logits, y).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(logits, y))
         gradients.append([p.grad.clone() for p in Tail(model, 4).parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 10
     for plain, from_cache in zip(*gradients, strict=True):
@@ -84,15 +85,15 @@ def test_the_same_key_is_reused_and_any_change_makes_another(
     model: Classifier, images: Array, tmp_path: Path
 ) -> None:
     outputs(model, images, tmp_path)
-    first = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    first = {path: path.stat().st_ino for path in tmp_path.iterdir()}
     outputs(model, images, tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == first
+    assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == first
     other = build_classifier("resnet18", classes=3, weights="none").eval()
     for changed, changes in (
-        (model, {"seed": 2}),
-        (model, {"views": 3}),
+        (model, {"views": replace(VIEWS, seed=2)}),
+        (model, {"views": replace(VIEWS, count=3)}),
+        (model, {"views": replace(VIEWS, augmentation=replace(AUGMENTATION, rotation=8))}),
         (model, {"fingerprint": "g"}),
-        (model, {"augmentation": replace(AUGMENTATION, rotation=8)}),
         (other, {}),
     ):
         before = len(list(tmp_path.iterdir()))
