@@ -1,18 +1,23 @@
 """The routes beside ``/predict``: health, metadata, problems, and documentation that needs no internet."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bento.guard import Form
+from bento.metrics import exposition
 from bento.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
-from bento.schemas import Health, Metadata, PredictResponse, Problem, ProblemKind
+from bento.schemas import BatchResponse, Health, Metadata, PredictResponse, Problem, ProblemKind
 
 TITLE = "Chest X-ray classifier"
 VERSION = "1"
@@ -22,16 +27,19 @@ CONTENT_SECURITY_POLICY = (
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
 _REFS = "#/components/schemas/{model}"
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _NOT_OF_PREDICT = ("not-found", "request-error")
 
 
-def create_app(metadata: Metadata, *, predict: str, field: str) -> FastAPI:
-    """The FastAPI application that BentoML mounts beside its own route.
+def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
+    """The FastAPI application that BentoML mounts beside its own routes.
 
     Args:
         metadata: what ``/metadata`` answers.
-        predict: path of BentoML's route, for the documentation.
-        field: form field of the upload, for the documentation.
+        forms: BentoML's routes and what they take, for the documentation.
     """
     app = FastAPIOffline(
         title=TITLE,
@@ -56,11 +64,16 @@ def create_app(metadata: Metadata, *, predict: str, field: str) -> FastAPI:
         kind = KINDS[slug]
         return ProblemKind(type=TYPE_PREFIX + slug, title=kind.title, status=kind.status, advice=kind.advice)
 
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        content, media_type = exposition()
+        return Response(content, media_type=media_type)
+
     @app.get("/", include_in_schema=False)
     async def index() -> RedirectResponse:
         return RedirectResponse("docs")
 
-    document = _openapi(app, predict, field)
+    document = _openapi(app, forms)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app
 
@@ -70,34 +83,40 @@ def _description(metadata: Metadata) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _openapi(app: FastAPI, predict: str, field: str) -> dict[str, Any]:
-    """FastAPI's document of its routes, and BentoML's route added."""
+def _openapi(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
+    """FastAPI's document of its routes, and BentoML's routes added."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    models = models_json_schema(
-        [(PredictResponse, "serialization"), (Problem, "serialization")], ref_template=_REFS
-    )[1]
-    document["components"]["schemas"].update(models["$defs"])
-    document["paths"][predict] = {"post": _predict_operation(field)}
+    models: list[type[BaseModel]] = [PredictResponse, BatchResponse, Problem]
+    schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFS)[1]
+    document["components"]["schemas"].update(schemas["$defs"])
+    document["components"]["securitySchemes"] = _KEYS
+    for path, form in forms.items():
+        document["paths"][path] = {"post": _predict_operation(path, form)}
     return document
 
 
-def _predict_operation(field: str) -> dict[str, Any]:
-    form = {
+def _predict_operation(path: str, form: Form) -> dict[str, Any]:
+    file = {"type": "string", "format": "binary", "description": "a JPEG or PNG image"}
+    one = form.max_files == 1
+    fields = file if one else {"type": "array", "items": file, "minItems": 1, "maxItems": form.max_files}
+    schema = {
         "type": "object",
-        "properties": {field: {"type": "string", "format": "binary", "description": "a JPEG or PNG image"}},
-        "required": [field],
+        "properties": {form.field: fields},
+        "required": [form.field],
         "additionalProperties": False,
     }
-    answer = {"$ref": _REFS.format(model="PredictResponse")}
+    answer = {"$ref": _REFS.format(model="PredictResponse" if one else "BatchResponse")}
     return {
-        "summary": "Classify one image",
-        "operationId": "predict",
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+        "summary": "Classify one image" if one else f"Classify up to {form.max_files} images",
+        "operationId": path.strip("/").replace("/", "_"),
+        "security": [{}, *({name: []} for name in _KEYS)],
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
         "responses": {
             "200": {
-                "description": "The most probable classes, the first one first",
+                "description": "The most probable classes, the first one first"
+                + ("" if one else "; or a problem, for each file in order"),
                 "content": {"application/json": {"schema": answer}},
             },
             **_problem_responses(),

@@ -5,7 +5,9 @@ BentoML's own parsing takes bodies of any size, answers 500 to malformed ones, a
 
 import asyncio
 import contextlib
-import secrets
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bento.limits import FILMS, RETRY_AFTER, UploadMemory
 from bento.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -21,52 +24,86 @@ if TYPE_CHECKING:
 
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
+BOUNDARY = "checked"
+"""Of the forms that go on: they hold nothing of a client's that could contain it."""
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 
+_files: ContextVar[list[bytearray]] = ContextVar("files")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a path takes."""
+
+    field: str
+    max_files: int
+    max_bytes: int
+    """Of one file."""
+    max_total: int
+    """Of all files of a request."""
+
 
 class UploadGuard:
-    """Middleware: lets a ``POST`` to ``path`` through only with one file part, named ``field``, within limits.
+    """Middleware: lets a ``POST`` to one of ``forms`` through only with file parts of its field, within limits.
 
-    What goes on is a body written anew with that one part: the parser behind sees nothing that this one did
-    not understand, and no file name of the client's. The whole upload is held in memory meanwhile.
+    The files are kept for :func:`received`. What goes on is a form written anew, of empty files with numbers for
+    names: the parser behind sees nothing that this one did not understand, spools nothing, and no file name of
+    the client's.
     """
 
-    def __init__(self, app: ASGIApp, path: str, field: str, max_bytes: int, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, forms: Mapping[str, Form], memory: UploadMemory, timeout: float) -> None:
         self.app = app
-        self.path = path
-        self.field = field
-        self.max_bytes = max_bytes
+        self.forms = forms
+        self.memory = memory
         self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+        form = self.forms.get(scope["path"]) if scope["type"] == "http" else None
+        if form is None or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
         body = _Body(receive)
         try:
-            upload = await self._read(Headers(scope=scope), body)
+            upload = Upload(Headers(scope=scope), form)
         except ProblemError as error:
+            await _refuse(error, scope, body, send)
+            return
+        try:
+            await self._read(upload, body)
+        except ProblemError as error:
+            upload.files.clear()
+            self.memory.forget(upload)
             await _refuse(error, scope, body, send)
         except ClientDisconnect:
             return
         else:
+            _files.set(upload.files)
             await self.app(*_rewritten(scope, upload, receive), send)
+        finally:
+            self.memory.forget(upload)
 
-    async def _read(self, headers: Headers, body: "_Body") -> "Upload":
-        upload = Upload(headers.get("content-type", ""), self.field, self.max_bytes)
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self.max_bytes + FRAMING:
-            raise upload.too_large()
+    async def _read(self, upload: "Upload", body: "_Body") -> None:
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout) as deadline:
+                self.memory.begin(upload, deadline)
                 while not body.ended:
-                    upload.feed(await body.read())
+                    chunk = await body.read()
+                    self.memory.add(upload, len(chunk))
+                    upload.feed(chunk)
+                self.memory.finish(upload)
         except TimeoutError as error:
+            if self.memory.gave_way(upload):
+                detail = "no memory is left for uploads, and this one has taken longest"
+                raise ProblemError("overloaded", detail, {"Retry-After": RETRY_AFTER}) from error
             detail = f"the upload was not complete after {self.timeout:g} seconds"
             raise ProblemError("upload-timeout", detail) from error
         upload.finish()
-        return upload
+
+
+def received(number: str) -> bytearray:
+    """The bytes of the current request's file of that number, as the form that went on names it."""
+    return _files.get()[int(number)]
 
 
 class _Body:
@@ -89,29 +126,29 @@ class Upload:
     """One multipart body, checked as it arrives.
 
     Args:
-        content_type: of the request.
-        field: the one field name that is allowed.
-        max_bytes: largest file.
+        headers: of the request.
+        form: what is allowed.
 
     Raises:
-        ProblemError: not multipart/form-data, or no boundary.
+        ProblemError: not multipart/form-data, no boundary, or too long by its own word.
     """
 
-    def __init__(self, content_type: str, field: str, max_bytes: int) -> None:
-        self.data = bytearray()
-        self.field = field
-        self._max_bytes = max_bytes
+    def __init__(self, headers: Headers, form: Form) -> None:
+        self.files: list[bytearray] = []
+        self.form = form
         self._received = 0
-        self._parts = 0
         self._complete = False
         self._name = bytearray()
         self._value = bytearray()
         self._headers: dict[str, str] = {}
-        media_type, options = parse_options_header(content_type)
+        media_type, options = parse_options_header(headers.get("content-type", ""))
         if media_type != b"multipart/form-data":
             raise ProblemError("unsupported-media-type", "the body is not multipart/form-data")
         if not options.get(b"boundary"):
             raise ProblemError("malformed-request", "the content type names no boundary")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > form.max_total + FRAMING:
+            raise self._too_large("the files together are", form.max_total)
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
             "on_header_field": self._on_header_field,
@@ -133,8 +170,8 @@ class Upload:
             ProblemError: the body so far breaks a rule.
         """
         self._received += len(chunk)
-        if self._received > self._max_bytes + FRAMING:
-            raise self.too_large()
+        if self._received > self.form.max_total + FRAMING:
+            raise self._too_large("the files together are", self.form.max_total)
         if not chunk:
             return
         try:
@@ -150,19 +187,14 @@ class Upload:
         """
         if not self._complete:
             raise ProblemError("malformed-request", "the multipart body is empty or cut off")
-        if not self._parts:
+        if not self.files:
             raise self._wrong_field("the body has no part")
-        if not self.data:
-            raise ProblemError("empty-file", "the file is empty")
-
-    def too_large(self) -> ProblemError:
-        """The answer to more bytes than allowed."""
-        return ProblemError("file-too-large", f"the file is larger than {self._max_bytes:,} bytes")
 
     def _on_part_begin(self) -> None:
-        self._parts += 1
-        if self._parts > 1:
-            raise self._wrong_field("the body has more than one part")
+        if len(self.files) == self.form.max_files:
+            raise self._wrong_field("the body has more parts than that")
+        self.files.append(bytearray())
+        self._headers.clear()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -177,7 +209,7 @@ class Upload:
 
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition"))
-        if options.get(b"name") != self.field.encode():
+        if options.get(b"name") != self.form.field.encode():
             raise self._wrong_field("the part has another name")
         if b"filename" not in options:
             raise self._wrong_field("the part is text, not a file")
@@ -187,27 +219,28 @@ class Upload:
             raise ProblemError("unsupported-media-type", "the part's content type is not that of an image")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if len(self.data) + end - start > self._max_bytes:
-            raise self.too_large()
-        self.data += data[start:end]
+        file = self.files[-1]
+        if len(file) + end - start > self.form.max_bytes:
+            raise self._too_large("the file is", self.form.max_bytes)
+        file += data[start:end]
 
     def _on_end(self) -> None:
         self._complete = True
 
+    def _too_large(self, what: str, limit: int) -> ProblemError:
+        return ProblemError("file-too-large", f"{what} larger than {limit:,} bytes")
+
     def _wrong_field(self, what: str) -> ProblemError:
-        return ProblemError("wrong-field", f"{what}; send exactly one file, in the field {self.field!r}")
+        count = "exactly one file" if self.form.max_files == 1 else f"1 to {self.form.max_files} files"
+        return ProblemError("wrong-field", f"{what}; send {count}, in the field {self.form.field!r}")
 
 
 def _rewritten(scope: Scope, upload: Upload, receive: Receive) -> tuple[Scope, Receive]:
-    """The request anew, with a body that holds the checked file and nothing else."""
-    # Random, so that no file can hold it and pass for further parts.
-    boundary = secrets.token_hex(16)
-    disposition = f'Content-Disposition: form-data; name="{upload.field}"; filename="image"'
-    body = b"".join(
-        (f"--{boundary}\r\n{disposition}\r\n\r\n".encode(), upload.data, f"\r\n--{boundary}--\r\n".encode())
-    )
+    """The request anew, with a body that only numbers the checked files."""
+    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{upload.form.field}"; filename="%d"\r\n\r\n\r\n'
+    body = "".join([part % number for number in range(len(upload.files))] + [f"--{BOUNDARY}--\r\n"]).encode()
     headers = MutableHeaders(raw=list(scope["headers"]))
-    headers["content-type"] = f"multipart/form-data; boundary={boundary}"
+    headers["content-type"] = f"multipart/form-data; boundary={BOUNDARY}"
     headers["content-length"] = str(len(body))
     del headers["transfer-encoding"]
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -215,7 +248,7 @@ def _rewritten(scope: Scope, upload: Upload, receive: Receive) -> tuple[Scope, R
     async def replay() -> Message:
         return messages.pop() if messages else await receive()
 
-    return {**scope, "headers": headers.raw}, replay
+    return {**scope, "headers": headers.raw, FILMS: len(upload.files)}, replay
 
 
 async def _refuse(problem: ProblemError, scope: Scope, body: _Body, send: Send) -> None:

@@ -16,6 +16,9 @@ FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 25_000_000
 """More than any detector delivers (a 43 cm square at 0.1 mm is 18.5 million); a colour PNG costs 7 bytes each."""
 
+MAX_SCANS = 32
+"""Of a progressive JPEG; encoders write about ten."""
+
 
 class ImageError(ValueError):
     """The bytes can't be used as an image. ``slug`` is a stable, machine-readable name of the reason."""
@@ -41,6 +44,12 @@ class TooManyPixelsError(ImageError):
     slug = "too-many-pixels"
 
 
+class TooManyScansError(ImageError):
+    """A progressive JPEG with far more scans than any encoder writes: each costs a pass over all pixels."""
+
+    slug = "too-many-scans"
+
+
 class DamagedImageError(ImageError):
     """The header is fine, the content is truncated or corrupt."""
 
@@ -58,7 +67,7 @@ class Preprocessing(BaseModel):
     """``pad``: the whole film is kept with its aspect ratio, the rest is black."""
 
 
-def open_image(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(data: bytes | bytearray | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open without decoding, and check format and size.
 
     Raises:
@@ -67,7 +76,7 @@ def open_image(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
     if (data.stat().st_size if isinstance(data, Path) else len(data)) == 0:
         raise EmptyImageError("the file is empty")
     try:
-        image = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
+        image = Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(f"the image has more than {max_pixels:,} pixels") from error
     except UnidentifiedImageError as error:
@@ -78,7 +87,15 @@ def open_image(data: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         size = f"{image.width}×{image.height}"
         image.close()
         raise TooManyPixelsError(f"the image is {size}: more than {max_pixels:,} pixels")
+    if "progressive" in image.info and _scans(data) > MAX_SCANS:
+        image.close()
+        raise TooManyScansError(f"the JPEG has more than {MAX_SCANS} scans")
     return image
+
+
+def _scans(data: bytes | bytearray | Path) -> int:
+    """Start-of-scan markers; within a scan's data such a pair of bytes can't occur."""
+    return (data.read_bytes() if isinstance(data, Path) else data).count(b"\xff\xda")
 
 
 def decode(image: Image.Image, size: int) -> Image.Image:
@@ -128,7 +145,7 @@ def to_array(image: Image.Image, spec: Preprocessing) -> npt.NDArray[np.uint8]:
 
 
 def load_array(
-    data: bytes | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS
+    data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
     """Bytes or file to model input in one step; see :func:`open_image`, :func:`decode`, :func:`to_array`.
 

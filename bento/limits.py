@@ -1,74 +1,147 @@
-"""Bounded work: how many predictions may wait or run, and for how long."""
+"""Bounded work: how many images may wait or run, for how long, and how many bytes of them are held."""
 
 import asyncio
-import math
+import json
 import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.problems import ProblemError
+from bento.metrics import QUEUE, WORK
+from bento.problems import MEDIA_TYPE, REQUEST_ID_HEADER, ProblemError, problem_content
 
-_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+P = ParamSpec("P")
+T = TypeVar("T")
+RETRY_AFTER = "1"
+FULL = "the service is at its limit"
+FILMS = "chest_xray.films"
+"""Key of the ASGI scope: number of images in the request, as the upload guard has counted them."""
 
 
-def check_deadline() -> None:
-    """Call before work starts, so that what nobody waits for any more is never done.
+class Places:
+    """The images that may wait or run at the same time."""
 
-    Raises:
-        ProblemError: the request's deadline has passed.
-    """
-    if time.monotonic() > _deadline.get():
-        raise ProblemError("deadline-exceeded", "the deadline passed before the work began")
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    @property
+    def full(self) -> bool:
+        """No place is left."""
+        return self.taken >= self.limit
+
+    def take(self, count: int) -> bool:
+        """Take ``count`` places, or none if there are not so many."""
+        if self.taken + count > self.limit:
+            return False
+        self.taken += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        """Return places."""
+        self.taken -= count
+
+
+class Ticket:
+    """What the work for a request knows of it."""
+
+    def __init__(self) -> None:
+        self.abandoned = False
+        """Nobody waits for the answer any more: the deadline has passed, or the client went away."""
+
+
+_ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
+
+
+class Threads:
+    """The threads that decode and classify."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="work")
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a thread; what nobody waits for any more is never begun.
+
+        Raises:
+            ProblemError: the request was abandoned before a thread was free.
+        """
+        ticket = _ticket.get()
+        submitted = time.perf_counter()
+
+        def work() -> T:
+            begin = time.perf_counter()
+            QUEUE.observe(begin - submitted)
+            if ticket is not None and ticket.abandoned:
+                raise ProblemError("deadline-exceeded", "nobody waits for the answer any more")
+            try:
+                return function(*args, **kwargs)
+            finally:
+                WORK.observe(time.perf_counter() - begin)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 class Admission:
-    """Middleware: at most ``limit`` requests to ``path`` at a time, each for at most ``timeout`` seconds.
+    """Middleware: requests to ``paths`` take ``places``, one for each image, for at most ``timeout`` seconds.
 
     It stands behind the upload guard, so that only complete uploads hold a place, and slow clients none. A
-    request whose deadline passes is answered at once, but keeps its place until its thread has really ended:
+    request whose deadline passes is answered at once, but keeps its places until its threads have really ended:
     threads can't be stopped, and a place given away early would let them pile up.
     """
 
-    def __init__(self, app: ASGIApp, path: str, limit: int, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, paths: frozenset[str], places: Places, timeout: float) -> None:
         self.app = app
-        self.path = path
-        self.limit = limit
+        self.paths = paths
+        self.places = places
         self.timeout = timeout
-        self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        if len(self._running) >= self.limit:
-            problem = ProblemError("overloaded", "the service is at its limit", {"Retry-After": "1"})
+        films = scope.get(FILMS, 1)
+        if not self.places.take(films):
+            problem = ProblemError("overloaded", FULL, {"Retry-After": RETRY_AFTER})
             await problem.response()(scope, receive, send)
             return
-        _deadline.set(time.monotonic() + self.timeout)
+        ticket = Ticket()
+        _ticket.set(ticket)
         answer = _Answer(send)
-        task = asyncio.ensure_future(self._run(scope, receive, answer.send))
-        self._running.add(task)
-        task.add_done_callback(self._forget)
+        task = asyncio.ensure_future(_run(self.app, scope, receive, answer.send))
+        task.add_done_callback(lambda _: self.places.give_back(films))
+        task.add_done_callback(_look_at)
+        gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
-            await asyncio.wait({task}, timeout=self.timeout)
-        except asyncio.CancelledError:
-            answer.closed = True
-            raise
-        if task.done() or answer.begun:
-            await task
-            return
-        answer.closed = True
-        problem = ProblemError("deadline-exceeded", f"no answer within {self.timeout:g} seconds")
-        await problem.response()(scope, receive, send)
+            await asyncio.wait({task, gone}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if task.done() or answer.begun:
+                await task
+                return
+            if not gone.done():
+                problem = ProblemError("deadline-exceeded", f"no answer within {self.timeout:g} seconds")
+                answer.closed = True
+                await problem.response()(scope, receive, send)
+        finally:
+            gone.cancel()
+            ticket.abandoned = answer.closed = True
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, lest asyncio complain of one that came after the deadline
+async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Retrieve the outcome, lest asyncio complain of one that came after the deadline."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Answer:
@@ -83,3 +156,87 @@ class _Answer:
         if not self.closed:
             self.begun = True
             await self._send(message)
+
+
+class Shedding:
+    """Outermost application: refuses uploads while no place is free, before anything else is done for them.
+
+    A refusal must cost next to nothing, or refusing takes the time that the accepted requests need.
+    """
+
+    def __init__(self, app: ASGIApp, paths: frozenset[str], places: Places) -> None:
+        self.app = app
+        self.paths = paths
+        self.places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] != "http"
+            or not self.places.full
+            or scope["path"] not in self.paths
+            or scope["method"] != "POST"
+        ):
+            await self.app(scope, receive, send)
+            return
+        request = uuid.uuid4().hex
+        content = problem_content("overloaded", FULL, request)
+        body = json.dumps(content).encode()
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"retry-after", RETRY_AFTER.encode()),
+            (REQUEST_ID_HEADER.encode(), request.encode()),
+        ]
+        await send({"type": "http.response.start", "status": content["status"], "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class UploadMemory:
+    """The bytes of uploads that are held, unfinished ones and those that wait for their answer.
+
+    Where they would be too many, the oldest unfinished upload gives way: a client that sends at an ordinary speed
+    is never the oldest for long, and clients that stall only drive out one another.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._held: dict[object, int] = {}
+        self._unfinished: dict[object, asyncio.Timeout] = {}
+
+    def begin(self, upload: object, deadline: asyncio.Timeout) -> None:
+        """An upload begins; moving its deadline to now ends it."""
+        self._held[upload] = 0
+        self._unfinished[upload] = deadline
+
+    def add(self, upload: object, count: int) -> None:
+        """``count`` bytes of it have arrived.
+
+        Raises:
+            ProblemError: there is no room, and nothing unfinished that could make it.
+        """
+        if upload not in self._held:
+            return  # it is giving way already
+        self._held[upload] += count
+        self._left -= count
+        while self._left < 0:
+            victim = next(iter(self._unfinished))
+            deadline = self._unfinished.pop(victim)
+            self._left += self._held.pop(victim)
+            if victim is upload:
+                raise ProblemError(
+                    "overloaded", "no memory is left for uploads", {"Retry-After": RETRY_AFTER}
+                )
+            deadline.reschedule(0)
+
+    def finish(self, upload: object) -> None:
+        """It is complete, and held until it is forgotten."""
+        self._unfinished.pop(upload, None)
+
+    def gave_way(self, upload: object) -> bool:
+        """It was ended for others."""
+        return upload not in self._held
+
+    def forget(self, upload: object) -> None:
+        """Nothing of it is held any more."""
+        self._unfinished.pop(upload, None)
+        self._left += self._held.pop(upload, 0)

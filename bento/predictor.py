@@ -51,7 +51,7 @@ class Session:
         except Exception as error:  # the runtime's exceptions share no base class
             raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
         self._check_signature()
-        self._check_run()
+        self.check_run()
 
     def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
         """Run the model.
@@ -86,8 +86,12 @@ class Session:
         if isinstance(inputs[INPUT].shape[0], int):
             raise self._wrong(f"{INPUT} has a fixed batch of {inputs[INPUT].shape[0]}")
 
-    def _check_run(self) -> None:
-        """One forward pass: a declared shape may be symbolic, and the first run is the slow one."""
+    def check_run(self) -> None:
+        """One forward pass: a declared shape may be symbolic, and the first run is the slow one.
+
+        Raises:
+            ArtifactError: it fails, or gives other shapes or no probabilities.
+        """
         size = self._size
         try:
             result = self.predict(np.zeros((2, size, size), np.uint8))

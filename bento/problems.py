@@ -4,15 +4,17 @@ import functools
 import logging
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bento.metrics import REJECTIONS
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
@@ -43,6 +45,11 @@ KINDS: Mapping[str, Kind] = {
     "damaged-image": Kind(
         HTTPStatus.BAD_REQUEST, "Damaged image", "The file is truncated or corrupt: send it whole."
     ),
+    "unauthorized": Kind(
+        HTTPStatus.UNAUTHORIZED,
+        "API key needed",
+        "Send a known key as `Authorization: Bearer` or `X-API-Key`.",
+    ),
     "not-found": Kind(HTTPStatus.NOT_FOUND, "Not found", "See /docs for the routes."),
     "method-not-allowed": Kind(
         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "See the Allow header or /docs."
@@ -56,16 +63,24 @@ KINDS: Mapping[str, Kind] = {
     "too-many-pixels": Kind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many pixels", "Scale the image down before sending it."
     ),
+    "too-many-scans": Kind(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "Too many scans",
+        "Save the JPEG anew, as a baseline one or with an ordinary progression.",
+    ),
+    "headers-too-large": Kind(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "Send fewer or shorter headers."
+    ),
     "unsupported-media-type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
-        "Send multipart/form-data whose part `file` is an image.",
+        "Send multipart/form-data whose parts are images.",
     ),
     "not-an-image": Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG or PNG file."),
     "wrong-field": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Wrong form field",
-        "Send exactly one part: a file, in the field `file`.",
+        "Send files in the field that /docs names, and nothing else.",
     ),
     "request-error": Kind(HTTPStatus.BAD_REQUEST, "Bad request", "See /docs."),
     "internal-error": Kind(
@@ -81,11 +96,13 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 _BY_STATUS = {
+    401: "unauthorized",
     404: "not-found",
     405: "method-not-allowed",
     408: "upload-timeout",
     413: "file-too-large",
     415: "unsupported-media-type",
+    429: "overloaded",
     503: "overloaded",
     504: "deadline-exceeded",
 }
@@ -114,30 +131,34 @@ class ProblemError(Exception):
 
 def problem_response(slug: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem document of one of :data:`KINDS`; its request id is the current request's."""
+    return _document(slug, KINDS[slug].status, detail, headers)
+
+
+def problem_content(slug: str, detail: str, request: str, status: int | None = None) -> dict[str, Any]:
+    """A problem document as a JSON object; ``status`` only where it is not the kind's own. It is counted."""
+    REJECTIONS.labels(slug).inc()
     kind = KINDS[slug]
-    return _document(slug, kind.status, kind.title, detail, headers)
-
-
-def _document(
-    slug: str, status: int, title: str, detail: str, headers: Mapping[str, str] | None
-) -> JSONResponse:
-    content = {
+    return {
         "type": TYPE_PREFIX + slug,
-        "title": title,
-        "status": int(status),
+        "title": kind.title,
+        "status": int(status or kind.status),
         "detail": detail,
-        "request_id": request_id.get(),
+        "request_id": request,
     }
+
+
+def _document(slug: str, status: int, detail: str, headers: Mapping[str, str] | None) -> JSONResponse:
+    content = problem_content(slug, detail, request_id.get(), status)
     return JSONResponse(content, int(status), headers, MEDIA_TYPE)
 
 
-def answered(function: Callable[P, T]) -> Callable[P, T]:
+def answered(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Let a BentoML API answer a :class:`ProblemError` with its document: BentoML passes responses through."""
 
     @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return function(*args, **kwargs)
+            return await function(*args, **kwargs)
         except ProblemError as error:
             return cast(T, error.response())
 
@@ -196,4 +217,4 @@ class _Answer:
         kept = {name: headers[name] for name in (*_KEPT_HEADERS, REQUEST_ID_HEADER) if name in headers}
         slug = _BY_STATUS.get(status, "internal-error" if status >= 500 else "request-error")
         detail = f"{scope['method']} {scope['path'][:200]}: {KINDS[slug].title.lower()}"
-        await _document(slug, status, KINDS[slug].title, detail, kept)(scope, receive, send)
+        await _document(slug, status, detail, kept)(scope, receive, send)

@@ -84,6 +84,9 @@ class RequestLimits(_Schema):
 
     max_upload_bytes: int
     max_pixels: int
+    max_batch: int
+    """Files of one request to /predict/batch."""
+    max_batch_bytes: int
     formats: list[str]
 
 
@@ -131,6 +134,8 @@ class Metadata(_Schema):
             request_limits=RequestLimits(
                 max_upload_bytes=settings.max_upload_bytes,
                 max_pixels=settings.max_pixels,
+                max_batch=settings.max_batch,
+                max_batch_bytes=settings.max_batch_bytes,
                 formats=list(FORMATS),
             ),
             created=manifest.created,
@@ -155,6 +160,21 @@ class Problem(_Schema):
     """What is wrong with this very request."""
     request_id: str
     """As in the header X-Request-ID and the service's log."""
+
+
+class BatchResult(_Schema):
+    """One file's answer: either a prediction or a problem."""
+
+    index: int
+    """Position of the file in the request, from 0."""
+    prediction: PredictResponse | None = None
+    problem: Problem | None = None
+
+
+class BatchResponse(_Schema):
+    """One result for each file, in the order of the request."""
+
+    results: list[BatchResult]
 
 
 class ProblemKind(_Schema):

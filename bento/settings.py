@@ -12,6 +12,7 @@ from bento.images import MAX_PIXELS
 
 ENV_PREFIX = "CHEST_XRAY_"
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CORES_PER_WORKER = 8
 
 
 def available_cores(cpu_max: Path = CPU_MAX) -> int:
@@ -22,6 +23,10 @@ def available_cores(cpu_max: Path = CPU_MAX) -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+
+
+def _default_threads() -> int:
+    return min(available_cores(), CORES_PER_WORKER) + 1
 
 
 class Settings(BaseSettings):
@@ -35,11 +40,25 @@ class Settings(BaseSettings):
     """Largest image file in bytes."""
     max_pixels: int = Field(default=MAX_PIXELS, ge=1_000)
     """Most pixels an image may announce; checked before anything is decoded."""
-    threads: int = Field(default_factory=lambda: available_cores() + 1, ge=1, le=1024)
-    """Images decoded and classified at the same time. One more than cores fills the gaps between the two."""
+    max_batch: int = Field(default=16, ge=1, le=256)
+    """Most images of one request to ``/predict/batch``."""
+    max_batch_bytes: int = Field(default=50_000_000, ge=1_000)
+    """Most bytes of them together."""
+    max_upload_memory: int = Field(default=256_000_000, ge=1_000_000)
+    """Bytes of uploads that a worker holds in memory; beyond it the oldest unfinished upload gives way."""
+    workers: int = Field(default_factory=lambda: max(1, available_cores() // CORES_PER_WORKER), ge=1, le=256)
+    """Processes that serve. One fills eight cores: all but a tenth of its work is outside Python's lock."""
+    threads: int = Field(default_factory=_default_threads, ge=1, le=1024)
+    """Images a worker decodes and classifies at the same time: one more than its cores fills the gaps."""
     max_concurrency: int = Field(default=64, ge=1)
-    """Uploaded images that may wait or run at the same time; further ones are told to try again (503)."""
+    """Uploaded images that may wait or run in a worker; further ones are told to try again (503)."""
+    header_timeout: float = Field(default=10.0, gt=0)
+    """Seconds a client may take to send a request's headers."""
     upload_timeout: float = Field(default=30.0, gt=0)
-    """Seconds a client may take to send its image."""
+    """Seconds a client may take to send its images."""
     predict_timeout: float = Field(default=20.0, gt=0)
     """Seconds from the end of the upload to the answer."""
+    api_key_hashes: str = ""
+    """SHA-256 of each accepted API key, in hexadecimal, with commas between. None: no key is asked for."""
+    api_key_file: Path | None = None
+    """File with one such hash a line; what follows it on the line is a comment. `python -m bento.keys` makes one."""

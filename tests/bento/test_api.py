@@ -8,20 +8,20 @@ from bento.problems import KINDS
 
 def test_one_document_describes_every_route_and_problem(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/health", "/metadata"}
+    assert set(document["paths"]) == {"/predict", "/predict/batch", "/health", "/metadata"}
     predict = document["paths"]["/predict"]["post"]
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == list(form["properties"]) == ["file"]
     answers = {status: set(answer["content"]) for status, answer in predict["responses"].items()}
     assert answers.pop("200") == {"application/json"}
-    assert {"400", "408", "413", "415", "422", "500", "503", "504"} <= set(answers)
+    assert {"400", "401", "408", "413", "415", "422", "431", "500", "503", "504"} <= set(answers)
     assert set().union(*answers.values()) == {"application/problem+json"}
 
 
 def test_every_reference_of_the_document_is_defined(client: httpx.Client) -> None:
     response = client.get("/openapi.json")
     references = set(re.findall(r'"#/components/schemas/(\w+)"', response.text))
-    assert {"PredictResponse", "Problem", "Metadata"} <= references
+    assert {"PredictResponse", "BatchResponse", "Problem", "Metadata"} <= references
     assert references <= set(response.json()["components"]["schemas"])
 
 
@@ -54,5 +54,10 @@ def test_every_problem_type_can_be_looked_up(client: httpx.Client, slug: str) ->
 
 def test_bentomls_own_schema_holds_predict(client: httpx.Client) -> None:
     routes = client.get("/schema.json").json()["routes"]
-    assert [(route["name"], route["route"]) for route in routes] == [("predict", "/predict")]
-    assert routes[0]["input"]["properties"]["file"]["type"] == "file"
+    found = {route["name"]: (route["route"], route["input"]["properties"]) for route in routes}
+    assert {name: path for name, (path, _) in found.items()} == {
+        "predict": "/predict",
+        "predict_batch": "/predict/batch",
+    }
+    assert found["predict"][1]["file"]["type"] == "file"
+    assert found["predict_batch"][1]["files"]["items"]["type"] == "file"

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.guard import FRAMING, UploadGuard
+from bento.guard import FRAMING, Form, UploadGuard, received
+from bento.limits import FILMS, UploadMemory
 from bento.problems import MEDIA_TYPE
 
 pytestmark = pytest.mark.anyio
@@ -41,23 +42,30 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         async with request.form() as form:
             for name, value in form.multi_items():
                 assert not isinstance(value, str)
-                found.append(
-                    [name, value.filename, value.content_type, (await value.read()).decode("latin-1")]
-                )
+                assert await value.read() == b""
+                data = received(value.filename or "").decode("latin-1")
+                found.append([name, value.filename, value.content_type, data])
+        assert scope[FILMS] == len(found)
     await JSONResponse(found)(scope, receive, send)
 
 
-def guard(timeout: float = 5) -> UploadGuard:
-    return UploadGuard(echo, path="/predict", field="file", max_bytes=LIMIT, timeout=timeout)
+FORMS = {"/predict": Form("file", 1, LIMIT, LIMIT), "/batch": Form("files", 3, LIMIT, 2 * LIMIT)}
+
+
+def guard(timeout: float = 5, memory: int = 1_000_000) -> UploadGuard:
+    return UploadGuard(echo, forms=FORMS, memory=UploadMemory(memory), timeout=timeout)
 
 
 async def post(
-    body: bytes | AsyncIterator[bytes], content_type: str | None = MULTIPART, timeout: float = 5
+    body: bytes | AsyncIterator[bytes],
+    content_type: str | None = MULTIPART,
+    path: str = "/predict",
+    app: UploadGuard | None = None,
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(guard(timeout))
+    transport = httpx.ASGITransport(app or guard())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         headers = {"content-type": content_type} if content_type else {}
-        return await client.post("/predict", content=body, headers=headers)
+        return await client.post(path, content=body, headers=headers)
 
 
 async def pieces(chunks: Iterable[bytes], pause: float = 0) -> AsyncIterator[bytes]:
@@ -112,7 +120,6 @@ REFUSED: dict[str, tuple[bytes, str | None, int, str]] = {
     "a text part after the file": (part() + part(filename=None) + END, MULTIPART, 422, "wrong-field"),
     "a text part before the file": (part(filename=None) + part() + END, MULTIPART, 422, "wrong-field"),
     "a part that says it is text": (part(kind="text/plain") + END, MULTIPART, 415, "unsupported-media-type"),
-    "an empty file": (part(b"") + END, MULTIPART, 400, "empty-file"),
     "one byte too many": (part(b"x" * (LIMIT + 1)) + END, MULTIPART, 413, "file-too-large"),
     "far too many bytes": (part(b"x" * (LIMIT + FRAMING)) + END, MULTIPART, 413, "file-too-large"),
 }
@@ -132,6 +139,7 @@ async def test_every_bad_body_is_refused_however_it_arrives(name: str, in_chunks
 
 PASSED: dict[str, tuple[bytes, str]] = {
     "a file": (part(b"data") + END, "data"),
+    "an empty file, which the image intake refuses": (part(b"") + END, ""),
     "a file of the largest size": (part(b"x" * LIMIT) + END, "x" * LIMIT),
     "a file of an unknown type": (part(b"data", kind="application/octet-stream") + END, "data"),
     "a file that doesn't say what it is": (part(b"data", kind=None) + END, "data"),
@@ -149,7 +157,7 @@ async def test_one_file_goes_on_alone_and_without_its_name(name: str, in_chunks:
     chunks = pieces(body[i : i + 1] for i in range(len(body)))
     response = await post(chunks if in_chunks else body)
     assert response.status_code == 200
-    assert response.json() == [["file", "image", None, data]]
+    assert response.json() == [["file", "0", None, data]]
 
 
 async def test_other_routes_and_methods_are_left_alone() -> None:
@@ -160,9 +168,48 @@ async def test_other_routes_and_methods_are_left_alone() -> None:
 
 
 async def test_a_slow_upload_is_ended_by_its_deadline() -> None:
-    response = await post(pieces([part(), END], pause=0.2), timeout=0.3)
+    response = await post(pieces([part(), END], pause=0.2), app=guard(timeout=0.3))
     assert response.status_code == 408
     assert response.json()["type"] == "/problems/upload-timeout"
+
+
+async def test_several_files_go_on_in_their_order() -> None:
+    body = part(b"one", name="files") + part(b"two", name="files") + END
+    response = await post(body, path="/batch")
+    assert response.json() == [["files", "0", None, "one"], ["files", "1", None, "two"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "slug"),
+    [
+        (part(name="files") * 4 + END, "wrong-field"),
+        (part(name="files") + part() + END, "wrong-field"),
+        (part(b"x" * (LIMIT + 1), name="files") + END, "file-too-large"),
+        (part(b"x" * LIMIT, name="files") * 3 + part(b"x" * FRAMING, name="files"), "file-too-large"),
+    ],
+    ids=["too many files", "another field among them", "one too large", "too large together"],
+)
+async def test_a_batch_has_its_limits(body: bytes, slug: str) -> None:
+    response = await post(body, path="/batch")
+    assert response.json()["type"] == f"/problems/{slug}"
+
+
+async def test_where_memory_is_short_the_oldest_upload_gives_way() -> None:
+    app = guard(memory=1500)
+    stalled = asyncio.create_task(post(pieces([part(b"x" * 900), END], pause=0.4), app=app))
+    await asyncio.sleep(0.5)
+    begin = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*(post(part(b"y" * 900) + END, app=app) for _ in range(3)), stalled)
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 503]
+    assert answers[-1].json()["type"] == "/problems/overloaded"
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert asyncio.get_running_loop().time() - begin < 2
+    assert (await post(part(b"z" * 900) + END, app=app)).status_code == 200
+
+
+async def test_an_upload_that_is_the_only_one_is_refused_where_there_is_no_memory() -> None:
+    response = await post(part(b"x" * 900) + END, app=guard(memory=500))
+    assert response.status_code == 503
 
 
 async def test_a_too_long_announced_body_is_refused_unread() -> None:

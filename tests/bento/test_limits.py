@@ -3,11 +3,12 @@ import time
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.limits import Admission, check_deadline
-from bento.problems import ProblemError
+from bento.limits import FILMS, Admission, Places, Shedding, Threads, UploadMemory
+from bento.problems import MEDIA_TYPE, ProblemError
 
 pytestmark = pytest.mark.anyio
 
@@ -15,6 +16,10 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def admission(app: ASGIApp, limit: int, timeout: float) -> Admission:
+    return Admission(app, paths=frozenset({"/predict"}), places=Places(limit), timeout=timeout)
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:
@@ -38,13 +43,13 @@ class Worker:
 
 
 async def test_requests_within_the_limit_are_answered() -> None:
-    async with client(Admission(Worker(0.05), path="/predict", limit=3, timeout=5)) as http:
+    async with client(admission(Worker(0.05), limit=3, timeout=5)) as http:
         answers = await asyncio.gather(*(http.post("/predict") for _ in range(3)))
     assert [answer.text for answer in answers] == ["done"] * 3
 
 
 async def test_requests_beyond_the_limit_are_told_at_once_to_try_again() -> None:
-    async with client(Admission(Worker(0.3), path="/predict", limit=1, timeout=5)) as http:
+    async with client(admission(Worker(0.3), limit=1, timeout=5)) as http:
         first = asyncio.create_task(http.post("/predict"))
         await asyncio.sleep(0.05)
         begin = time.monotonic()
@@ -60,7 +65,7 @@ async def test_requests_beyond_the_limit_are_told_at_once_to_try_again() -> None
 
 async def test_a_passed_deadline_is_answered_at_once_but_keeps_its_place_until_the_thread_ends() -> None:
     worker = Worker(0.5)
-    async with client(Admission(worker, path="/predict", limit=1, timeout=0.1)) as http:
+    async with client(admission(worker, limit=1, timeout=0.1)) as http:
         begin = time.monotonic()
         late = await http.post("/predict")
         assert time.monotonic() - begin < 0.4
@@ -73,27 +78,90 @@ async def test_a_passed_deadline_is_answered_at_once_but_keeps_its_place_until_t
         assert (await http.post("/predict")).status_code == 504
 
 
-async def test_work_whose_deadline_has_passed_is_not_begun() -> None:
-    outcomes: list[str] = []
+async def test_work_that_nobody_waits_for_is_not_begun() -> None:
+    done: list[str] = []
+    threads = Threads(1)
 
-    async def queued(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
-        try:
-            check_deadline()
-            outcomes.append("worked")
-        except ProblemError as error:
-            outcomes.append(error.slug)
+    def slow(name: str) -> None:
+        time.sleep(0.3)
+        done.append(name)
 
-    async with client(Admission(queued, path="/predict", limit=1, timeout=0.1)) as http:
-        assert (await http.post("/predict")).status_code == 504
-        await asyncio.sleep(0.2)
-    assert outcomes == ["deadline-exceeded"]
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await threads.run(slow, Headers(scope=scope)["x-name"])
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async with client(admission(app, limit=3, timeout=0.45)) as http:
+        answers = await asyncio.gather(*(http.post("/predict", headers={"x-name": n}) for n in "ab"))
+        assert [answer.status_code for answer in answers] == [200, 504]
+        # A client that goes away: its turn comes, and nothing is done.
+        first = asyncio.create_task(http.post("/predict", headers={"x-name": "c"}))
+        await asyncio.sleep(0.05)
+        await leave(admission(app, limit=3, timeout=5), b"d")
+        await first
+        await asyncio.sleep(0.4)
+    assert done == ["a", "b", "c"]
+
+
+async def leave(app: ASGIApp, name: bytes) -> None:
+    """Ask, and go away before the answer."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is there")
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [(b"x-name", name)]}
+    await app(scope, receive, send)
+
+
+async def test_a_batch_takes_a_place_for_each_film() -> None:
+    places = Places(3)
+    app = Admission(Worker(0.2), paths=frozenset({"/predict"}), places=places, timeout=5)
+
+    async def batch(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, FILMS: 2}, receive, send)
+
+    async with client(batch) as http:
+        answers = await asyncio.gather(http.post("/predict"), http.post("/predict"))
+    assert sorted(answer.status_code for answer in answers) == [200, 503]
+    await asyncio.sleep(0)
+    assert places.taken == 0
+
+
+async def test_where_no_place_is_left_nothing_is_read() -> None:
+    places = Places(1)
+    app = Shedding(Worker(0), paths=frozenset({"/predict"}), places=places)
+    async with client(app) as http:
+        assert (await http.post("/predict")).text == "done"
+        places.take(1)
+        refused = await http.post("/predict")
+        assert (refused.status_code, refused.headers["content-type"]) == (503, MEDIA_TYPE)
+        assert refused.json()["type"] == "/problems/overloaded"
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
+        assert refused.headers["retry-after"] == "1"
+        assert (await http.get("/predict")).text == "done"
+        assert (await http.post("/health")).text == "done"
+
+
+async def test_finished_uploads_keep_their_memory_until_they_are_forgotten() -> None:
+    memory = UploadMemory(100)
+    async with asyncio.timeout(5) as deadline:
+        memory.begin("a", deadline)
+        memory.add("a", 80)
+        memory.finish("a")
+        memory.begin("b", deadline)
+        with pytest.raises(ProblemError, match="memory"):
+            memory.add("b", 30)
+        memory.forget("a")
+        memory.begin("c", deadline)
+        memory.add("c", 100)
 
 
 async def test_a_crash_reaches_the_middleware_outside() -> None:
     async def crash(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("crash")
 
-    async with client(Admission(crash, path="/predict", limit=1, timeout=1)) as http:
+    async with client(admission(crash, limit=1, timeout=1)) as http:
         with pytest.raises(RuntimeError, match="crash"):
             await http.post("/predict")

@@ -46,6 +46,10 @@ async def unauthorized(request: Request) -> Response:
     raise HTTPException(401, headers={"WWW-Authenticate": "Bearer", "X-Internal": "secret"})
 
 
+async def teapot(request: Request) -> Response:
+    raise HTTPException(418)
+
+
 async def problem(request: Request) -> Response:
     return ProblemError("empty-file", "the file is empty", {"Retry-After": "3"}).response()
 
@@ -65,7 +69,7 @@ async def streamed_error(request: Request) -> Response:
         pytest.param(bentoml_error, {}, 400, "request-error", id="BentoML's own JSON list"),
         pytest.param(fine, {"url": "/nowhere"}, 404, "not-found", id="an unknown route"),
         pytest.param(fine, {"method": "PUT"}, 405, "method-not-allowed", id="a wrong method"),
-        pytest.param(unauthorized, {}, 401, "request-error", id="a status without a kind of its own"),
+        pytest.param(teapot, {}, 418, "request-error", id="a status without a kind of its own"),
         pytest.param(streamed_error, {}, 503, "overloaded", id="a streamed error"),
         pytest.param(problem, {}, 400, "empty-file", id="a problem document already"),
     ],
@@ -110,12 +114,12 @@ async def test_a_crash_is_logged_with_its_request_id(caplog: pytest.LogCaptureFi
     assert response.headers["x-request-id"] in caplog.text
 
 
-def test_an_answered_function_returns_the_problem_as_a_response() -> None:
+async def test_an_answered_function_returns_the_problem_as_a_response() -> None:
     @answered
-    def refuse() -> int:
+    async def refuse() -> int:
         raise ProblemError("not-an-image", "no")
 
-    assert isinstance(refuse(), JSONResponse)
+    assert isinstance(await refuse(), JSONResponse)
 
 
 @pytest.mark.parametrize("slug", KINDS)

@@ -1,6 +1,7 @@
 """The service as its users meet it: a real ``bentoml serve`` process, spoken to over HTTP."""
 
 import http.server
+import json
 import socket
 import subprocess
 import sys
@@ -227,9 +228,24 @@ def test_bentomls_own_probes_stay(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200
 
 
-def test_metrics_count_predictions(client: httpx.Client) -> None:
-    post(client, FILM)
-    assert 'endpoint="/predict",http_response_code="200"' in client.get("/metrics").text
+def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
+    answer = post(client, FILM).json()["predictions"][0]
+    post(client, b"garbage")
+    for path in ("/a", "/b"):
+        client.get(path)
+    text = client.get("/metrics").text
+    for line in (
+        'chest_xray_request_seconds_count{route="/predict",status="200"}',
+        'chest_xray_request_seconds_count{route="other",status="404"}',
+        f'chest_xray_predictions_total{{label="{answer["label"]}"}}',
+        'chest_xray_rejections_total{reason="not-an-image"}',
+        "chest_xray_queue_seconds_count",
+        "chest_xray_work_seconds_count",
+        "chest_xray_confidence_count",
+        f'chest_xray_model_info{{name="efficientnet_lite0",version="{SERVED_VERSION}"}} 1.0',
+    ):
+        assert line in text
+    assert "/a" not in text
 
 
 def test_bentomls_client_works(service_url: str, tmp_path: Path) -> None:
@@ -237,19 +253,54 @@ def test_bentomls_client_works(service_url: str, tmp_path: Path) -> None:
     path.write_bytes(FILM)
     script = (
         "import sys, pathlib, bentoml\n"
+        "path = pathlib.Path(sys.argv[2])\n"
         "with bentoml.SyncHTTPClient(sys.argv[1]) as client:\n"
-        "    print(client.predict(file=pathlib.Path(sys.argv[2]))['model_version'])\n"
+        "    print(client.predict(file=path)['model_version'])\n"
+        "    print(len(client.predict_batch(files=[path, path])['results']))\n"
     )
     command = [sys.executable, "-c", script, service_url, str(path)]
-    assert (
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == SERVED_VERSION
-    )
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.split() == [SERVED_VERSION, "2"]
 
 
-def test_the_log_holds_no_file_name(client: httpx.Client, service_log: Path) -> None:
-    assert post(client, FILM, name="patient-4711.png").status_code == 200
-    assert post(client, b"garbage", name="patient-4711.png").status_code == 415
+def test_a_batch_is_answered_file_by_file_in_its_order(client: httpx.Client) -> None:
+    good = [pictures.GOOD[name] for name in pictures.GOOD]
+    files = [good[0], b"garbage", good[1], b"", good[0]]
+    response = client.post("/predict/batch", files=[("files", ("a", data)) for data in files])
+    assert response.status_code == 200
+    results = response.json()["results"]
+    assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
+    assert [result["problem"] and result["problem"]["type"] for result in results] == [
+        None,
+        "/problems/not-an-image",
+        None,
+        "/problems/empty-file",
+        None,
+    ]
+    for index in (0, 2, 4):
+        assert results[index]["prediction"] == post(client, files[index]).json()
+    assert results[1]["problem"]["request_id"] == response.headers["x-request-id"]
+
+
+def test_a_batch_has_a_largest_size(client: httpx.Client) -> None:
+    largest = client.get("/metadata").json()["request_limits"]["max_batch"]
+    files = [("files", ("a", FILM))] * (largest + 1)
+    assert_problem(client.post("/predict/batch", files=files), 422, "wrong-field")
+    assert len(client.post("/predict/batch", files=files[1:]).json()["results"]) == largest
+
+
+def test_the_log_is_json_with_request_ids_and_holds_no_file_name(
+    client: httpx.Client, service_log: Path
+) -> None:
+    answers = [post(client, data, name="patient-4711.png") for data in (FILM, b"garbage")]
+    assert [answer.status_code for answer in answers] == [200, 415]
     log = service_log.read_text()
-    assert "path=/predict" in log
     assert "4711" not in log
     assert "Traceback" not in log
+    # BentoML's own first line, from before the service is loaded in a worker, is text.
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    found = {line.get("request_id"): line for line in lines}
+    for answer in answers:
+        line = found[answer.headers["x-request-id"]]
+        assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", answer.status_code)
+        assert line["ms"] > 0

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bento.settings import Settings, available_cores
+from bento.settings import CORES_PER_WORKER, Settings, available_cores
 
 
 def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,7 +13,8 @@ def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.model == "chest_xray:latest"
     assert settings.max_upload_bytes == 10_000_000
-    assert settings.threads == available_cores() + 1
+    assert settings.threads == min(available_cores(), CORES_PER_WORKER) + 1
+    assert settings.workers == max(1, available_cores() // CORES_PER_WORKER)
 
 
 def test_the_environment_overrides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""The HTTP connection: uvicorn's, with limits on a request's headers that it does not have by itself."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, cast
+
+import uvicorn.config
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from bento.problems import MEDIA_TYPE, REQUEST_ID_HEADER, problem_content
+
+MAX_HEADER_BYTES = 64 * 1024
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Headers must be complete within ``header_timeout`` seconds and ``MAX_HEADER_BYTES``.
+
+    What is no HTTP at all is answered with a problem document, as everything else that is refused.
+    """
+
+    header_timeout = 10.0
+    wrap: Callable[[ASGIApp], ASGIApp]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = type(self).wrap(cast(ASGIApp, self.app))
+        self._header_bytes = 0
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        if self._header_timer is None and (before is None or before.response_complete):
+            self._await_headers()
+        super().data_received(data)
+        if self.cycle is not before:
+            self._forget_timer()
+        elif self._header_timer is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._refuse("headers-too-large", f"the headers are larger than {MAX_HEADER_BYTES:,} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for bytes that are no HTTP."""
+        self._refuse("malformed-request", "not a request in HTTP/1.1")
+
+    def _await_headers(self) -> None:
+        self._header_bytes = 0
+        self._header_timer = self.loop.call_later(self.header_timeout, self._too_slow)
+
+    def _forget_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _too_slow(self) -> None:
+        detail = f"the headers were not complete after {self.header_timeout:g} seconds"
+        self._refuse("upload-timeout", detail)
+
+    def _refuse(self, slug: str, detail: str) -> None:
+        self._forget_timer()
+        if self.transport.is_closing():
+            return
+        request_id = uuid.uuid4().hex
+        content = problem_content(slug, detail, request_id)
+        body = json.dumps(content).encode()
+        status = HTTPStatus(content["status"])
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-length: {len(body)}",
+            f"{REQUEST_ID_HEADER}: {request_id}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+def install(header_timeout: float, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Make uvicorn use it. BentoML starts uvicorn by itself, without a word on the protocol's class.
+
+    Args:
+        header_timeout: in seconds.
+        wrap: puts an application before everything that BentoML has.
+    """
+    BoundedProtocol.header_timeout = header_timeout
+    BoundedProtocol.wrap = staticmethod(wrap)
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedProtocol.__name__}"

@@ -1,0 +1,51 @@
+"""What Prometheus sees. BentoML's own request metrics are off: they take a new label for each unknown path.
+
+``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there the workers' figures
+meet, and any of them can answer for all.
+"""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
+
+REQUESTS = Histogram(
+    "chest_xray_request_seconds",
+    "From headers to the end of the answer",
+    ["route", "status"],
+    buckets=_SECONDS,
+)
+QUEUE = Histogram("chest_xray_queue_seconds", "An image's wait for a thread", buckets=_SECONDS)
+WORK = Histogram("chest_xray_work_seconds", "Decoding and classifying one image", buckets=_SECONDS)
+PREDICTIONS = Counter("chest_xray_predictions", "Images by their most probable class", ["label"])
+CONFIDENCE = Histogram(
+    "chest_xray_confidence",
+    "Confidence of the most probable class",
+    buckets=(0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1),
+)
+REJECTIONS = Counter("chest_xray_rejections", "Problem documents by kind", ["reason"])
+MODEL = Gauge(
+    "chest_xray_model_info",
+    "1 for the model being served",
+    ["name", "version"],
+    multiprocess_mode="max",
+)
+
+
+def exposition() -> tuple[bytes, str]:
+    """All figures, and their media type."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST

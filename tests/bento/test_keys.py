@@ -1,0 +1,104 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from bento.keys import ApiKeys, hash_key, read_hashes
+from bento.problems import MEDIA_TYPE
+from tests.server import ROOT
+
+pytestmark = pytest.mark.anyio
+KEYS = ("first-key", "second-key")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def ask(
+    path: str, headers: dict[str, str] | None = None, keys: tuple[str, ...] = KEYS
+) -> httpx.Response:
+    app = ApiKeys(PlainTextResponse("in"), hashes=[hash_key(key) for key in keys])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        return await client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer first-key"},
+        {"authorization": "bearer second-key"},
+        {"x-api-key": "first-key"},
+    ],
+)
+async def test_a_known_key_is_let_in(headers: dict[str, str]) -> None:
+    assert (await ask("/predict", headers)).text == "in"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer third-key"},
+        {"authorization": "Bearer "},
+        {"authorization": "Basic first-key"},
+        {"authorization": "first-key"},
+        {"x-api-key": ""},
+        {"x-api-key": hash_key("first-key")},
+        {"x-api-key": "\u00fc".encode("latin-1").decode("latin-1")},
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/predict", "/predict/batch", "/metadata", "/metrics", "/nowhere", "/livez/"]
+)
+async def test_everybody_else_is_not(path: str, headers: dict[str, str]) -> None:
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    response = await ask(path, encoded)  # type: ignore[arg-type]
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.json()["type"] == "/problems/unauthorized"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/health", "/docs", "/problems/not-found"])
+async def test_probes_and_documentation_need_no_key(path: str) -> None:
+    assert (await ask(path)).text == "in"
+
+
+async def test_without_keys_nobody_is_asked() -> None:
+    assert (await ask("/predict", keys=())).text == "in"
+
+
+def test_keys_come_from_the_setting_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# keys of the ward\n\n{hash_key('a').upper()} ward 3, until June\n{hash_key('b')}\n")
+    assert read_hashes(f"{hash_key('c')}, {hash_key('d')}", file) == [hash_key(key) for key in "cdab"]
+    assert read_hashes("", None) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("my-secret-key", "not a SHA-256"), ("# nothing\n", "holds no key"), (None, "can't be read")],
+)
+def test_a_file_that_would_let_in_the_wrong_ones_is_refused(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    file = tmp_path / "keys"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_hashes("", file)
+    assert str(file) in str(error.value)
+    assert "my-secret-key" not in str(error.value)
+
+
+def test_the_command_makes_a_key_and_its_line() -> None:
+    command = [sys.executable, "-m", "bento.keys", "ward", "3"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    key = result.stderr.split()[-1]
+    assert len(key) >= 43
+    assert result.stdout == f"{hash_key(key)} ward 3\n"
