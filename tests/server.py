@@ -36,6 +36,15 @@ def running_service(log: Path, bento: str = ".", **environment: str) -> Iterator
 
     Gives the URL once it is ready.
     """
+    with service_process(log, bento, **environment) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def service_process(
+    log: Path, bento: str = ".", **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As :func:`running_service`, with the process beside the URL; the caller may have ended it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
@@ -49,7 +58,7 @@ def running_service(log: Path, bento: str = ".", **environment: str) -> Iterator
         )
     try:
         _wait_until_ready(url, process, log)
-        yield url
+        yield url, process
     finally:
         _stop(process)
 

@@ -29,6 +29,8 @@ class Load:
     """Answers with status 200 a second."""
     p50: float
     p99: float
+    answers: int
+    """All of them, the warm-up's too."""
     errors: int
     """Other answers than 200, and broken connections."""
     statuses: dict[str, int]
@@ -81,10 +83,12 @@ class Tally:
 
     def __init__(self) -> None:
         self.running = False
+        self.all = 0
         self.statuses: Counter[str] = Counter()
         self.seconds: list[float] = []
 
     def answered(self, status: str, seconds: float) -> None:
+        self.all += 1
         if self.running:
             self.statuses[status] += 1
             if status == "200":
@@ -146,6 +150,7 @@ def _summary(tally: Tally, clients: int, took: float) -> Load:
         per_second=good / took,
         p50=statistics.median(ordered) if ordered else float("nan"),
         p99=ordered[int(0.99 * (len(ordered) - 1))] if ordered else float("nan"),
+        answers=tally.all,
         errors=tally.statuses.total() - good,
         statuses=dict(tally.statuses),
     )

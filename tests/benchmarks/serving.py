@@ -102,7 +102,9 @@ def cpu_seconds(process: psutil.Process) -> float:
     return total
 
 
-def compare(folder: Path, names: Sequence[str], rounds: int, seconds: float, side: int) -> None:
+def compare(
+    folder: Path, names: Sequence[str], levels: Sequence[int], rounds: int, seconds: float, side: int
+) -> None:
     """Run everything, print a table for each number of clients, and the limit."""
     figures: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     limits: list[float] = []
@@ -110,20 +112,20 @@ def compare(folder: Path, names: Sequence[str], rounds: int, seconds: float, sid
         films = make_films(Path(temporary), side)
         running = {name: stack.enter_context(served(name, folder, films[0])) for name in names}
         for _ in range(rounds):
-            for clients in CLIENTS:
+            for clients in levels:
                 limits.append(in_process(folder, films, seconds))
                 for name, (url, process) in running.items():
                     before = cpu_seconds(process)
                     result = load(url, films, clients, seconds)
-                    result["cpu"] = cpu_seconds(process) - before
+                    result["cpu"] = 1000 * (cpu_seconds(process) - before) / max(1, result["answers"])
                     result["memory"] = memory(process)
                     figures[name, clients].append(result)
     limit = statistics.median(limits)
     print(f"in-process limit: {limit:.0f} images a second (median of {len(limits)})")
     print(
-        f"{'design':<10}{'clients':>8}{'req/s':>8}{'% limit':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'MB':>7}"
+        f"{'design':<10}{'clients':>8}{'req/s':>8}{'% limit':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'CPU ms':>8}{'MB':>7}"
     )
-    for clients in CLIENTS:
+    for clients in levels:
         for name in names:
             runs = figures[name, clients]
             middle = {
@@ -132,6 +134,7 @@ def compare(folder: Path, names: Sequence[str], rounds: int, seconds: float, sid
             print(
                 f"{name:<10}{clients:>8}{middle['per_second']:>8.0f}{100 * middle['per_second'] / limit:>9.0f}"
                 f"{middle['p50']:>8.1f}{middle['p99']:>8.1f}{sum(run['errors'] for run in runs):>8}"
+                f"{statistics.median(run['cpu'] for run in runs):>8.2f}"
                 f"{max(run['memory'] for run in runs):>7.0f}"
             )
 
@@ -141,12 +144,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="chest_xray:latest", help="tag in the BentoML model store")
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS))
+    parser.add_argument("--clients", nargs="+", type=int, default=CLIENTS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="a measurement's length")
     parser.add_argument("--side", type=int, default=500, help="of the films in pixels")
     options = parser.parse_args()
     folder = Path(bentoml.models.get(options.model).path)
-    compare(folder, options.designs, options.rounds, options.seconds, options.side)
+    compare(folder, options.designs, options.clients, options.rounds, options.seconds, options.side)
 
 
 if __name__ == "__main__":
