@@ -9,11 +9,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.metrics import REQUESTS
-from bento.problems import request_id
+from bento.problems import CLIENT_GONE, request_id
 
 logger = logging.getLogger(__name__)
-CLIENT_GONE = 499
-"""Status in the log of a request whose client left before the answer, as nginx has it."""
 
 
 class Observation:

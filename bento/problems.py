@@ -19,6 +19,8 @@ from bento.metrics import REJECTIONS
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
 REQUEST_ID_HEADER = "x-request-id"
+CLIENT_GONE = 499
+"""Status in the log of a request whose client left before the answer, as nginx has it."""
 
 logger = logging.getLogger(__name__)
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -189,6 +191,11 @@ class ProblemDocuments:
                 raise
             logger.exception("request %s failed", request_id.get())
             await answer.send({"type": "http.response.start", "status": 500, "headers": []})
+        else:
+            if not answer.started:
+                # The client went away. Nobody reads this, but BentoML and uvicorn wait for it before they stop.
+                await send({"type": "http.response.start", "status": CLIENT_GONE, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
         finally:
             request_id.reset(token)
 

@@ -123,7 +123,8 @@ def compare(
     limit = statistics.median(limits)
     print(f"in-process limit: {limit:.0f} images a second (median of {len(limits)})")
     print(
-        f"{'design':<10}{'clients':>8}{'req/s':>8}{'% limit':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'CPU ms':>8}{'MB':>7}"
+        f"{'design':<10}{'clients':>8}{'req/s':>8}{'% limit':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}"
+        f"{'CPU ms':>8}{'MB':>7}"
     )
     for clients in levels:
         for name in names:

@@ -202,6 +202,8 @@ def test_on_sigterm_running_requests_finish_and_the_exit_is_clean(
         clients = [threading.Thread(target=ask_until_refused) for _ in range(PLACES)]
         for client in clients:
             client.start()
+        for _ in range(5):
+            connect(url, FORM + b"Content-Length: 5000\r\n\r\n" + PART).close()  # goes away halfway
         time.sleep(1)
         end = time.monotonic()
         os.kill(process.pid, signal.SIGTERM)

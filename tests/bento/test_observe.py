@@ -7,8 +7,8 @@ from prometheus_client import REGISTRY
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.observe import CLIENT_GONE, JsonFormatter, Observation
-from bento.problems import ProblemDocuments
+from bento.observe import JsonFormatter, Observation
+from bento.problems import CLIENT_GONE, ProblemDocuments
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,101 @@
+"""The long fuzzing run: ``python -m tests.benchmarks.fuzz --requests 20000``, against a service of its own.
+
+Half of the requests are uploads, a quarter is damaged on the wire, a quarter comes from schemathesis on the
+OpenAPI document, where it is installed. At the end the worker's memory is compared with what it was after a tenth.
+"""
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.artifacts import store_artifact
+from tests.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
+from tests.server import service_process
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+GROWTH = 0.05
+
+
+def resident(process: psutil.Process) -> float:
+    """Resident memory of the worker in MB."""
+    worker = next(child for child in process.children() if "worker.service" in " ".join(child.cmdline()))
+    return float(worker.memory_info().rss) / 1e6
+
+
+def repeat(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """So many random examples, not shrunk: each is a request."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def fuzz(url: str, count: int) -> None:
+    """Send ``count`` requests and check every answer."""
+    with httpx.Client(base_url=url, timeout=30) as client:
+
+        @repeat(2 * count // 3)
+        @given(uploads())
+        def upload(one: Upload) -> None:
+            check(send(client, one), one.path)
+
+        @repeat(count - 2 * count // 3)
+        @given(wire())
+        def damaged(data: bytes) -> None:
+            check_wire(send_wire(client.base_url, data))
+
+        upload()
+        damaged()
+
+
+def schemathesis(url: str, count: int) -> None:
+    """Run schemathesis' command line on the service's OpenAPI document."""
+    command = shutil.which("schemathesis")
+    if command is None:
+        print("schemathesis is not installed: pip install -e '.[bench]'")
+        return
+    options = ["--checks", CHECKS, "--max-examples", str(count), "--phases", "fuzzing", "--no-color"]
+    subprocess.run([command, "run", f"{url}/openapi.json", *options], check=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--requests", type=int, default=20_000)
+    count = parser.parse_args().requests
+    stored = store_artifact("fuzzed", name="fuzz")
+    environment = {"CHEST_XRAY_MODEL": f"fuzz:{stored.name}", "CHEST_XRAY_MAX_UPLOAD_BYTES": "1000000"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service_process(Path(folder) / "log", **environment) as (url, process),
+    ):
+        root = psutil.Process(process.pid)
+        fuzz(url, count // 10)
+        before = resident(root)
+        fuzz(url, count * 13 // 20)
+        schemathesis(url, count // 20)
+        after = resident(root)
+        metrics = httpx.get(f"{url}/metrics").text
+        log = (Path(folder) / "log").read_text()
+    print(
+        "\n".join(
+            line for line in metrics.splitlines() if line.startswith("chest_xray_request_seconds_count")
+        )
+    )
+    print(f"worker's memory: {before:.0f} MB after a tenth, {after:.0f} MB at the end")
+    if after > before * (1 + GROWTH) or "Traceback" in log:
+        raise SystemExit("the memory has grown, or the log holds a traceback")
+
+
+if __name__ == "__main__":
+    main()
