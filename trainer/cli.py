@@ -50,6 +50,19 @@ class PredictSettings(BaseSettings):
     """Threads; 0: one a core."""
 
 
+class ReportSettings(BaseSettings):
+    """Settings of ``report``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    runs: CliPositionalArg[list[str]] = Field(min_length=1)
+    """Names of evaluated runs; several are compared, each with the others."""
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
 def _fetch(settings: Settings) -> None:
     from trainer.sources import fetch
 
@@ -93,6 +106,12 @@ def _publish(settings: Settings) -> None:
     print(f"published: {tag}; serve it with bentoml serve")
 
 
+def _report(settings: ReportSettings) -> None:
+    from trainer.report import report_runs
+
+    report_runs(settings.runs_dir, settings.runs)
+
+
 def _predict(settings: PredictSettings) -> int:
     from trainer.predict import predict
 
@@ -116,6 +135,7 @@ COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]]
         "judge a run on its test split, or a stored model on any folder",
     ),
     "publish": (Settings, _publish, "put a run's model into the BentoML model store"),
+    "report": (ReportSettings, _report, "rebuild the reports of evaluated runs; several runs are compared"),
     "predict": (PredictSettings, _predict, "classify image files with a stored model"),
 }
 

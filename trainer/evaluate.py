@@ -5,7 +5,9 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -14,13 +16,18 @@ from bento.artifact import TestMetrics
 from bento.images import ImageError, Preprocessing, load_array
 from bento.predictor import Session
 from trainer.arrays import Array
+from trainer.controls import occluded, thumbnail
 from trainer.device import cores
 from trainer.errors import UserError
-from trainer.files import write_json, write_text
+from trainer.files import write_text
 from trainer.folder import Film
+from trainer.intervals import Judged
 from trainer.metrics import compute_metrics, metrics_table
 
 CHUNK = 8
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,36 @@ class Evaluation:
     films: list[Film]
     probabilities: Array
     """``float32`` N×C."""
+    embeddings: Array
+    """``float32`` N×D, the penultimate layer."""
+    thumbnails: Array
+    """``uint8`` N×32×32."""
+    occluded: Array
+    """``float32`` N×2×C: probabilities with the lungs blacked out, and with only them; N×0×C if not asked for."""
     unreadable: dict[str, str]
     """Path to reason, of films that were left out."""
 
-    @property
+    @cached_property
     def truth(self) -> Array:
         """N class indices."""
         return np.array([self.classes.index(film.label) for film in self.films], dtype=np.int64)
+
+    @property
+    def sources(self) -> list[str]:
+        """N names, empty where the data do not say."""
+        return [film.source for film in self.films]
+
+    @property
+    def judged(self) -> Judged:
+        """What figures and intervals are made of."""
+        patients = [film.patient for film in self.films]
+        return Judged(self.classes, self.truth, self.probabilities, patients)
+
+    @property
+    def judged_by_source(self) -> dict[str, Judged]:
+        """The same for each source, where the data name any."""
+        named = np.array(self.sources)
+        return {source: self.judged.part(named == source) for source in sorted(set(self.sources) - {""})}
 
     @property
     def metrics(self) -> TestMetrics:
@@ -47,25 +77,29 @@ class Evaluation:
     @property
     def metrics_by_source(self) -> dict[str, TestMetrics]:
         """Figures of each source, where the data name any."""
-        sources = np.array([film.source for film in self.films])
         return {
-            str(source): compute_metrics(
-                self.truth[sources == source], self.probabilities[sources == source], self.classes
-            )
-            for source in sorted(set(sources) - {""})
+            source: compute_metrics(part.truth, part.probabilities, self.classes)
+            for source, part in self.judged_by_source.items()
         }
 
 
 def classify(
     files: Sequence[Path], session: Session, spec: Preprocessing, workers: int = 0
 ) -> Iterator[tuple[Path, Array | ImageError]]:
-    """Each file's ``float32`` probabilities C, or why it can't be read, in the order given.
+    """Each file's ``float32`` probabilities C, or why it can't be read, in the order given; see :func:`each_image`."""
+    return each_image(files, spec, lambda image: session.predict(image[None]).probabilities[0], workers)
+
+
+def each_image(
+    files: Sequence[Path], spec: Preprocessing, judge: Callable[[Array], T], workers: int = 0
+) -> Iterator[tuple[Path, T | ImageError]]:
+    """What ``judge`` makes of each file's ``uint8`` image S×S, or why it can't be read, in the order given.
 
     Decoding and inference run in threads, both without Python's lock; memory does not grow with the number of files.
     """
 
-    def judge(chunk: Sequence[Path]) -> list[Array | ImageError]:
-        results: list[Array | ImageError] = []
+    def judge_chunk(chunk: Sequence[Path]) -> list[T | ImageError]:
+        results: list[T | ImageError] = []
         for file in chunk:
             try:
                 image = load_array(file, spec)
@@ -74,7 +108,7 @@ def classify(
             except OSError as error:
                 results.append(ImageError(error.strerror or str(error)))
             else:
-                results.append(session.predict(image[None]).probabilities[0])
+                results.append(judge(image))
         return results
 
     threads = workers or cores()
@@ -83,7 +117,7 @@ def classify(
         for start in range(0, len(files), window):
             part = files[start : start + window]
             chunks = [part[i : i + CHUNK] for i in range(0, len(part), CHUNK)]
-            for chunk, results in zip(chunks, pool.map(judge, chunks), strict=True):
+            for chunk, results in zip(chunks, pool.map(judge_chunk, chunks), strict=True):
                 yield from zip(chunk, results, strict=True)
 
 
@@ -94,8 +128,9 @@ def evaluate_films(
     spec: Preprocessing,
     workers: int = 0,
     note: Callable[[str], None] = print,
+    occlude: bool = False,
 ) -> Evaluation:
-    """Judge every film; unreadable ones are left out and listed.
+    """Judge every film, with ``occlude`` also with parts of it black; unreadable ones are left out and listed.
 
     Raises:
         UserError: a label that the model does not know, or nothing readable.
@@ -104,9 +139,18 @@ def evaluate_films(
     if unknown:
         raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
     kept: list[Film] = []
-    rows: list[Array] = []
+    rows: list[tuple[Array, Array, Array, Array]] = []
     unreadable: dict[str, str] = {}
-    results = classify([film.file for film in films], session, spec, workers)
+
+    def judge(image: Array) -> tuple[Array, Array, Array, Array]:
+        # The whole film by itself: a batch of several can differ in the last bit from what the service answers.
+        whole = session.predict(image[None])
+        parts = np.empty((0, len(classes)), np.float32)
+        if occlude:
+            parts = session.predict(np.stack(occluded(image))).probabilities
+        return whole.probabilities[0], whole.embedding[0], thumbnail(image), parts
+
+    results = each_image([film.file for film in films], spec, judge, workers)
     for film, (_, result) in zip(
         films, tqdm(results, total=len(films), desc="evaluate", leave=False), strict=True
     ):
@@ -119,20 +163,14 @@ def evaluate_films(
         raise UserError("none of the images can be read")
     if unreadable:
         note(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    return Evaluation(classes, kept, np.stack(rows), unreadable)
+    probabilities, embeddings, thumbnails, parts = (np.stack(column) for column in zip(*rows, strict=True))
+    return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable)
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``metrics.json`` and ``predictions.csv``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    by_source = {source: figures.model_dump() for source, figures in evaluation.metrics_by_source.items()}
-    document = {
-        "test": evaluation.metrics.model_dump(),
-        "by_source": by_source,
-        "unreadable": evaluation.unreadable,
-    }
-    write_text(folder / "predictions.csv", _predictions_csv(evaluation))
-    write_json(folder / "metrics.json", document)
+def write_predictions(evaluation: Evaluation, path: Path) -> None:
+    """Write a row a film: ``path,label,source,patient,split`` and a probability a class."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, _predictions_csv(evaluation))
 
 
 def _predictions_csv(evaluation: Evaluation) -> str:

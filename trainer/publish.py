@@ -14,10 +14,15 @@ from bentoml.exceptions import BentoMLException, NotFound
 
 from bento.artifact import (
     MANIFEST_FILE,
+    ONNX_FILE,
     STORE_NAME,
     SYNTHETIC_NOTICE,
+    Calibration,
+    CalibrationFigures,
     DataSummary,
+    Interval,
     Manifest,
+    OperatingPoint,
     TestMetrics,
     sha256_file,
 )
@@ -36,7 +41,7 @@ LIMITS = [
 ]
 
 
-def build_manifest(run: Run, version: str) -> Manifest:
+def build_manifest(run: Run) -> Manifest:
     """Everything that is known of a run's model, from the files that its steps have written.
 
     Raises:
@@ -54,15 +59,24 @@ def build_manifest(run: Run, version: str) -> Manifest:
     for name, digest in training["files"].items():
         if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
             raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
+    sealed = datetime.fromtimestamp((run.sealed / ONNX_FILE).stat().st_mtime, UTC)
     return Manifest(
         model_name=settings.backbone,
-        model_version=version,
-        created=datetime.now(UTC).replace(microsecond=0),
+        model_version=model_version(run),
+        created=sealed.replace(microsecond=0),
         classes=training["classes"],
         preprocessing=Preprocessing(image_size=settings.image_size),
         temperature=training["temperature"],
         metrics=TestMetrics.model_validate(metrics["test"]),
         metrics_by_source={k: TestMetrics.model_validate(v) for k, v in metrics["by_source"].items()},
+        intervals=_intervals(metrics["intervals"]["test"]),
+        intervals_by_source={k: _intervals(v) for k, v in metrics["intervals"]["by_source"].items()},
+        operating_points=[OperatingPoint.model_validate(point) for point in metrics["operating_points"]],
+        calibration=Calibration(
+            before=CalibrationFigures.model_validate(metrics["calibration"]["before"]),
+            after=CalibrationFigures.model_validate(metrics["calibration"]["after"]),
+        ),
+        warnings=metrics["warnings"],
         data=_data_summary(settings.data_dir, records),
         config=_portable(settings.model_dump(mode="json")),
         libraries={
@@ -75,6 +89,21 @@ def build_manifest(run: Run, version: str) -> Manifest:
     )
 
 
+def model_version(run: Run) -> str:
+    """The version under which a run's model is published: the run's name and the graph's hash."""
+    digest: str = read_json(run.training, "train")["files"][ONNX_FILE]
+    return f"{run.name.lower()}-{digest[:8]}"
+
+
+def write_manifest(run: Run) -> None:
+    """Write ``manifest.json`` beside the sealed model, which is a whole artifact then.
+
+    Raises:
+        UserError: see :func:`build_manifest`.
+    """
+    write_text(run.sealed / MANIFEST_FILE, build_manifest(run).model_dump_json(indent=2) + "\n")
+
+
 def publish(run: Run) -> str:
     """Put the run's model into the store as ``chest_xray:<version>``; what is there already stays as it is.
 
@@ -84,10 +113,8 @@ def publish(run: Run) -> str:
     Raises:
         UserError: a step has not run yet, or the store can't be written.
     """
-    digest = read_json(run.training, "train")["files"]["model.onnx"]
-    version = f"{run.name.lower()}-{digest[:8]}"
-    tag = f"{STORE_NAME}:{version}"
-    manifest = build_manifest(run, version)
+    manifest = build_manifest(run)
+    tag = f"{STORE_NAME}:{manifest.model_version}"
     try:
         bentoml.models.get(tag)
     except NotFound:
@@ -105,6 +132,10 @@ def publish(run: Run) -> str:
     except (OSError, BentoMLException) as error:
         raise UserError(f"the model store can't be written: {error}; see BENTOML_HOME") from error
     return tag
+
+
+def _intervals(figures: dict[str, Any]) -> dict[str, Interval]:
+    return {name: Interval.model_validate(figure) for name, figure in figures.items()}
 
 
 def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:

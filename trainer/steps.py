@@ -2,26 +2,29 @@
 
 from pathlib import Path
 
-from bento.artifact import ONNX_FILE
-from bento.images import Preprocessing
-from bento.predictor import Session
+import ignite.distributed as idist
+
+from trainer.assess import assess_run, assess_stored
 from trainer.config import Settings
 from trainer.errors import UserError
-from trainer.evaluate import evaluate_films, evaluation_tables, write_evaluation
+from trainer.evaluate import evaluate_films, evaluation_tables
+from trainer.figures import confusion_figure
 from trainer.files import read_json, write_text
-from trainer.folder import Film, open_dataset
+from trainer.folder import open_dataset
 from trainer.manifest import fingerprint, read_manifest
 from trainer.predict import stored_model
-from trainer.publish import publish
-from trainer.runs import Run, find_run, saved_settings, start_run
+from trainer.processes import first_only, process_group
+from trainer.publish import publish, write_manifest
+from trainer.report import write_report
+from trainer.runs import Run, continued_settings, find_run, saved_settings, start_run
 from trainer.sources import fetch
 from trainer.split import split
-from trainer.tensorboard import confusion_figure
+from trainer.tensorboard import log_evaluation
 from trainer.train import train
 
 
 def evaluate_run(settings: Settings) -> Run:
-    """Judge a run's sealed model on its test split, once training is over.
+    """Judge a run's sealed model on its test split, once training is over, and write its report and model card.
 
     Raises:
         UserError: the run is not trained, or its data are gone or changed.
@@ -32,26 +35,9 @@ def evaluate_run(settings: Settings) -> Run:
     records = read_manifest(saved.data_dir)
     if fingerprint(records) != training["fingerprint"]:
         raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
-    films = [
-        Film(
-            saved.data_dir / record.path,
-            record.path,
-            record.label,
-            record.source,
-            record.patient,
-            record.split,
-        )
-        for record in records
-        if record.split == "test"
-    ]
-    evaluation = evaluate_films(
-        films,
-        training["classes"],
-        Session(run.sealed / ONNX_FILE, len(training["classes"]), saved.image_size),
-        Preprocessing(image_size=saved.image_size),
-        settings.workers,
-    )
-    write_evaluation(evaluation, run.folder)
+    given = settings.model_fields_set & {"target_sensitivity", "normal_class", "workers"}
+    saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
+    evaluation = assess_run(run, saved, records, training)
     matrix = evaluation.metrics.confusion_matrix
     confusion_figure(matrix, evaluation.classes, f"test, {len(evaluation.films)} films").savefig(
         run.folder / "confusion_matrix.png", dpi=150
@@ -59,6 +45,10 @@ def evaluate_run(settings: Settings) -> Run:
     tables = evaluation_tables(evaluation, f"test split of {run.name}")
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
+    write_manifest(run)
+    write_report(run)
+    log_evaluation(run, evaluation)
+    print(f"\nreport: {run.report}")
     return run
 
 
@@ -73,9 +63,19 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     evaluation = evaluate_films(
         open_dataset(dataset), manifest.classes, predictor.session, manifest.preprocessing, workers
     )
-    write_evaluation(evaluation, out)
+    assess_stored(evaluation, manifest, out)
     print(evaluation_tables(evaluation, f"{tag} on {dataset}"))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
+
+
+def train_run(settings: Settings) -> Run:
+    """Start or resume a run and train it, on all processes that torchrun has started.
+
+    Raises:
+        UserError: see :func:`trainer.runs.start_run` and :func:`trainer.train.train`.
+    """
+    with process_group(settings.device):
+        return _train(settings)
 
 
 def run_everything(settings: Settings) -> None:
@@ -84,17 +84,26 @@ def run_everything(settings: Settings) -> None:
     Raises:
         UserError: whatever a step raises.
     """
-    run: Run | None = None
-    if settings.resume:
-        run, settings = start_run(settings)
-    fetch(settings)
-    split(settings)
-    if run is None:
-        run, settings = start_run(settings)
-    train(settings, run)
+    with process_group(settings.device):
+        if settings.resume:
+            settings = continued_settings(start_run(settings), settings)
+        first_only(fetch, settings)
+        first_only(split, settings)
+        run = _train(settings)
+        first_only(_conclude, settings.model_copy(update={"run": run.name}), run)
+
+
+def _train(settings: Settings) -> Run:
+    name = start_run(settings).name if idist.get_rank() == 0 else None
+    run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
+    train(continued_settings(run, settings), run)
+    return run
+
+
+def _conclude(settings: Settings, run: Run) -> None:
     evaluate_run(settings)
     tag = publish(run)
     print(
-        f"\npublished: {tag}\nrun folder: {run.folder}\n"
+        f"\npublished: {tag}\nrun folder: {run.folder}\nreport: {run.report}\n"
         f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
     )

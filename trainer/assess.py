@@ -1,0 +1,146 @@
+"""Everything that is found out about a model on its test films, and the files that hold it."""
+
+import csv
+import io
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+from bento.artifact import ONNX_FILE, Manifest
+from bento.images import ImageError, Preprocessing
+from bento.predictor import Session
+from trainer.arrays import Array
+from trainer.audit import audit
+from trainer.config import Settings
+from trainer.controls import thumbnail
+from trainer.document import core_document, judge_sources, run_controls, write_document
+from trainer.errors import UserError
+from trainer.evaluate import Evaluation, each_image, evaluate_films, write_predictions
+from trainer.failures import draw_cases, draw_pair, find_failures
+from trainer.files import write_text
+from trainer.folder import Film
+from trainer.manifest import MANIFEST_FILE, Record, read_table
+from trainer.operating import judge_threshold, operating_points
+from trainer.raw import FetchReport, read_fetch_report
+from trainer.runs import Run
+
+MAP_FILMS = 1000
+
+
+def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[str, Any]) -> Evaluation:
+    """Judge a trained run on its test films and write all of its findings but the report.
+
+    Thresholds come from the validation films, the temperature from training: test labels decide neither.
+
+    Raises:
+        UserError: none of the films can be read, or the data folder was emptied.
+    """
+    classes: list[str] = training["classes"]
+    spec = Preprocessing(image_size=saved.image_size)
+    session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
+    validation = evaluate_films(_films(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
+    test = evaluate_films(
+        _films(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
+    )
+    points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
+    core = core_document(test, training["temperature"], points)
+    sources = judge_sources([test, validation], records)
+    thumbnails = _thumbnails(_films(records, saved.data_dir, "train"), spec, saved.workers)
+    truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
+    controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
+    for part in (validation, test):
+        thumbnails |= {film.path: one for film, one in zip(part.films, part.thumbnails, strict=True)}
+    fetched = read_fetch_report(saved.data_dir)
+    if fetched is None:
+        raise UserError(f"{saved.data_dir}: holds no data set; run `python -m trainer fetch` first")
+    licences = _licences(fetched, len(records))
+    audited = audit(records, saved.data_dir, thumbnails, fetched.unreadable, licences, saved.seed)
+    failures = find_failures(
+        test.judged,
+        [film.path for film in test.films],
+        test.sources,
+        {point.label: point.threshold for point in points},
+        saved.normal_class,
+    )
+    shutil.rmtree(run.pictures, ignore_errors=True)
+    files = {film.path: film.file for film in test.films}
+    draw_cases(failures.cases, files, session, spec, classes, run.pictures)
+    for number, pair in enumerate(audited.pairs):
+        pair.picture = f"pair-{number:03d}.jpg"
+        draw_pair(
+            saved.data_dir / pair.first, saved.data_dir / pair.second, spec, run.pictures / pair.picture
+        )
+    write_predictions(test, run.predictions)
+    write_predictions(validation, run.validation_predictions)
+    write_text(run.embedding_map, _embedding_map(test))
+    write_document(run.folder, core, sources, controls, audited, failures)
+    return test
+
+
+def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None:
+    """Write the findings on an external set: its figures, at the model's own thresholds and temperature."""
+    points = [
+        point.model_copy(
+            update={
+                f"test_{name}": judge_threshold(evaluation.judged, point.label, point.threshold).get(name)
+                for name in ("sensitivity", "specificity")
+            }
+        )
+        for point in manifest.operating_points
+    ]
+    core = core_document(evaluation, manifest.temperature, points)
+    write_predictions(evaluation, out / "predictions.csv")
+    write_document(out, core, judge_sources([evaluation], evaluation.films))
+
+
+def _films(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
+    return [
+        Film(data_dir / record.path, record.path, record.label, record.source, record.patient, record.split)
+        for record in records
+        if record.split == split
+    ]
+
+
+def _thumbnails(films: Sequence[Film], spec: Preprocessing, workers: int) -> dict[str, Array]:
+    """``uint8`` 32×32 of each film that can be read, by path, in the order given."""
+    results = each_image([film.file for film in films], spec, thumbnail, workers)
+    return {
+        film.path: result
+        for film, (_, result) in zip(films, results, strict=True)
+        if not isinstance(result, ImageError)
+    }
+
+
+def _licences(report: FetchReport, films: int) -> dict[str, int]:
+    """Films by licence, where the data set's own manifest names any and is still there."""
+    if report.dataset.startswith("sample:"):
+        return {"generated by this program, free of rights": films}
+    manifest = Path(report.location) / MANIFEST_FILE
+    if not report.location or not manifest.is_file():
+        return {}
+    rows = read_table(manifest, ("path",))
+    return dict(Counter(row["licence"] for _, row in rows if row.get("licence")).most_common())
+
+
+def _embedding_map(evaluation: Evaluation) -> str:
+    """t-SNE (van der Maaten & Hinton 2008) of at most :data:`MAP_FILMS` films, as CSV of path, x and y."""
+    rows = np.arange(len(evaluation.films))
+    if len(rows) > MAP_FILMS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MAP_FILMS, replace=False))
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    places = np.zeros((len(rows), 2))
+    if perplexity > 1:
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(
+            evaluation.embeddings[rows]
+        )
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["path", "x", "y"])
+    for i, (x, y) in zip(rows.tolist(), places.tolist(), strict=True):
+        writer.writerow([evaluation.films[i].path, f"{x:.4g}", f"{y:.4g}"])
+    return stream.getvalue()

@@ -1,0 +1,173 @@
+"""The whole judgement of a model, as the document ``metrics.json`` that report, card and manifest are views of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from bento.artifact import Calibration, CalibrationFigures, Interval, OperatingPoint
+from trainer.arrays import Array
+from trainer.audit import Audit
+from trainer.calibration import reliability, uncalibrated
+from trainer.confounding import Association, Probe, association, probe_sentence, probe_source, source_warning
+from trainer.controls import (
+    Control,
+    border_pixels,
+    judge_controls,
+    linear_predictions,
+    pooled,
+)
+from trainer.evaluate import Evaluation
+from trainer.failures import Failures
+from trainer.files import write_json
+from trainer.folder import Film
+from trainer.intervals import LEVEL, RESAMPLES, Judged, figures_with_intervals
+from trainer.manifest import Record
+from trainer.operating import judge_threshold
+
+SHUFFLED_STRENGTH = 0.01
+
+
+class Sources(BaseModel):
+    """What is known of class and source."""
+
+    association: Association | None
+    """None where fewer than two sources are named."""
+    probe: Probe | None
+    probe_text: str
+
+
+def calibration_figures(judged: Judged, temperature: float) -> Calibration:
+    """Test figures with and without the temperature."""
+
+    def figures(one: Judged) -> CalibrationFigures:
+        found = figures_with_intervals(one)
+        return CalibrationFigures(
+            ece=found["ece"], brier=found["brier"], cross_entropy=found["cross_entropy"]
+        )
+
+    before = judged.with_probabilities(uncalibrated(judged.probabilities, temperature))
+    return Calibration(before=figures(before), after=figures(judged))
+
+
+def core_document(test: Evaluation, temperature: float, points: list[OperatingPoint]) -> dict[str, Any]:
+    """The figures that any set of judged films has: with intervals, by source, calibration, operating points."""
+    judged, by_source = test.judged, test.judged_by_source
+    before = uncalibrated(judged.probabilities, temperature)
+    return {
+        "test": test.metrics.model_dump(),
+        "by_source": {name: figures.model_dump() for name, figures in test.metrics_by_source.items()},
+        "unreadable": test.unreadable,
+        "intervals": {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "resampled": "patients",
+            "patients": len(set(judged.patients)),
+            "test": _dump(figures_with_intervals(judged)),
+            "by_source": {name: _dump(figures_with_intervals(part)) for name, part in by_source.items()},
+        },
+        "calibration": {
+            "temperature": temperature,
+            **calibration_figures(judged, temperature).model_dump(),
+            "reliability_before": [one.model_dump() for one in reliability(before, judged.truth)],
+            "reliability_after": [
+                one.model_dump() for one in reliability(judged.probabilities, judged.truth)
+            ],
+        },
+        "operating_points": [point.model_dump() for point in points],
+        "operating_points_by_source": {
+            point.label: {
+                name: _dump(judge_threshold(part, point.label, point.threshold))
+                for name, part in by_source.items()
+            }
+            for point in points
+        },
+    }
+
+
+def _dump(figures: dict[str, Interval]) -> dict[str, Any]:
+    return {name: figure.model_dump() for name, figure in figures.items()}
+
+
+def judge_sources(unseen: Sequence[Evaluation], films: Sequence[Film | Record]) -> Sources:
+    """Association of class and source over ``films``; the probe works on films that the model was not fitted to."""
+    found = association(
+        [film.label for film in films], [film.source for film in films], [film.patient for film in films]
+    )
+    judged = [film for part in unseen for film in part.films]
+    probe = probe_source(
+        np.concatenate([part.embeddings for part in unseen]),
+        [film.label for film in judged],
+        [film.source for film in judged],
+        [film.patient for film in judged],
+    )
+    return Sources(association=found, probe=probe, probe_text=probe_sentence(probe, found) if probe else "")
+
+
+def run_controls(
+    test: Evaluation, validation: Evaluation, train_thumbnails: Array, train_truth: Array
+) -> list[Control]:
+    """All controls on the test films.
+
+    Args:
+        test: with occluded films.
+        validation: its embeddings, with shuffled labels, are what the last control is fitted to.
+        train_thumbnails: ``uint8`` N×32×32 of the training films.
+        train_truth: their N class indices.
+    """
+    shuffled = np.random.default_rng(0).permutation(validation.truth)
+    return judge_controls(
+        test.judged,
+        test.sources,
+        {
+            "thumbnail": linear_predictions(
+                pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)
+            ),
+            "border": linear_predictions(
+                border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)
+            ),
+            "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
+            "lungs_only": test.occluded[:, 1].argmax(axis=1),
+            "shuffled": linear_predictions(
+                validation.embeddings, shuffled, test.embeddings, SHUFFLED_STRENGTH
+            ),
+        },
+    )
+
+
+def warnings_of(core: dict[str, Any], sources: Sources, controls: list[Control]) -> list[str]:
+    """What must be known before any figure is believed, in plain words; empty if there is nothing."""
+    warnings = []
+    if sources.association is not None and sources.association.together:
+        macro = {
+            name: Interval.model_validate(figures["macro_f1"])
+            for name, figures in core["intervals"]["by_source"].items()
+        }
+        overall = Interval.model_validate(core["intervals"]["test"]["macro_f1"])
+        warnings.append(source_warning(sources.association, macro, overall))
+        if sources.probe is not None and sources.probe.accuracy.low > sources.probe.chance_from_class:
+            warnings.append(sources.probe_text)
+    return warnings + [f"Shortcut control: {control.text}" for control in controls if control.fired]
+
+
+def write_document(
+    folder: Path,
+    core: dict[str, Any],
+    sources: Sources | None = None,
+    controls: list[Control] | None = None,
+    audit: Audit | None = None,
+    failures: Failures | None = None,
+) -> None:
+    """Write ``metrics.json``; warnings come first, and where class and source go together, ``by_source`` next."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, BaseModel | None] = {"sources": sources, "audit": audit, "failures": failures}
+    document = dict(core)
+    warnings = warnings_of(core, sources, controls or []) if sources is not None else []
+    if warnings:
+        document = {"by_source": core["by_source"], **document}
+    document |= {name: part.model_dump() for name, part in parts.items() if part is not None}
+    if controls is not None:
+        document["controls"] = [control.model_dump() for control in controls]
+    write_json(folder / "metrics.json", {"warnings": warnings, **document})
