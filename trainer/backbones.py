@@ -65,13 +65,25 @@ class Classifier(nn.Module):
 
 
 class Tail(nn.Module):
-    """The trained part of a :class:`Classifier` from ``cut`` on; shares its parameters."""
+    """The trained part of a :class:`Classifier` from ``cut`` on; shares its parameters.
+
+    BatchNorm keeps its ImageNet statistics here too, only its scale and shift are trained: statistics of small
+    batches lag behind the weights, which costs whole epochs, and would differ between processes.
+    """
 
     def __init__(self, model: Classifier, cut: int) -> None:
         super().__init__()
         self.stages = model.stages[cut:]
         self.dropout = model.dropout
         self.head = model.head
+
+    def train(self, mode: bool = True) -> "Tail":
+        """Dropout and stochastic depth as ``mode`` says; BatchNorm always in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """The prefix's output (``N×…``) to logits ``N×C``."""
@@ -114,13 +126,9 @@ def _efficientnet_lite0() -> EfficientNet:
             if isinstance(child, nn.SiLU):
                 setattr(module, name, nn.ReLU6(inplace=True))
             elif isinstance(child, nn.Conv2d) and child.stride == (2, 2):
+                size = child.kernel_size[0]
                 same = SameConv2d(
-                    child.in_channels,
-                    child.out_channels,
-                    child.kernel_size,
-                    2,
-                    groups=child.groups,
-                    bias=False,
+                    child.in_channels, child.out_channels, size, 2, groups=child.groups, bias=False
                 )
                 setattr(module, name, same)
     return network

@@ -141,7 +141,7 @@ def run_phase(
         torch.manual_seed(plan.seed * 1_000_003 + engine.state.epoch * 1009 + idist.get_rank())
 
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluate(tail, evaluator, validation))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(validation))
     evaluator.add_event_handler(Events.COMPLETED, best)
     board.attach(plan.name, trainer, evaluator, optimizer)
     if idist.get_rank() == 0:
@@ -166,14 +166,6 @@ def run_phase(
     )
     epoch, f1 = re.findall(r"epoch=(\d+)_macro_f1=([\d.]+)\.pt$", str(best.last_checkpoint))[0]
     return PhaseResult(int(epoch), float(f1), trainer.state.epoch, seconds)
-
-
-def evaluate(tail: Tail, evaluator: Engine, validation: PlainBatches) -> None:
-    """Validate on all processes, with the BatchNorm statistics of the first: each has gathered its own."""
-    if idist.get_world_size() > 1:
-        for buffer in tail.buffers():
-            idist.broadcast(buffer, src=0)
-    evaluator.run(validation)
 
 
 def newest_checkpoint(folder: Path, phase: str) -> Path | None:

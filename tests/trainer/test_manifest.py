@@ -3,15 +3,8 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import UserError
-from trainer.manifest import (
-    Record,
-    fingerprint,
-    read_manifest,
-    read_table,
-    split_protocol,
-    to_csv,
-    write_text,
-)
+from trainer.files import write_text
+from trainer.manifest import Record, fingerprint, read_manifest, read_table, split_protocol, to_csv
 
 RECORD = Record(
     path="raw/NORMAL/a.png",
