@@ -13,8 +13,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from bento.images import Preprocessing, load_array
+from bento.settings import available_cores
 from trainer.arrays import Array, create_array, missing_anywhere, open_array, own_rows, release
-from trainer.device import cores
 
 CHUNK = 256
 
@@ -33,7 +33,7 @@ class FilesAsImages:
     def __init__(self, paths: Sequence[Path], spec: Preprocessing, workers: int) -> None:
         """``workers``: threads (Pillow decodes and resizes without Python's lock); 0: one a core."""
         self._paths, self._spec = paths, spec
-        self._pool = ThreadPoolExecutor(workers or cores())
+        self._pool = ThreadPoolExecutor(workers or available_cores())
 
     def __len__(self) -> int:
         return len(self._paths)
