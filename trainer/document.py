@@ -18,6 +18,7 @@ from trainer.controls import (
     judge_controls,
     linear_predictions,
     pooled,
+    shuffled_predictions,
 )
 from trainer.evaluate import Evaluation
 from trainer.failures import Failures
@@ -26,8 +27,6 @@ from trainer.folder import Film
 from trainer.intervals import LEVEL, RESAMPLES, Judged, figures_with_intervals
 from trainer.manifest import Record
 from trainer.operating import judge_threshold
-
-SHUFFLED_STRENGTH = 0.01
 
 
 class Sources(BaseModel):
@@ -117,7 +116,6 @@ def run_controls(
         train_thumbnails: ``uint8`` N×32×32 of the training films.
         train_truth: their N class indices.
     """
-    shuffled = np.random.default_rng(0).permutation(validation.truth)
     return judge_controls(
         test.judged,
         test.sources,
@@ -130,9 +128,7 @@ def run_controls(
             ),
             "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
             "lungs_only": test.occluded[:, 1].argmax(axis=1),
-            "shuffled": linear_predictions(
-                validation.embeddings, shuffled, test.embeddings, SHUFFLED_STRENGTH
-            ),
+            "shuffled": shuffled_predictions(validation.embeddings, validation.truth, test.embeddings),
         },
     )
 
@@ -155,19 +151,18 @@ def warnings_of(core: dict[str, Any], sources: Sources, controls: list[Control])
 def write_document(
     folder: Path,
     core: dict[str, Any],
-    sources: Sources | None = None,
+    sources: Sources,
     controls: list[Control] | None = None,
     audit: Audit | None = None,
     failures: Failures | None = None,
 ) -> None:
-    """Write ``metrics.json``; warnings come first, and where class and source go together, ``by_source`` next."""
+    """Write ``metrics.json``: warnings first, and where there are any, the figures within each source next."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, BaseModel | None] = {"sources": sources, "audit": audit, "failures": failures}
-    document = dict(core)
-    warnings = warnings_of(core, sources, controls or []) if sources is not None else []
-    if warnings:
-        document = {"by_source": core["by_source"], **document}
+    parts = {"sources": sources, "audit": audit, "failures": failures}
+    warnings = warnings_of(core, sources, controls or [])
+    first = {"by_source": core["by_source"]} if warnings else {}
+    document = {"warnings": warnings, **first, **core}
     document |= {name: part.model_dump() for name, part in parts.items() if part is not None}
     if controls is not None:
         document["controls"] = [control.model_dump() for control in controls]
-    write_json(folder / "metrics.json", {"warnings": warnings, **document})
+    write_json(folder / "metrics.json", document)

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from bento.artifact import TestMetrics
 from bento.images import ImageError, Preprocessing, load_array
 from bento.predictor import Session
+from bento.settings import available_cores
 from trainer.arrays import Array
 from trainer.controls import occluded, thumbnail
-from trainer.device import cores
 from trainer.errors import UserError
 from trainer.files import write_text
 from trainer.folder import Film
@@ -111,7 +111,7 @@ def each_image(
                 results.append(judge(image))
         return results
 
-    threads = workers or cores()
+    threads = workers or available_cores()
     with ThreadPoolExecutor(threads) as pool:
         window = CHUNK * threads * 4
         for start in range(0, len(files), window):
@@ -184,10 +184,11 @@ def _predictions_csv(evaluation: Evaluation) -> str:
     return stream.getvalue()
 
 
-def evaluation_tables(evaluation: Evaluation, title: str) -> str:
-    """The figures over all and for each source, as text."""
-    parts = [metrics_table(title, evaluation.metrics)]
-    parts += [
+def evaluation_tables(evaluation: Evaluation, title: str, warnings: Sequence[str]) -> str:
+    """The figures over all and for each source, as text; where there are warnings, these come first, sources next."""
+    overall = [metrics_table(title, evaluation.metrics)]
+    within = [
         metrics_table(f"source {name}", figures) for name, figures in evaluation.metrics_by_source.items()
     ]
-    return "\n\n".join(parts)
+    notes = [f"WARNING: {warning}" for warning in warnings]
+    return "\n\n".join([*notes, *within, *overall] if notes else [*overall, *within])

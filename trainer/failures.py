@@ -14,6 +14,7 @@ from bento.images import Preprocessing, load_array
 from bento.predictor import Session
 from trainer.intervals import Judged, intervals
 from trainer.metrics import Floats
+from trainer.operating import TUBERCULOSIS
 
 EACH = 6
 """Films shown for each cell of the confusion matrix."""
@@ -127,7 +128,7 @@ def find_failures(
     least = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
     return Failures(
         # Tuberculosis first, where there is any: called normal, it goes on infecting.
-        missed=sorted(missed, key=lambda one: one.label != "TUBERCULOSIS"),
+        missed=sorted(missed, key=lambda one: one.label != TUBERCULOSIS),
         cells=cells,
         least_certain=cases(least, DOUBTFUL),
         likely_label_errors=cases(likely_label_errors(probabilities, truth), DOUBTFUL),

@@ -7,6 +7,7 @@ from bento.artifact import Interval, OperatingPoint
 from trainer.intervals import Figures, Judged, intervals
 from trainer.metrics import Floats
 
+TUBERCULOSIS = "TUBERCULOSIS"
 WHO_SENSITIVITY, WHO_SPECIFICITY = 0.9, 0.7
 """WHO's target product profile of a triage test for tuberculosis (2014): the least that it asks for."""
 
@@ -85,12 +86,9 @@ def judge_threshold(judged: Judged, label: str, threshold: float) -> dict[str, I
     return intervals(figures, judged.patients)
 
 
-def meets_who_profile(point: OperatingPoint) -> bool:
-    """Whether the test figures reach WHO's target product profile of a triage test, by their values."""
+def meets_who_profile(point: OperatingPoint) -> bool | None:
+    """Whether the test figures reach WHO's profile, by their values; None where it is of no concern to the class."""
     sensitivity, specificity = point.test_sensitivity, point.test_specificity
-    return (
-        sensitivity is not None
-        and specificity is not None
-        and sensitivity.value >= WHO_SENSITIVITY
-        and specificity.value >= WHO_SPECIFICITY
-    )
+    if point.label != TUBERCULOSIS or sensitivity is None or specificity is None:
+        return None
+    return sensitivity.value >= WHO_SENSITIVITY and specificity.value >= WHO_SPECIFICITY

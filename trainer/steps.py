@@ -42,7 +42,8 @@ def evaluate_run(settings: Settings) -> Run:
     confusion_figure(matrix, evaluation.classes, f"test, {len(evaluation.films)} films").savefig(
         run.folder / "confusion_matrix.png", dpi=150
     )
-    tables = evaluation_tables(evaluation, f"test split of {run.name}")
+    warnings = read_json(run.metrics, "evaluate")["warnings"]
+    tables = evaluation_tables(evaluation, f"test split of {run.name}", warnings)
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
     write_manifest(run)
@@ -64,7 +65,8 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
         open_dataset(dataset), manifest.classes, predictor.session, manifest.preprocessing, workers
     )
     assess_stored(evaluation, manifest, out)
-    print(evaluation_tables(evaluation, f"{tag} on {dataset}"))
+    warnings = read_json(out / "metrics.json", "evaluate")["warnings"]
+    print(evaluation_tables(evaluation, f"{tag} on {dataset}", warnings))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
 
 

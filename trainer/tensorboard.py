@@ -87,7 +87,7 @@ class Board:
                 return
             # Of several processes, the first one judges the first films.
             worst = found.argsort(descending=True)[:WORST].numpy()
-            grid = make_grid(torch.from_numpy(films[np.sort(worst)]).unsqueeze(1), nrow=4)
+            grid = make_grid(torch.from_numpy(films[worst]).unsqueeze(1), nrow=4)
             self.logger.writer.add_image(f"{tag}/worst_films", grid, trainer.state.epoch)
 
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, collect)

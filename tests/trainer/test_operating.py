@@ -66,15 +66,23 @@ def test_films_without_the_class_tell_a_specificity_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sensitivity", "specificity", "met"),
-    [(0.9, 0.7, True), (0.89, 0.99, False), (0.99, 0.69, False), (None, 0.9, False)],
+    ("label", "sensitivity", "specificity", "met"),
+    [
+        pytest.param("TUBERCULOSIS", 0.9, 0.7, True, id="just both"),
+        pytest.param("TUBERCULOSIS", 0.89, 0.99, False, id="too few found"),
+        pytest.param("TUBERCULOSIS", 0.99, 0.69, False, id="too many false alarms"),
+        pytest.param("TUBERCULOSIS", None, 0.9, None, id="no film to tell by"),
+        pytest.param("PNEUMONIA", 0.99, 0.99, None, id="a profile for tuberculosis alone"),
+    ],
 )
-def test_whos_profile_asks_for_both(sensitivity: float | None, specificity: float, met: bool) -> None:
+def test_whos_profile_asks_for_both(
+    label: str, sensitivity: float | None, specificity: float, met: bool | None
+) -> None:
     def exactly(value: float | None) -> Interval | None:
         return None if value is None else Interval(value=value, low=value, high=value)
 
     point = OperatingPoint(
-        label="TUBERCULOSIS",
+        label=label,
         threshold=0.5,
         target_sensitivity=0.9,
         validation_sensitivity=0.9,
