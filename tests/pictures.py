@@ -66,6 +66,13 @@ def huge(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def many_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    data = encode(grey(), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + count * scan + data[-2:]
+
+
 GOOD: dict[str, bytes] = {
     "a grey PNG": encode(grey(), "PNG"),
     "a grey JPEG": encode(grey(), "JPEG", quality=98),
@@ -102,6 +109,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a PNG signature alone is damaged or no image": (b"\x89PNG\r\n\x1a\n", "not-an-image"),
     "a PNG of 100 megapixels has too many pixels": (huge(10_000, 10_000), "too-many-pixels"),
     "a PNG of 4 gigapixels has too many pixels": (huge(65_535, 65_535), "too-many-pixels"),
+    "a JPEG of 40 scans keeps a decoder busy": (many_scans(40), "too-many-scans"),
     "a PNG of no height is no image": (huge(10, 0), "not-an-image"),
 }
 """File and slug of the problem."""

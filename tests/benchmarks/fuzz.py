@@ -5,8 +5,11 @@ OpenAPI document, where it is installed. At the end the worker's memory is compa
 """
 
 import argparse
+import contextlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +18,9 @@ import httpx
 import psutil
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.artifacts import store_artifact
+from bento.artifact import STORE_NAME
 from tests.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
-from tests.server import service_process
+from tests.server import ROOT, service_process
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 GROWTH = 0.05
@@ -27,6 +30,14 @@ def resident(process: psutil.Process) -> float:
     """Resident memory of the worker in MB."""
     worker = next(child for child in process.children() if "worker.service" in " ".join(child.cmdline()))
     return float(worker.memory_info().rss) / 1e6
+
+
+def small_model(home: Path) -> Path:
+    """Folder of a small artifact in a BentoML home of its own, which this process's services then use."""
+    script = "from tests.artifacts import store_artifact; store_artifact('small')"
+    os.environ |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    return home / "models" / STORE_NAME / "small"
 
 
 def repeat(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -73,12 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000)
     count = parser.parse_args().requests
-    stored = store_artifact("fuzzed", name="fuzz")
-    environment = {"CHEST_XRAY_MODEL": f"fuzz:{stored.name}", "CHEST_XRAY_MAX_UPLOAD_BYTES": "1000000"}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        service_process(Path(folder) / "log", **environment) as (url, process),
-    ):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        small_model(Path(folder))
+        url, process = stack.enter_context(service_process(Path(folder) / "log"))
         root = psutil.Process(process.pid)
         fuzz(url, count // 10)
         before = resident(root)

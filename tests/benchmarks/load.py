@@ -39,9 +39,10 @@ class Load:
 class Client(asyncio.Protocol):
     """One connection in a closed loop."""
 
-    def __init__(self, requests: Iterator[bytes], tally: "Tally") -> None:
+    def __init__(self, requests: Iterator[bytes], tally: "Tally", pace: float) -> None:
         self._requests = requests
         self._tally = tally
+        self._pace = pace
         self._buffer = bytearray()
         self._end = 0
         self._begin = 0.0
@@ -64,7 +65,11 @@ class Client(asyncio.Protocol):
         self._tally.answered(self._buffer[9:12].decode(), time.perf_counter() - self._begin)
         self._buffer.clear()
         self._end = 0
-        self._send()
+        early = self._begin + self._pace - time.perf_counter()
+        if early > 0:
+            asyncio.get_running_loop().call_later(early, self._send)
+        else:
+            self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.lost.done():
@@ -74,6 +79,8 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
     def _send(self) -> None:
+        if self._transport.is_closing():
+            return
         self._begin = time.perf_counter()
         self._transport.write(next(self._requests))
 
@@ -96,7 +103,14 @@ class Tally:
 
 
 async def run(
-    url: str, requests: list[bytes], clients: int, seconds: float, *, warm_up: float = 0.5, limit: int = 0
+    url: str,
+    requests: list[bytes],
+    clients: int,
+    seconds: float,
+    *,
+    warm_up: float = 0.5,
+    limit: int = 0,
+    rate: float = 0,
 ) -> Load:
     """Load a server; the warm-up is not counted.
 
@@ -104,13 +118,17 @@ async def run(
         url: of the server; only its host and port are used.
         requests: whole HTTP requests; the clients take turns with them.
         limit: stop after this many answers, though the time is not over; 0: none.
+        rate: requests a second that all clients offer together at most; 0: as many as they can.
     """
+    pace = clients / rate if rate else 0.0
     address = urlsplit(url)
     tally = Tally()
     endless = itertools.cycle(requests)
     stop = time.perf_counter() + warm_up + seconds
     running = [
-        asyncio.ensure_future(_reconnect(address.hostname or "", address.port or 80, endless, tally, stop))
+        asyncio.ensure_future(
+            _reconnect(address.hostname or "", address.port or 80, endless, tally, pace, stop)
+        )
         for _ in range(clients)
     ]
     await asyncio.sleep(warm_up)
@@ -126,12 +144,14 @@ async def run(
     return _summary(tally, clients, took)
 
 
-async def _reconnect(host: str, port: int, requests: Iterator[bytes], tally: Tally, stop: float) -> None:
+async def _reconnect(
+    host: str, port: int, requests: Iterator[bytes], tally: Tally, pace: float, stop: float
+) -> None:
     while time.perf_counter() < stop:
         client: Client | None = None
         try:
             _, client = await asyncio.get_running_loop().create_connection(
-                lambda: Client(requests, tally), host, port
+                lambda: Client(requests, tally, pace), host, port
             )
             await client.lost
         except OSError:
@@ -184,10 +204,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--limit", type=int, default=0, help="stop after so many answers")
+    parser.add_argument("--rate", type=float, default=0, help="offer so many requests a second at most")
     options = parser.parse_args()
     address = urlsplit(options.url)
     requests = [film_request(film.read_bytes(), address.netloc, address.path) for film in options.films]
-    load = run(options.url, requests, options.clients, options.seconds, limit=options.limit)
+    load = run(
+        options.url, requests, options.clients, options.seconds, limit=options.limit, rate=options.rate
+    )
     print(json.dumps(asdict(asyncio.run(load))))
 
 

@@ -70,10 +70,10 @@ def served(name: str, folder: Path, film: Path) -> Iterator[tuple[str, psutil.Pr
             one.kill()
 
 
-def load(url: str, films: Sequence[Path], clients: int, seconds: float) -> dict[str, Any]:
-    """One run of the load client in a process of its own."""
+def load(url: str, films: Sequence[Path], clients: int, seconds: float, *more: str) -> dict[str, Any]:
+    """One run of the load client in a process of its own; ``more`` are further options of it."""
     command = [sys.executable, "-m", "tests.benchmarks.load", url, *map(str, films)]
-    command += ["--clients", str(clients), "--seconds", str(seconds)]
+    command += ["--clients", str(clients), "--seconds", str(seconds), *more]
     result: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT))
     return result
 
