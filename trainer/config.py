@@ -58,11 +58,11 @@ class Settings(BaseSettings):
     """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
     lr_a: float = Field(default=3e-3, gt=0)
     """Phase A: peak learning rate of the head."""
-    lr_b: float = Field(default=1e-3, gt=0)
+    lr_b: float = Field(default=2e-3, gt=0)
     """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
-    block_lr_factor: float = Field(default=0.5, gt=0, le=1)
+    block_lr_factor: float = Field(default=0.7, gt=0, le=1)
     """Phase B: discriminative learning rates, factor from each block to the one before it."""
-    warmup_epochs: float = Field(default=0.5, ge=0)
+    warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
     patience: int = Field(default=5, ge=1)
     """Early stopping: epochs without a better validation macro F1."""
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """Images a step (and process)."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's weight decay."""
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of the target spread over all classes."""
     class_weighting: Literal["balanced", "none"] = "balanced"
     """Cross-entropy weights: inverse class frequency, or none."""

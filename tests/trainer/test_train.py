@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,10 +131,93 @@ def test_ctrl_c_ends_with_one_line_and_keeps_the_best_checkpoint(trained: Traine
     assert list((folder / "checkpoints").glob("b_best_*.pt"))
 
 
+def test_films_decoded_once_and_films_decoded_each_time_train_the_same_weights(trained: Trained) -> None:
+    digests = []
+    for cache in ("fresh", "off"):
+        words = ["train", *FLAGS, *trained.folders, "--epochs-a", "1", "--epochs-b", "1", "--cache", cache]
+        done = trainer(*words, "--run", cache)
+        assert done.returncode == 0, done.stderr
+        digests.append(sha256_file(trained.run.folder.with_name(cache) / "model" / WEIGHTS_FILE))
+    assert digests[0] == digests[1]
+
+
+def test_a_small_budget_means_fewer_views_or_none_and_says_so(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.data_dir, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
+    words = [
+        "train",
+        *FLAGS,
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--runs-dir",
+        str(tmp_path),
+        "--epochs-b",
+        "1",
+    ]
+    for budget, sentence in (("0.003", "allows 0.003: 1 instead"), ("0.002", "as with --cache fresh")):
+        done = trainer(*words, "--cache-gb", budget, "--run", budget)
+        assert done.returncode == 0, done.stderr
+        assert sentence in done.stdout
+        used = sum(path.stat().st_size for path in (tmp_path / "data" / "cache").iterdir())
+        assert used <= float(budget) * 1e9
+
+
+def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
+    """Real gloo processes under torchrun, from a cold cache that they build together."""
+    shutil.copytree(trained.data_dir, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
+    words = [
+        "train",
+        *FLAGS,
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--runs-dir",
+        str(tmp_path),
+        "--run",
+        "two",
+    ]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "trainer",
+    ]
+    done = subprocess.run(
+        [*launcher, *words, "--batch-size", "8"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained: ") == 1
+    summary = json.loads((tmp_path / "two" / "training.json").read_text())
+    alone = json.loads(trained.run.training.read_text())
+    assert summary["processes"] == 2
+    assert summary["phases"]["b"]["epochs"] == alone["phases"]["b"]["epochs"]
+    difference = summary["phases"]["b"]["best_macro_f1"] - alone["phases"]["b"]["best_macro_f1"]
+    assert abs(difference) < 0.25  # 15 validation films: one film is 0.07
+    # What they have built together is what one process builds.
+    for name in ("images", "prefix"):
+        own = sorted((tmp_path / "data" / "cache").glob(f"{name}-*.npy"))
+        assert [path.name for path in own] == [
+            path.name for path in own if (trained.data_dir / "cache" / path.name).is_file()
+        ]
+        for path in own:
+            np.testing.assert_allclose(
+                np.load(path).astype(np.float32),
+                np.load(trained.data_dir / "cache" / path.name).astype(np.float32),
+                atol=1e-2,
+            )
+
+
 def test_resume_refuses_settings_that_contradict_the_run(trained: Trained) -> None:
     done = trainer("train", "--resume", "--run", "first", *trained.folders, "--lr-b", "0.5")
     assert done.returncode == 2
-    assert "lr_b is 0.5 now and was 0.001" in done.stderr
+    assert "lr_b is 0.5 now and was 0.002" in done.stderr
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
