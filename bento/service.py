@@ -23,6 +23,7 @@ from starlette.datastructures import UploadFile
 from bento import connections, metrics
 from bento.api import create_app
 from bento.artifact import STORE_NAME, ArtifactError
+from bento.container import IMAGE
 from bento.guard import Form, UploadGuard, received
 from bento.images import ImageError, load_array
 from bento.keys import ApiKeys, read_hashes
@@ -160,6 +161,7 @@ FORMS = {
 }
 service = bentoml.service(
     name="chest_xray",
+    image=IMAGE,
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.
     traffic={"timeout": SETTINGS.upload_timeout + SETTINGS.predict_timeout + 10},
