@@ -155,7 +155,7 @@ def judge_controls(judged: Judged, sources: Sequence[str], predictions: dict[str
             times, whose mean counts.
     """
     chance = chance_macro_f1(judged)
-    model = _macro_f1(judged, judged.probabilities.argmax(axis=1)).value
+    model = _plain_macro_f1(judged, judged.probabilities.argmax(axis=1))
     named = np.array(sources)
     controls = []
     for key, predicted in predictions.items():
@@ -164,7 +164,7 @@ def judge_controls(judged: Judged, sources: Sequence[str], predictions: dict[str
         share = (figure.value - chance) / max(model - chance, 1e-9)
         fired = _fires(key, figure, model, chance)
         by_source = {
-            str(source): _macro_f1(judged.part(named == source), predicted[..., named == source]).value
+            str(source): _plain_macro_f1(judged.part(named == source), predicted[..., named == source])
             for source in sorted(set(sources) - {""})
         }
         text = (
@@ -186,11 +186,17 @@ def _fires(key: str, figure: Interval, model: float, chance: float) -> bool:
     return figure.low > chance + NOTABLE[key] * max(gain, 0)
 
 
+def _mean_macro_f1(judged: Judged, predicted: Integers, weights: Floats) -> Floats:
+    tries = [macro_f1(judged.truth, one, len(judged.classes), weights) for one in np.atleast_2d(predicted)]
+    return np.asarray(np.mean(tries, axis=0))
+
+
+def _plain_macro_f1(judged: Judged, predicted: Integers) -> float:
+    return float(_mean_macro_f1(judged, predicted, np.ones((1, len(judged.truth))))[0])
+
+
 def _macro_f1(judged: Judged, predicted: Integers) -> Interval:
     def figures(weights: Floats) -> Figures:
-        tries = [
-            macro_f1(judged.truth, one, len(judged.classes), weights) for one in np.atleast_2d(predicted)
-        ]
-        return {"macro_f1": np.mean(tries, axis=0)}
+        return {"macro_f1": _mean_macro_f1(judged, predicted, weights)}
 
     return intervals(figures, judged.patients)["macro_f1"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from bento.artifact import Calibration, CalibrationFigures, Interval, OperatingPoint
+from bento.artifact import CalibrationFigures, Interval, OperatingPoint
 from trainer.arrays import Array
 from trainer.audit import Audit
 from trainer.calibration import reliability, uncalibrated
@@ -38,23 +38,10 @@ class Sources(BaseModel):
     probe_text: str
 
 
-def calibration_figures(judged: Judged, temperature: float) -> Calibration:
-    """Test figures with and without the temperature."""
-
-    def figures(one: Judged) -> CalibrationFigures:
-        found = figures_with_intervals(one)
-        return CalibrationFigures(
-            ece=found["ece"], brier=found["brier"], cross_entropy=found["cross_entropy"]
-        )
-
-    before = judged.with_probabilities(uncalibrated(judged.probabilities, temperature))
-    return Calibration(before=figures(before), after=figures(judged))
-
-
 def core_document(test: Evaluation, temperature: float, points: list[OperatingPoint]) -> dict[str, Any]:
     """The figures that any set of judged films has: with intervals, by source, calibration, operating points."""
     judged, by_source = test.judged, test.judged_by_source
-    before = uncalibrated(judged.probabilities, temperature)
+    found = figures_with_intervals(judged)
     return {
         "test": test.metrics.model_dump(),
         "by_source": {name: figures.model_dump() for name, figures in test.metrics_by_source.items()},
@@ -64,17 +51,10 @@ def core_document(test: Evaluation, temperature: float, points: list[OperatingPo
             "resamples": RESAMPLES,
             "resampled": "patients",
             "patients": len(set(judged.patients)),
-            "test": _dump(figures_with_intervals(judged)),
+            "test": _dump(found),
             "by_source": {name: _dump(figures_with_intervals(part)) for name, part in by_source.items()},
         },
-        "calibration": {
-            "temperature": temperature,
-            **calibration_figures(judged, temperature).model_dump(),
-            "reliability_before": [one.model_dump() for one in reliability(before, judged.truth)],
-            "reliability_after": [
-                one.model_dump() for one in reliability(judged.probabilities, judged.truth)
-            ],
-        },
+        "calibration": _calibration(judged, found, temperature),
         "operating_points": [point.model_dump() for point in points],
         "operating_points_by_source": {
             point.label: {
@@ -83,6 +63,19 @@ def core_document(test: Evaluation, temperature: float, points: list[OperatingPo
             }
             for point in points
         },
+    }
+
+
+def _calibration(judged: Judged, after: dict[str, Interval], temperature: float) -> dict[str, Any]:
+    """Figures and reliability diagrams with and without the temperature; ``after`` are those with it."""
+    unscaled = judged.with_probabilities(uncalibrated(judged.probabilities, temperature))
+    before = figures_with_intervals(unscaled)
+    return {
+        "temperature": temperature,
+        "before": _dump({name: before[name] for name in CalibrationFigures.model_fields}),
+        "after": _dump({name: after[name] for name in CalibrationFigures.model_fields}),
+        "reliability_before": [one.model_dump() for one in reliability(unscaled.probabilities, judged.truth)],
+        "reliability_after": [one.model_dump() for one in reliability(judged.probabilities, judged.truth)],
     }
 
 

@@ -25,7 +25,7 @@ from trainer.controls import (
 from trainer.intervals import Judged
 from trainer.sample import LABELS, generate
 
-FILMS, TRAIN, SIZE = 420, 260, 64
+FILMS, TRAIN, SIZE = 420, 260, 48
 
 
 @dataclass(frozen=True)
