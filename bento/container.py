@@ -8,8 +8,9 @@ from bentoml.images import Image
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The Python that builds: the bento's packages are locked for it."""
 
-# BentoML's recipe installs uv and leaves it and its cache in the image: 40 MB and more. Under this name, uv is
-# fetched for the time of one call. It takes wheels alone, so that no compiler is needed either.
+# BentoML's recipe installs uv, and leaves it and its cache in the image. Under uv's name this fetches it for the
+# time of one call. It takes wheels alone, so that no compiler is needed; what serves nobody (the packages' own
+# tests, headers, type stubs, ONNX Runtime's tools) goes in the same layer, or it would still take its room.
 UV = "/usr/local/bin/uv"
 UV_LINES = (
     "#!/bin/sh",
@@ -18,6 +19,10 @@ UV_LINES = (
     'pip install --quiet --no-cache-dir --root-user-action ignore --target "$home" uv',
     'UV_NO_CACHE=1 UV_NO_BUILD=1 "$home/bin/uv" "$@"',
     'rm -r "$home"',
+    r"cd /app/.venv && find . \( -name tests -o -name test -o -path '*/onnxruntime/tools'"
+    r" -o -path '*/onnxruntime/transformers' -o -path '*/onnxruntime/quantization'"
+    r" -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.a' \)"
+    r" -prune -exec rm -r {} +",
 )
 
 # With a distribution named, BentoML would add its compilers and git.

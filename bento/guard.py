@@ -5,6 +5,7 @@ BentoML's own parsing takes bodies of any size, answers 500 to malformed ones, a
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
-BOUNDARY = "checked"
-"""Of the forms that go on: they hold nothing of a client's that could contain it."""
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 
@@ -47,9 +46,8 @@ class Form:
 class UploadGuard:
     """Middleware: lets a ``POST`` to one of ``forms`` through only with file parts of its field, within limits.
 
-    The files are kept for :func:`received`. What goes on is a form written anew, of empty files with numbers for
-    names: the parser behind sees nothing that this one did not understand, spools nothing, and no file name of
-    the client's.
+    The files are kept for :func:`received`. What goes on is a small JSON object that numbers them: the parser
+    behind sees nothing that this one did not understand, spools nothing, and no file name of the client's.
     """
 
     def __init__(self, app: ASGIApp, forms: Mapping[str, Form], memory: UploadMemory, timeout: float) -> None:
@@ -102,7 +100,7 @@ class UploadGuard:
 
 
 def received(number: str) -> bytearray:
-    """The bytes of the current request's file of that number, as the form that went on names it."""
+    """The bytes of the current request's file of that number, as the request that went on names it."""
     return _files.get()[int(number)]
 
 
@@ -236,19 +234,19 @@ class Upload:
 
 
 def _rewritten(scope: Scope, upload: Upload, receive: Receive) -> tuple[Scope, Receive]:
-    """The request anew, with a body that only numbers the checked files."""
-    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{upload.form.field}"; filename="%d"\r\n\r\n\r\n'
-    body = "".join([part % number for number in range(len(upload.files))] + [f"--{BOUNDARY}--\r\n"]).encode()
-    headers = MutableHeaders(raw=list(scope["headers"]))
-    headers["content-type"] = f"multipart/form-data; boundary={BOUNDARY}"
-    headers["content-length"] = str(len(body))
-    del headers["transfer-encoding"]
+    """The request anew, as JSON that only numbers the checked files."""
+    numbers = [str(number) for number in range(len(upload.files))]
+    value = numbers[0] if upload.form.max_files == 1 else numbers
+    body = json.dumps({upload.form.field: value}).encode()
+    dropped = (b"content-type", b"content-length", b"transfer-encoding")
+    headers = [(name, value) for name, value in scope["headers"] if name not in dropped]
+    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
         return messages.pop() if messages else await receive()
 
-    return {**scope, "headers": headers.raw, FILMS: len(upload.files)}, replay
+    return {**scope, "headers": headers, FILMS: len(upload.files)}, replay
 
 
 async def _refuse(problem: ProblemError, scope: Scope, body: _Body, send: Send) -> None:

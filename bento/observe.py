@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.metrics import REQUESTS
@@ -56,6 +57,17 @@ class Observation:
                 "ms": round(1000 * seconds, 1),
             }
             logger.info("request", extra={"details": details})
+
+
+class Untraced:
+    """Application: no OpenTelemetry span is made for what is inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress_http_instrumentation():
+            await self.app(scope, receive, send)
 
 
 class JsonFormatter(logging.Formatter):
