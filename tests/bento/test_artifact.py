@@ -19,6 +19,16 @@ def _flip_byte(folder: Path, name: str) -> None:
     (folder / name).write_bytes(data)
 
 
+POINT = {
+    "label": "TUBERCULOSIS",
+    "threshold": 0.5,
+    "target_sensitivity": 0.9,
+    "validation_sensitivity": 0.9,
+    "validation_specificity": 0.9,
+    "test_sensitivity": None,
+    "test_specificity": None,
+}
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda folder: (folder / MANIFEST_FILE).unlink(), "can't be read"),
     "a manifest that is not JSON": (lambda folder: (folder / MANIFEST_FILE).write_text("{"), "Invalid JSON"),
@@ -36,6 +46,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a class twice": (lambda folder: _edit(folder, classes=["A", "A"]), "not distinct"),
     "other classes than the metrics'": (lambda folder: _edit(folder, classes=["A", "B"]), "per_class"),
     "a temperature of zero": (lambda folder: _edit(folder, temperature=0), "temperature: Input"),
+    "a threshold for a class that is not there": (
+        lambda folder: _edit(folder, operating_points=[POINT | {"label": "CAT"}]),
+        "operating_points name a class",
+    ),
+    "a threshold above 1": (
+        lambda folder: _edit(folder, operating_points=[POINT | {"threshold": 1.5}]),
+        "operating_points.0.threshold: Input",
+    ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
     "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
@@ -46,6 +64,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 def test_a_whole_artifact_is_loaded(artifact: Path) -> None:
     assert load_manifest(artifact).classes == CLASSES
+
+
+def test_an_artifact_of_format_1_has_no_operating_points_and_no_warnings(artifact: Path) -> None:
+    path = artifact / MANIFEST_FILE
+    manifest = json.loads(path.read_text()) | {"format_version": 1}
+    for name in ("intervals", "intervals_by_source", "operating_points", "calibration", "warnings"):
+        del manifest[name]
+    path.write_text(json.dumps(manifest))
+    loaded = load_manifest(artifact)
+    assert loaded.operating_points == []
+    assert loaded.warnings == []
 
 
 @pytest.mark.parametrize("name", DAMAGE)
