@@ -10,7 +10,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # BentoML's recipe installs uv, and leaves it and its cache in the image. Under uv's name this fetches it for the
 # time of one call. It takes wheels alone, so that no compiler is needed; what serves nobody (the packages' own
-# tests, headers, type stubs, ONNX Runtime's tools) goes in the same layer, or it would still take its room.
+# tests, headers, type stubs, build tools) goes in the same layer, or it would still take its room.
 UV = "/usr/local/bin/uv"
 UV_LINES = (
     "#!/bin/sh",
@@ -21,11 +21,17 @@ UV_LINES = (
     'rm -r "$home"',
     r"cd /app/.venv && find . \( -name tests -o -name test -o -path '*/onnxruntime/tools'"
     r" -o -path '*/onnxruntime/transformers' -o -path '*/onnxruntime/quantization'"
+    r" -o -path '*/numpy/f2py' -o -path '*/numpy/distutils'"
     r" -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.a' \)"
     r" -prune -exec rm -r {} +",
 )
 
+# Of BENTOML_HOME, which BentoML would make at the start: the root file system may then be read-only.
+STORES = " ".join(f"/home/bentoml/{name}" for name in ("bentos", "envs", "models", "tmp"))
+
 # With a distribution named, BentoML would add its compilers and git.
-IMAGE = Image(base_image=f"python:{PYTHON}-slim", distro="", python_version=PYTHON).run(
-    f"printf '%s\\n' {' '.join(map(shlex.quote, UV_LINES))} > {UV} && chmod 755 {UV}"
+IMAGE = (
+    Image(base_image=f"python:{PYTHON}-slim", distro="", python_version=PYTHON)
+    .run(f"printf '%s\\n' {' '.join(map(shlex.quote, UV_LINES))} > {UV} && chmod 755 {UV}")
+    .run(f"install -d -o bentoml -g bentoml {STORES}")
 )
