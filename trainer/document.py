@@ -109,21 +109,20 @@ def run_controls(
         train_thumbnails: ``uint8`` N×32×32 of the training films.
         train_truth: their N class indices.
     """
-    return judge_controls(
-        test.judged,
-        test.sources,
-        {
-            "thumbnail": linear_predictions(
-                pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)
-            ),
-            "border": linear_predictions(
-                border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)
-            ),
-            "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
-            "lungs_only": test.occluded[:, 1].argmax(axis=1),
-            "shuffled": shuffled_predictions(validation.embeddings, validation.truth, test.embeddings),
-        },
-    )
+    predictions = {
+        "thumbnail": linear_predictions(pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)),
+        "border": linear_predictions(
+            border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)
+        ),
+        "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
+        "lungs_only": test.occluded[:, 1].argmax(axis=1),
+    }
+    # A data set's own split may have validation films of one class only, in any order the same.
+    if len(set(validation.truth.tolist())) > 1:
+        predictions["shuffled"] = shuffled_predictions(
+            validation.embeddings, validation.truth, test.embeddings
+        )
+    return judge_controls(test.judged, test.sources, predictions)
 
 
 def warnings_of(core: dict[str, Any], sources: Sources, controls: list[Control]) -> list[str]:

@@ -5,7 +5,7 @@ estimate itself is the figure at weight one. Films of one patient are alike: res
 that are too narrow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,14 +68,15 @@ def intervals(
     return found
 
 
-def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> list[Floats]:
+def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
     """Blocks of film weights B×N, ``resamples`` rows in all; each draws as many patients as there are, with return."""
     names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK // len(owner))
-    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
     chances = np.full(len(names), 1 / len(names))
-    return [rng.multinomial(len(names), chances, size).astype(np.float64)[:, owner] for size in sizes]
+    for start in range(0, resamples, rows):
+        drawn = rng.multinomial(len(names), chances, min(rows, resamples - start))
+        yield drawn.astype(np.float64)[:, owner]
 
 
 def weighted_figures(judged: Judged, weights: Floats) -> Figures:

@@ -142,7 +142,7 @@ def test_an_absent_class_has_no_figures_and_does_not_count_for_macro_f1() -> Non
 
 
 def test_resamples_are_reproducible_and_keep_the_number_of_patients() -> None:
-    first, again = (np.concatenate(patient_weights(["a", "b", "b", "c"], 50, 0)) for _ in range(2))
+    first, again = (np.concatenate(list(patient_weights(["a", "b", "b", "c"], 50, 0))) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert (first[:, 1] == first[:, 2]).all()
     assert (first[:, [0, 1, 3]].sum(axis=1) == 3).all()
