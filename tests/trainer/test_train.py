@@ -153,7 +153,7 @@ def test_a_small_budget_means_fewer_views_or_none_and_says_so(trained: Trained, 
         "--epochs-b",
         "1",
     ]
-    for budget, sentence in (("0.003", "allows 0.003: 1 instead"), ("0.002", "as with --cache fresh")):
+    for budget, sentence in (("0.003", "allows 0.003: 1 views instead"), ("0.002", "as with --cache fresh")):
         done = trainer(*words, "--cache-gb", budget, "--run", budget)
         assert done.returncode == 0, done.stderr
         assert sentence in done.stdout
