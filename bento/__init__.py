@@ -2,3 +2,8 @@
 
 This package never imports torch or ``trainer``.
 """
+
+import os
+
+# Before onnxruntime is loaded anywhere: from 1.32 on its wheels report their use unless told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

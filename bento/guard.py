@@ -70,8 +70,7 @@ class UploadGuard:
         try:
             await self._read(upload, body)
         except ProblemError as error:
-            upload.files.clear()
-            self.memory.forget(upload)
+            self._forget(upload)
             await _refuse(error, scope, body, send)
         except ClientDisconnect:
             return
@@ -79,7 +78,12 @@ class UploadGuard:
             _files.set(upload.files)
             await self.app(*_rewritten(scope, upload, receive), send)
         finally:
-            self.memory.forget(upload)
+            self._forget(upload)
+
+    def _forget(self, upload: "Upload") -> None:
+        # A timer keeps its context, and with it the list, until it would have fired, even when it is cancelled.
+        upload.files.clear()
+        self.memory.forget(upload)
 
     async def _read(self, upload: "Upload", body: "_Body") -> None:
         try:

@@ -18,6 +18,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 RETRY_AFTER = "1"
 FULL = "the service is at its limit"
+EXPECTED_SECONDS = 0.05
+EXPECTATION = "chest_xray.expectation"
+"""Key of the ASGI scope: the request's :class:`Expectation`."""
 FILMS = "chest_xray.films"
 """Key of the ASGI scope: number of images in the request, as the upload guard has counted them."""
 
@@ -28,11 +31,13 @@ class Places:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
+        self.expected = 0
+        """Uploads that have just begun and are about to take places."""
 
     @property
     def full(self) -> bool:
-        """No place is left."""
-        return self.taken >= self.limit
+        """No place is left, or will be in a moment."""
+        return self.taken + self.expected >= self.limit
 
     def take(self, count: int) -> bool:
         """Take ``count`` places, or none if there are not so many."""
@@ -44,6 +49,23 @@ class Places:
     def give_back(self, count: int) -> None:
         """Return places."""
         self.taken -= count
+
+
+class Expectation:
+    """A place that an upload will soon want; an upload that takes its time is not expected any more."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._places.expected += 1
+        self._timer = asyncio.get_running_loop().call_later(EXPECTED_SECONDS, self.end)
+        self._ended = False
+
+    def end(self) -> None:
+        """It has come, or not; only the first call counts."""
+        if not self._ended:
+            self._ended = True
+            self._timer.cancel()
+            self._places.expected -= 1
 
 
 class Ticket:
@@ -104,6 +126,8 @@ class Admission:
             await self.app(scope, receive, send)
             return
         films = scope.get(FILMS, 1)
+        if EXPECTATION in scope:
+            scope[EXPECTATION].end()
         if not self.places.take(films):
             problem = ProblemError("overloaded", FULL, {"Retry-After": RETRY_AFTER})
             await problem.response()(scope, receive, send)
@@ -170,25 +194,32 @@ class Shedding:
         self.places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] != "http"
-            or not self.places.full
-            or scope["path"] not in self.paths
-            or scope["method"] != "POST"
-        ):
+        if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        request = uuid.uuid4().hex
-        content = problem_content("overloaded", FULL, request)
-        body = json.dumps(content).encode()
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", RETRY_AFTER.encode()),
-            (REQUEST_ID_HEADER.encode(), request.encode()),
-        ]
-        await send({"type": "http.response.start", "status": content["status"], "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        if self.places.full:
+            await _shed(send)
+            return
+        # Without it, all that arrives until the first of them takes its place would go the long way to a refusal.
+        scope[EXPECTATION] = expectation = Expectation(self.places)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            expectation.end()
+
+
+async def _shed(send: Send) -> None:
+    request = uuid.uuid4().hex
+    content = problem_content("overloaded", FULL, request)
+    body = json.dumps(content).encode()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", RETRY_AFTER.encode()),
+        (REQUEST_ID_HEADER.encode(), request.encode()),
+    ]
+    await send({"type": "http.response.start", "status": content["status"], "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class UploadMemory:

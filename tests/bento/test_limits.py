@@ -144,6 +144,19 @@ async def test_where_no_place_is_left_nothing_is_read() -> None:
         assert (await http.post("/health")).text == "done"
 
 
+async def test_uploads_that_have_just_begun_count_for_a_moment_only() -> None:
+    places = Places(2)
+    app = Shedding(Worker(0.3), paths=frozenset({"/predict"}), places=places)
+    async with client(app) as http:
+        begun = [asyncio.create_task(http.post("/predict")) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert (await http.post("/predict")).status_code == 503
+        await asyncio.sleep(0.1)  # neither has taken a place: they are slow, and keep nobody out
+        assert (await http.post("/predict")).text == "done"
+        assert [(await one).text for one in begun] == ["done"] * 2
+    assert (places.taken, places.expected) == (0, 0)
+
+
 async def test_finished_uploads_keep_their_memory_until_they_are_forgotten() -> None:
     memory = UploadMemory(100)
     async with asyncio.timeout(5) as deadline:
