@@ -21,7 +21,7 @@ from trainer.controls import thumbnail
 from trainer.document import core_document, judge_sources, run_controls, write_document
 from trainer.errors import UserError
 from trainer.evaluate import Evaluation, each_image, evaluate_films, write_predictions
-from trainer.failures import draw_cases, draw_pair, find_failures
+from trainer.failures import draw_cases, draw_pairs, find_failures
 from trainer.files import write_text
 from trainer.folder import Film
 from trainer.manifest import MANIFEST_FILE, Record, read_table
@@ -67,14 +67,10 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
         {point.label: point.threshold for point in points},
         saved.normal_class,
     )
+    files = {record.path: saved.data_dir / record.path for record in records}
     shutil.rmtree(run.pictures, ignore_errors=True)
-    files = {film.path: film.file for film in test.films}
     draw_cases(failures.cases, files, session, spec, classes, run.pictures)
-    for number, pair in enumerate(audited.pairs):
-        pair.picture = f"pair-{number:03d}.jpg"
-        draw_pair(
-            saved.data_dir / pair.first, saved.data_dir / pair.second, spec, run.pictures / pair.picture
-        )
+    draw_pairs(audited.pairs, files, spec, run.pictures)
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from bento.artifact import Interval
 from bento.images import Preprocessing, load_array
 from bento.predictor import Session
+from trainer.audit import Pair
 from trainer.intervals import Judged, intervals
 from trainer.metrics import Floats
 from trainer.operating import TUBERCULOSIS
@@ -225,10 +226,12 @@ def film_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32])
     return sheet
 
 
-def draw_pair(first: Path, second: Path, spec: Preprocessing, file: Path) -> None:
-    """Write two films side by side."""
-    sheet = Image.new("L", (2 * PICTURE, PICTURE))
-    for place, path in enumerate((first, second)):
-        film = Image.fromarray(load_array(path, spec)).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
-        sheet.paste(film, (place * PICTURE, 0))
-    sheet.save(file, quality=80)
+def draw_pairs(pairs: Sequence[Pair], files: dict[str, Path], spec: Preprocessing, folder: Path) -> None:
+    """Write a picture of each pair of duplicates side by side, and name it in the pair."""
+    for number, pair in enumerate(pairs):
+        pair.picture = f"pair-{number:03d}.jpg"
+        sheet = Image.new("L", (2 * PICTURE, PICTURE))
+        for place, path in enumerate((pair.first, pair.second)):
+            film = Image.fromarray(load_array(files[path], spec))
+            sheet.paste(film.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0))
+        sheet.save(folder / pair.picture, quality=80)
