@@ -4,13 +4,21 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 export BENTOML_DO_NOT_TRACK := True
 
-.PHONY: help demo serve test check lint types clean
+# For `make container`: the first container engine that answers, and what to train with where there is no model.
+ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+IMAGE ?= chest_xray:latest
+TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
+
+.PHONY: help demo serve test check lint types bento audit container clean
 
 help:
 	@echo "make demo    train on generated films, serve the model, ask it about one film"
 	@echo "make test    run the tests"
 	@echo "make check   ruff, mypy and the tests"
 	@echo "make serve   serve the newest model on port 3000"
+	@echo "make bento   build the service and the newest model into build/bento, with its SBOM beside it"
+	@echo "make audit   look up the bento's packages in the advisory database (needs PyPI)"
+	@echo "make container   the bento's image, by docker, podman or buildah; trains first if there is no model"
 	@echo "make clean   remove .venv and caches; data, runs and models stay"
 
 demo: $(VENV)/.train
@@ -30,6 +38,29 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(VENV)/bin/mypy
+
+bento: $(VENV)/.dev
+	$(VENV)/bin/bentoml models get chest_xray:latest >/dev/null 2>&1 || $(PY) -m trainer $(TRAIN)
+	rm -rf build/bento build/chest_xray.bento
+	mkdir -p build/bento
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/bentoml build --output tag
+	$(VENV)/bin/bentoml export chest_xray:latest build/chest_xray.bento
+	tar --extract --gzip --file build/chest_xray.bento --directory build/bento
+	rm build/chest_xray.bento
+	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.cdx.json build/bento/env/python/requirements.txt
+
+audit: bento
+	$(VENV)/bin/pip-audit --disable-pip --no-deps --requirement build/bento/env/python/requirements.txt
+
+container: bento
+	@test -n "$(ENGINE)" || { echo "make container: no docker, podman or buildah answers; install one" >&2; exit 2; }
+	$(VENV)/bin/bentoml containerize chest_xray:latest --backend $(ENGINE) --image-tag $(IMAGE) \
+		--opt label=org.opencontainers.image.title=chest_xray \
+		--opt label=org.opencontainers.image.version=$$(sed -n 's/^version: //p' build/bento/bento.yaml) \
+		--opt label=org.opencontainers.image.revision=$$(git describe --always --dirty --abbrev=40) \
+		--opt label=org.opencontainers.image.licenses=MIT \
+		--opt label=chest_xray.model=$$(sed -n 's/^  - tag: //p' build/bento/bento.yaml)
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,29 @@
+"""Ask a running service for /health, /metadata and /predict, with a good and with bad files.
+
+``python .ci/ask.py URL FILM`` prints the confidence of each class as JSON and exits with 1 where an answer is wrong.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import httpx
+
+url, film = sys.argv[1], Path(sys.argv[2]).read_bytes()
+BAD = {
+    "not an image": {"file": b"not an image"},
+    "empty": {"file": b""},
+    "truncated": {"file": film[: len(film) // 2]},
+    "other field": {"picture": film},
+    "too large": {"file": film + bytes(10_000_000)},
+}
+with httpx.Client(base_url=url, timeout=30) as client:
+    assert client.get("/health").json() == {"status": "ok"}
+    metadata = client.get("/metadata").raise_for_status().json()
+    for name, files in BAD.items():
+        answer = client.post("/predict", files=files)
+        assert answer.is_client_error, (name, answer.status_code)
+        assert answer.headers["content-type"] == "application/problem+json", name
+    answer = client.post("/predict", files={"file": film}).raise_for_status().json()
+assert {row["label"] for row in answer["predictions"]} <= set(metadata["classes"])
+print(json.dumps({row["label"]: row["confidence"] for row in answer["predictions"]}))
