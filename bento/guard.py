@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.limits import FILMS, RETRY_AFTER, UploadMemory
+from bento.limits import EXPECTATION, FILMS, RETRY_AFTER, Expectation, UploadMemory
 from bento.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class UploadGuard:
         if form is None or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        body = _Body(receive)
+        body = _Body(scope, receive)
         try:
             upload = Upload(Headers(scope=scope), form)
         except ProblemError as error:
@@ -111,8 +111,9 @@ def received(number: str) -> bytearray:
 class _Body:
     """The request's body, as it arrives."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.receive = receive
+        self.expectation: Expectation | None = scope.get(EXPECTATION)
         self.ended = False
 
     async def read(self) -> bytes:
@@ -120,6 +121,8 @@ class _Body:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         self.ended = not message.get("more_body", False)
+        if not self.ended and self.expectation is not None:
+            self.expectation.end()  # it is not here at once: who knows when
         chunk: bytes = message.get("body", b"")
         return chunk
 

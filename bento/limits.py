@@ -18,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 RETRY_AFTER = "1"
 FULL = "the service is at its limit"
-EXPECTED_SECONDS = 0.05
+EXPECTED_SECONDS = 0.01
 EXPECTATION = "chest_xray.expectation"
 """Key of the ASGI scope: the request's :class:`Expectation`."""
 FILMS = "chest_xray.films"

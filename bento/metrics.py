@@ -1,10 +1,16 @@
 """What Prometheus sees. BentoML's own request metrics are off: they take a new label for each unknown path.
 
-``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there the workers' figures
-meet, and any of them can answer for all.
+``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there several workers' figures
+meet, and any of them can answer for all. One worker does without: the folder belongs to every service of this
+BentoML home, and each that starts empties it.
 """
 
 import os
+
+from bento.settings import Settings
+
+if Settings.single_worker():
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bento.artifact import STORE_NAME
@@ -62,3 +62,11 @@ class Settings(BaseSettings):
     """SHA-256 of each accepted API key, in hexadecimal, with commas between. None: no key is asked for."""
     api_key_file: Path | None = None
     """File with one such hash a line; what follows it on the line is a comment. `python -m bento.keys` makes one."""
+
+    @classmethod
+    def single_worker(cls) -> bool:
+        """One process serves; also where the settings are wrong, which the service says by itself."""
+        try:
+            return cls().workers == 1
+        except ValidationError:
+            return True

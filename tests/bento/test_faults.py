@@ -128,6 +128,7 @@ def test_stalled_clients_keep_nobody_out_and_are_ended(faulty: tuple[str, psutil
         stalled = [
             stack.enter_context(connect(url, kind)) for kind in kinds for _ in range(STALLED // len(kinds))
         ]
+        time.sleep(0.1)
         for _ in range(3):
             answer, seconds = post(url)
             assert answer.status_code == 200

@@ -144,14 +144,15 @@ async def test_where_no_place_is_left_nothing_is_read() -> None:
         assert (await http.post("/health")).text == "done"
 
 
-async def test_uploads_that_have_just_begun_count_for_a_moment_only() -> None:
+async def test_uploads_that_have_just_begun_count_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bento.limits.EXPECTED_SECONDS", 0.5)
     places = Places(2)
-    app = Shedding(Worker(0.3), paths=frozenset({"/predict"}), places=places)
+    app = Shedding(Worker(0.8), paths=frozenset({"/predict"}), places=places)
     async with client(app) as http:
         begun = [asyncio.create_task(http.post("/predict")) for _ in range(2)]
         await asyncio.sleep(0.01)
         assert (await http.post("/predict")).status_code == 503
-        await asyncio.sleep(0.1)  # neither has taken a place: they are slow, and keep nobody out
+        await asyncio.sleep(0.6)  # neither has taken a place: they are slow, and keep nobody out
         assert (await http.post("/predict")).text == "done"
         assert [(await one).text for one in begun] == ["done"] * 2
     assert (places.taken, places.expected) == (0, 0)
