@@ -44,8 +44,8 @@ bento: $(VENV)/.dev
 	rm -rf build/bento build/chest_xray.bento
 	mkdir -p build/bento
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/bentoml build --output tag
-	$(VENV)/bin/bentoml export chest_xray:latest build/chest_xray.bento
-	tar --extract --gzip --file build/chest_xray.bento --directory build/bento
+	$(VENV)/bin/bentoml export chest_xray:latest "$(CURDIR)/build/chest_xray.bento"
+	tar --extract --file build/chest_xray.bento --directory build/bento
 	rm build/chest_xray.bento
 	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 		--output-file build/sbom.cdx.json build/bento/env/python/requirements.txt

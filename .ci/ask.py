@@ -9,6 +9,13 @@ from pathlib import Path
 
 import httpx
 
+
+def check(right: bool, what: object) -> None:
+    """End with one line unless it is right."""
+    if not right:
+        sys.exit(f"ask: {what}")
+
+
 url, film = sys.argv[1], Path(sys.argv[2]).read_bytes()
 BAD = {
     "not an image": {"file": b"not an image"},
@@ -18,12 +25,12 @@ BAD = {
     "too large": {"file": film + bytes(10_000_000)},
 }
 with httpx.Client(base_url=url, timeout=30) as client:
-    assert client.get("/health").json() == {"status": "ok"}
+    check(client.get("/health").json() == {"status": "ok"}, "/health")
     metadata = client.get("/metadata").raise_for_status().json()
     for name, files in BAD.items():
         answer = client.post("/predict", files=files)
-        assert answer.is_client_error, (name, answer.status_code)
-        assert answer.headers["content-type"] == "application/problem+json", name
+        check(answer.is_client_error, f"{name}: {answer.status_code}")
+        check(answer.headers["content-type"] == "application/problem+json", f"{name}: no problem document")
     answer = client.post("/predict", files={"file": film}).raise_for_status().json()
-assert {row["label"] for row in answer["predictions"]} <= set(metadata["classes"])
+check({row["label"] for row in answer["predictions"]} <= set(metadata["classes"]), answer)
 print(json.dumps({row["label"]: row["confidence"] for row in answer["predictions"]}))

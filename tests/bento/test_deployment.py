@@ -1,0 +1,147 @@
+"""What people copy: the bento's recipe, ``compose.yaml``, ``bento/kubernetes.yaml``, ``make bento``'s tools."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.server import ROOT
+
+UID = 1034
+"""Of the image's user: BentoML's, as a number."""
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    """Every document of a YAML file of the project."""
+    return list(yaml.safe_load_all((ROOT / name).read_text()))
+
+
+def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool that is installed beside this interpreter."""
+    command = [str(Path(sys.executable).parent / name), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def compose_client() -> list[str] | None:
+    """``docker compose`` or ``docker-compose``, where one is; neither needs an engine for ``config``."""
+    for client in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(client[0])
+            and not subprocess.run([*client, "version"], capture_output=True).returncode
+        ):
+            return client
+    return None
+
+
+@pytest.fixture(scope="module")
+def dockerfile(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """As ``bentoml build`` writes it into the bento; built from a copy of the project, without an index."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "bento", project / "bento")
+    (bentofile,) = documents("bentofile.yaml")
+    bentofile["python"]["lock_packages"] = False
+    (project / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
+    environment = os.environ | {"CHEST_XRAY_MODEL": f"chest_xray:{stored_artifact.name}"}
+    command = [sys.executable, "-m", "bentoml", "build", "--version", "deployment"]
+    subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+    return (
+        Path(os.environ["BENTOML_HOME"]) / "bentos/chest_xray/deployment/env/docker/Dockerfile"
+    ).read_text()
+
+
+def test_the_bento_asks_for_the_packages_of_the_project_and_no_others() -> None:
+    (bentofile,) = documents("bentofile.yaml")
+    assert bentofile["python"]["packages"] == PROJECT["dependencies"]
+    assert bentofile["include"] == ["bento/**/*.py"]
+    assert {env["name"] for env in bentofile["envs"]} == {"BENTOML_DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY"}
+
+
+def test_the_image_has_no_build_tools_and_no_root(dockerfile: str) -> None:
+    assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in dockerfile
+    assert not re.search(r"build-essential|gcc|git\b|apt-get", dockerfile)
+    assert f"BENTO_USER_UID={UID}" in dockerfile
+    assert dockerfile.rstrip().splitlines()[-1].startswith("ENTRYPOINT")
+    assert re.findall(r"^USER .*", dockerfile, re.MULTILINE) == ["USER bentoml"]
+
+
+def test_hadolint_finds_nothing_but_what_is_bentoml_s_own(dockerfile: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    result = tool("hadolint", str(tmp_path / "Dockerfile"))
+    assert result.returncode == 0, result.stdout
+
+
+def test_kubernetes_takes_the_example() -> None:
+    result = tool("kubernetes-validate", "--strict", "bento/kubernetes.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_kubernetes_validator_would_tell(tmp_path: Path) -> None:
+    broken = (ROOT / "bento/kubernetes.yaml").read_text().replace("readOnlyRootFilesystem", "readOnlyRootFs")
+    (tmp_path / "broken.yaml").write_text(broken)
+    assert tool("kubernetes-validate", "--strict", str(tmp_path / "broken.yaml")).returncode != 0
+
+
+def test_kubernetes_runs_it_hardened_probed_limited_and_cut_off() -> None:
+    kinds = {document["kind"]: document["spec"] for document in documents("bento/kubernetes.yaml")}
+    assert set(kinds) == {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"}
+    pod = kinds["Deployment"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["runAsUser"] == UID
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
+    assert "Egress" in kinds["NetworkPolicy"]["policyTypes"]
+    assert kinds["NetworkPolicy"]["egress"] == []
+
+
+def test_compose_runs_it_hardened_checked_and_limited() -> None:
+    (compose,) = documents("compose.yaml")
+    service = compose["services"]["service"]
+    assert service["ports"] == ["3000:3000"]
+    assert service["user"] == f"{UID}:{UID}"
+    assert service["read_only"]
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["deploy"]["resources"]["limits"] == {"cpus": "2", "memory": "1g", "pids": 128}
+    assert "/readyz" in service["healthcheck"]["test"][-1]
+    assert compose["services"]["tensorboard"]["profiles"] == ["tensorboard"]
+
+
+@pytest.mark.skipif(compose_client() is None, reason="neither docker compose nor docker-compose is here")
+@pytest.mark.parametrize("profiles", [[], ["--profile", "tensorboard"]])
+def test_docker_compose_takes_the_file(profiles: list[str]) -> None:
+    command = [*(compose_client() or []), *profiles, "config", "--format", "json"]
+    result = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert ("tensorboard" in json.loads(result.stdout)["services"]) == bool(profiles)
+
+
+def test_a_locked_list_of_packages_becomes_a_cyclonedx_document(tmp_path: Path) -> None:
+    lock, sbom = tmp_path / "requirements.txt", tmp_path / "sbom.json"
+    lock.write_text("pillow==12.3.0\nstarlette==1.0.0\n")
+    result = tool(
+        "cyclonedx-py", "requirements", "--output-reproducible", "--output-file", str(sbom), str(lock)
+    )
+    assert result.returncode == 0, result.stderr
+    document = json.loads(sbom.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    assert {part["purl"] for part in document["components"]} == {
+        "pkg:pypi/pillow@12.3.0",
+        "pkg:pypi/starlette@1.0.0",
+    }
