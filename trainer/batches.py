@@ -14,14 +14,14 @@ from trainer.images import Images
 Batch = tuple[Tensor, Tensor]
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows, int], Tensor]
-"""Row numbers and epoch (from 1) to what the tail is given: ``float32`` M×…, on the device."""
+"""Row numbers and view (from 0, any number) to what the tail is given: ``float32`` M×…, on the device."""
 
 
 def from_cache(features: Array, device: torch.device) -> Fetch:
-    """Read K×N×… ``float16`` outputs of the prefix; epoch e gets view e modulo K."""
+    """Read K×N×… ``float16`` outputs of the prefix; of any further view, view modulo K."""
 
-    def fetch(rows: Rows, epoch: int) -> Tensor:
-        x = torch.from_numpy(features[(epoch - 1) % len(features)][rows]).to(device).float()
+    def fetch(rows: Rows, view: int) -> Tensor:
+        x = torch.from_numpy(features[view % len(features)][rows]).to(device).float()
         release(features)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
@@ -29,14 +29,14 @@ def from_cache(features: Array, device: torch.device) -> Fetch:
 
 
 def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
-    """Augment anew each epoch and run the prefix up to ``cut``, without gradients."""
+    """Augment anew for each view and run the prefix up to ``cut``, without gradients."""
     drawn: dict[int, Tensor | None] = {}
 
-    def fetch(rows: Rows, epoch: int) -> Tensor:
-        if epoch not in drawn:
+    def fetch(rows: Rows, view: int) -> Tensor:
+        if view not in drawn:
             drawn.clear()
-            drawn[epoch] = views.random(len(images), epoch)
-        random = drawn[epoch]
+            drawn[view] = views.random(len(images), view)
+        random = drawn[view]
         batch = views.make(images[rows], None if random is None else random[rows])
         # A clone, because autograd does not take tensors made in inference mode.
         return prefix.outputs(batch, [cut])[0].clone()
@@ -45,16 +45,23 @@ def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch
 
 
 class TrainBatches:
-    """An endless stream of training batches; epoch ``e`` (from 1) is a permutation drawn from seed and ``e``.
+    """An endless stream of training batches; the order of epoch ``e`` (from 1) is drawn from seed and ``e``.
 
     Nothing of the order is kept in a random state, so a resumed run sees the very batches of the unbroken one.
     """
 
     def __init__(
-        self, fetch: Fetch, labels: Array, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        fetch: Fetch,
+        labels: Array,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        shares: Array | None = None,
     ) -> None:
-        """``labels``: N class indices."""
-        self.fetch, self.labels, self.seed = fetch, labels, seed
+        """``labels``: N class indices. ``shares``: N probabilities to draw by, with return; None: a permutation."""
+        self.fetch, self.labels, self.seed, self.shares = fetch, labels, seed, shares
         self.rank, self.world_size = rank, world_size
         self.batch_size = min(batch_size, len(labels) // world_size)
         self.first_epoch = 1
@@ -66,11 +73,16 @@ class TrainBatches:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.first_epoch
         while True:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
+            rng = np.random.default_rng([self.seed, epoch])
+            films = len(self.labels)
+            order = rng.permutation(films) if self.shares is None else rng.choice(films, films, p=self.shares)
             for start in range(len(self)):
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
-                x = self.fetch(rows, epoch)
+                # Another view each batch, so that a film drawn twice is not the same picture twice.
+                x = self.fetch(
+                    rows, (epoch - 1) * len(self) + start if self.shares is not None else epoch - 1
+                )
                 yield x, torch.from_numpy(self.labels[rows]).to(x.device)
             epoch += 1
 
@@ -91,5 +103,11 @@ class PlainBatches:
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.rows), self.BATCH):
             rows = self.rows[start : start + self.BATCH]
-            x = self.fetch(rows, 1)
+            x = self.fetch(rows, 0)
             yield x, torch.from_numpy(self.labels[rows]).to(x.device)
+
+
+def balanced_shares(groups: list[str]) -> Array:
+    """Probability of each film such that every group is drawn as often as any other."""
+    _, inverse, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    return np.asarray(1 / (len(counts) * counts[inverse]))

@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     """AdamW's weight decay."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of the target spread over all classes."""
-    class_weighting: Literal["balanced", "none"] = "balanced"
-    """Cross-entropy weights: inverse class frequency, or none."""
+    class_weighting: Literal["sources", "classes", "none"] = "sources"
+    """sources: every class of every source is drawn equally often; classes: every class weighs the same in the loss; none. Without sources in the manifest the first is: every class is drawn equally often."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"

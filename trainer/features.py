@@ -23,6 +23,8 @@ class Films:
 
     images: Images
     labels: Array
+    groups: list[str]
+    """Class and source of each film."""
     key: str
     """Names the films, their order and their preprocessing."""
 
@@ -49,7 +51,8 @@ def load_films(records: list[Record], classes: Sequence[str], settings: Settings
         if missing_anywhere([images_path(hashes, spec, cache)]):
             make_room(cache, len(paths) * spec.image_size**2, int(settings.cache_gb * 1e9))
         images = decoded_images(paths, hashes, spec, cache, settings.workers, title)
-    return Films(images, labels, f"{spec.model_dump_json()} {hashes}")
+    groups = [f"{record.label} {record.source}" for record in records]
+    return Films(images, labels, groups, f"{spec.model_dump_json()} {hashes}")
 
 
 def make_features(settings: Settings, prefix: Prefix, train: Films, validation: Films) -> Features:

@@ -13,7 +13,7 @@ from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from bento.predictor import Session
 from trainer.arrays import Array
 from trainer.backbones import Classifier, Tail, build_classifier, phase_b_cut
-from trainer.batches import PlainBatches, TrainBatches
+from trainer.batches import PlainBatches, TrainBatches, balanced_shares
 from trainer.cache import Prefix
 from trainer.calibration import fit_temperature
 from trainer.config import Settings
@@ -90,6 +90,7 @@ def _run_phase(
     device = tail.head.weight.device
     weights = _class_weights(s, films["train"].labels, classes)
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=s.label_smoothing).to(device)
+    shares = balanced_shares(films["train"].groups) if s.class_weighting == "sources" else None
     rank, world = idist.get_rank(), idist.get_world_size()
     lr, epochs = (s.lr_a, s.epochs_a) if name == "a" else (s.lr_b, s.epochs_b)
     plan = PhasePlan(
@@ -104,7 +105,7 @@ def _run_phase(
     return run_phase(
         plan,
         tail,
-        TrainBatches(features.train[cut], films["train"].labels, s.batch_size, s.seed, rank, world),
+        TrainBatches(features.train[cut], films["train"].labels, s.batch_size, s.seed, rank, world, shares),
         PlainBatches(features.validation[cut], films["val"].labels, rank, world),
         criterion,
         classes,
@@ -122,7 +123,7 @@ def _sample(settings: Settings, films: Films) -> Tensor:
 
 
 def _class_weights(settings: Settings, labels: Array, classes: list[str]) -> Tensor | None:
-    if settings.class_weighting == "none":
+    if settings.class_weighting != "classes":
         return None
     counts = np.bincount(labels, minlength=len(classes))
     return torch.tensor(len(labels) / (len(classes) * counts), dtype=torch.float32)

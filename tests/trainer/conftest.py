@@ -1,5 +1,6 @@
 """A real, small training run that the tests of this room share."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Everything in a row, on generated films, in a few seconds of training."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir, runs_dir = folder / "data", folder / "runs"
-    done = trainer(*FLAGS, "--data-dir", str(data_dir), "--runs-dir", str(runs_dir), "--run", "first")
+    # Relative, as a user gives them.
+    folders = ["--data-dir", os.path.relpath(data_dir, ROOT), "--runs-dir", os.path.relpath(runs_dir, ROOT)]
+    done = trainer(*FLAGS, *folders, "--run", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     return Trained(Run(runs_dir / "first"), data_dir, done.stdout)

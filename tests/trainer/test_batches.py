@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from trainer.batches import PlainBatches, TrainBatches, from_cache
+from trainer.batches import PlainBatches, TrainBatches, balanced_shares, from_cache
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,12 @@ def test_plain_batches_hold_everything_once_over_all_processes() -> None:
             for y in part.tolist()
         ]
         assert seen == list(range(131))
+
+
+def test_groups_are_drawn_equally_often_whatever_their_size() -> None:
+    features, labels = data(400)
+    groups = ["rare"] * 20 + ["common"] * 380
+    batches = TrainBatches(from_cache(features, CPU), labels, 40, 1, shares=balanced_shares(groups))
+    drawn = np.array([label for number in (1, 2, 3) for _, part in epoch(batches, number) for label in part])
+    assert abs((drawn < 20).mean() - 0.5) < 0.05
+    assert epoch(batches, 2) == epoch(batches, 2)
