@@ -161,9 +161,8 @@ def run_phase(
     if trainer.state.epoch < plan.epochs and stopping.counter < plan.patience:
         trainer.run(train, max_epochs=plan.epochs, epoch_length=len(train))
     seconds = time.perf_counter() - started
-    tail.load_state_dict(
-        torch.load(folder / str(best.last_checkpoint), weights_only=True, map_location="cpu")
-    )
+    if idist.get_rank() == 0:  # the others get them from this one when the next phase begins
+        tail.load_state_dict(torch.load(str(best.last_checkpoint), weights_only=True, map_location="cpu"))
     epoch, f1 = re.findall(r"epoch=(\d+)_macro_f1=([\d.]+)\.pt$", str(best.last_checkpoint))[0]
     return PhaseResult(int(epoch), float(f1), trainer.state.epoch, seconds)
 
