@@ -47,7 +47,7 @@ bento: $(VENV)/.dev
 	$(VENV)/bin/bentoml export chest_xray:latest "$(CURDIR)/build/chest_xray.bento"
 	tar --extract --file build/chest_xray.bento --directory build/bento
 	rm build/chest_xray.bento
-	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	$(PY) -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
 		--output-file build/sbom.cdx.json build/bento/env/python/requirements.txt
 
 audit: bento
