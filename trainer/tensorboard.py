@@ -17,10 +17,10 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
-from trainer.arrays import Array
 from trainer.evaluate import Evaluation
 from trainer.figures import confusion_figure, reliability_figure
 from trainer.files import read_json
+from trainer.images import Images
 from trainer.runs import Run, saved_settings
 
 matplotlib.use("Agg")
@@ -35,7 +35,7 @@ class Board:
 
     def __init__(self, folder: Path, classes: list[str]) -> None:
         self.classes = classes
-        self.films: Array | None = None
+        self.films: Images | None = None
         self.logger = TensorboardLogger(log_dir=str(folder)) if idist.get_rank() == 0 else None
 
     def attach(self, phase: str, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
@@ -67,8 +67,8 @@ class Board:
             grid = make_grid(views.unsqueeze(1).to(torch.uint8), nrow=8)
             self.logger.writer.add_image("sample_batch", grid)
 
-    def validation_films(self, images: Array) -> None:
-        """Keep hold of the validation images, ``uint8`` N×S×S in the evaluator's order, to show the worst of them."""
+    def validation_films(self, images: Images) -> None:
+        """Keep hold of the validation films, in the evaluator's order, to show the worst of them."""
         self.films = images
 
     def _attach_worst(self, tag: str, trainer: Engine, evaluator: Engine) -> None:

@@ -54,6 +54,7 @@ def train(settings: Settings, run: Run) -> None:
     board = Board(run.folder, classes)
     try:
         board.sample_batch(_sample(settings, films["train"]))
+        board.validation_films(films["val"].images)
         phases = {
             name: _run_phase(settings, run, name, Tail(model, cut), cut, features, films, classes, board)
             for name, cut in cuts.items()
