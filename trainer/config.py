@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
     lr_a: float = Field(default=3e-3, gt=0)
     """Phase A: peak learning rate of the head."""
-    lr_b: float = Field(default=1.5e-3, gt=0)
+    lr_b: float = Field(default=2e-3, gt=0)
     """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
     block_lr_factor: float = Field(default=0.7, gt=0, le=1)
     """Phase B: discriminative learning rates, factor from each block to the one before it."""
@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     """AdamW's weight decay."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
-    class_weighting: Literal["sources", "classes", "none"] = "sources"
-    """sources: every class of every source is drawn equally often; classes: every class weighs the same in the loss; none. Without sources in the manifest the first is: every class is drawn equally often."""  # noqa: E501
+    class_weighting: Literal["classes", "sources", "none"] = "classes"
+    """classes: every class weighs the same in the loss; sources: every class of every source is drawn equally often; none."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"

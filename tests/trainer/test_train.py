@@ -217,7 +217,7 @@ def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
 def test_resume_refuses_settings_that_contradict_the_run(trained: Trained) -> None:
     done = trainer("train", "--resume", "--run", "first", *trained.folders, "--lr-b", "0.5")
     assert done.returncode == 2
-    assert "lr_b is 0.5 now and was 0.0015" in done.stderr
+    assert "lr_b is 0.5 now and was 0.002" in done.stderr
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
