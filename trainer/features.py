@@ -111,6 +111,9 @@ def _make_room(
             f"cache: {views.count} views need {(images + plain + one * views.count) / 1e9:.1f} GB, "
             f"--cache-gb allows {settings.cache_gb:g}: {rest}"
         )
+    if not affordable:
+        make_room(cache, 0, budget)
+        return 0
     if affordable:
         views = replace(views, count=affordable)
         paths = cache_paths(prefix, train.key, views, cache) + cache_paths(

@@ -145,8 +145,14 @@ def continued_settings(run: Run, given: Settings) -> Settings:
 def _check_resumable(run: Run, given: Settings) -> None:
     saved = saved_settings(run)
     for name in sorted(given.model_fields_set - RESUMABLE):
-        if getattr(given, name) != getattr(saved, name):
+        if not _same(getattr(given, name), getattr(saved, name)):
             raise UserError(
                 f"{run.folder}: --resume keeps the run's settings, but {name} is {getattr(given, name)} now and was "
                 f"{getattr(saved, name)}; leave it out, or start a new run"
             )
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other

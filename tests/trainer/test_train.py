@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -164,16 +165,7 @@ def test_a_small_budget_means_fewer_views_or_none_and_says_so(trained: Trained, 
 def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
     """Real gloo processes under torchrun, from a cold cache that they build together."""
     shutil.copytree(trained.data_dir, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
-    words = [
-        "train",
-        *FLAGS,
-        "--data-dir",
-        str(tmp_path / "data"),
-        "--runs-dir",
-        str(tmp_path),
-        "--run",
-        "two",
-    ]
+    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path)]
     launcher = [
         sys.executable,
         "-m",
@@ -185,8 +177,9 @@ def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
         "trainer",
     ]
     done = subprocess.run(
-        [*launcher, *words, "--batch-size", "8"],
+        [*launcher, "train", *FLAGS, *folders, "--batch-size", "8"],
         cwd=ROOT,
+        env=os.environ | {"TRAINER_RUN": "two"},  # torchrun takes --run for an option of its own
         capture_output=True,
         text=True,
         check=False,
