@@ -30,18 +30,6 @@ def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivit
     return (last + float(below.max())) / 2 if len(below) else last / 2
 
 
-def sensitivity_specificity(
-    scores: Floats, positive: npt.NDArray[np.bool_], threshold: float, weights: Floats
-) -> Figures:
-    """Both, for B weightings of N films; NaN without a film to tell by."""
-    flagged = scores >= threshold
-    with np.errstate(invalid="ignore"):
-        return {
-            "sensitivity": weights @ (flagged & positive) / (weights @ positive),
-            "specificity": weights @ (~flagged & ~positive) / (weights @ ~positive),
-        }
-
-
 def operating_points(
     validation: Judged, test: Judged, target: float, normal_class: str
 ) -> list[OperatingPoint]:
