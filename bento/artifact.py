@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bento.images import Preprocessing
 
-FORMAT_VERSION = 2
-"""2: intervals, operating points, calibration and warnings. Artifacts of format 1 are read as having none."""
+FORMAT_VERSION = 3
+"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. Artifacts of an older
+format are read as having none."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"

@@ -5,12 +5,16 @@ What is served is by construction what was trained on: the trainer imports this 
 
 import contextlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
+
+from bento.anatomy import anatomy_box, equalise
 
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 25_000_000
@@ -65,6 +69,34 @@ class Preprocessing(BaseModel):
     """Side of the square input in pixels."""
     fit: str = Field(default="pad", pattern="^pad$")
     """``pad``: the whole film is kept with its aspect ratio, the rest is black."""
+    # What artifacts of format 1 and 2, which do not name these two, were trained with.
+    crop: Literal["none", "anatomy"] = "none"
+    """``anatomy``: uniform and dark borders of the film are cut off first."""
+    contrast: Literal["none", "clahe"] = "none"
+    """``clahe``: contrast-limited adaptive histogram equalisation of what is left, at the model's size."""
+
+
+class Frame(NamedTuple):
+    """Where the model's square lies on the upright film, as fractions of the film's width and height.
+
+    Beyond [0, 1] where the square is padded; within it where borders were cut off.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Intake:
+    """An image on its way to the model."""
+
+    film: Image.Image
+    """Mode ``L``, upright; at a reduced scale where the decoder saw to it."""
+    image: npt.NDArray[np.uint8]
+    """The model's input, ``image_size`` × ``image_size``."""
+    frame: Frame
 
 
 def open_image(data: bytes | bytearray | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -137,20 +169,44 @@ def _to_grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def to_array(image: Image.Image, spec: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Fit a grey image into the square of ``spec``: ``uint8``, ``image_size`` × ``image_size``."""
-    size = (spec.image_size, spec.image_size)
-    fitted = ImageOps.pad(image, size, method=Image.Resampling.BILINEAR, color=0)
-    return np.asarray(fitted, dtype=np.uint8)
+def fit(film: Image.Image, spec: Preprocessing) -> Intake:
+    """Bring a grey film into the square of ``spec``.
+
+    Args:
+        film: mode ``L``, of any size.
+    """
+    size = spec.image_size
+    box = anatomy_box(film) if spec.crop == "anatomy" else (0, 0, *film.size)
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = size / max(width, height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    pixels = np.asarray(film.resize(inner, Image.Resampling.BILINEAR, box=box))
+    if spec.contrast == "clahe":
+        pixels = equalise(pixels)
+    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+    image = np.zeros((size, size), np.uint8)
+    image[top : top + inner[1], left : left + inner[0]] = pixels
+    across, down = width / inner[0] / film.width, height / inner[1] / film.height
+    first = (box[0] / film.width - left * across, box[1] / film.height - top * down)
+    return Intake(film, image, Frame(*first, first[0] + size * across, first[1] + size * down))
 
 
-def load_array(
-    data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS
-) -> npt.NDArray[np.uint8]:
-    """Bytes or file to model input in one step; see :func:`open_image`, :func:`decode`, :func:`to_array`.
+def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Intake:
+    """Bytes or file to model input in one step; see :func:`open_image`, :func:`decode`, :func:`fit`.
 
     Raises:
         ImageError: a subclass that says what is wrong.
     """
     with open_image(data, max_pixels=max_pixels) as image:
-        return to_array(decode(image, spec.image_size), spec)
+        return fit(decode(image, spec.image_size), spec)
+
+
+def load_array(
+    data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """The model's input alone; see :func:`take_in`.
+
+    Raises:
+        ImageError: a subclass that says what is wrong.
+    """
+    return take_in(data, spec, max_pixels=max_pixels).image

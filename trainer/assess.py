@@ -41,7 +41,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
         UserError: none of the films can be read, or the data folder was emptied.
     """
     classes: list[str] = training["classes"]
-    spec = Preprocessing(image_size=saved.image_size)
+    spec = saved.preprocessing
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
     validation = evaluate_films(_films(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
     test = evaluate_films(

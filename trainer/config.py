@@ -10,6 +10,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bento.images import Preprocessing
+
 KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
 ENV_PREFIX = "TRAINER_"
 
@@ -50,6 +52,10 @@ class Settings(BaseSettings):
     """Weights to start from: `imagenet`, `none` (random), or a .safetensors or .pth file with a state_dict."""
     image_size: int = Field(default=224, ge=32, le=1024)
     """Side of the square model input in pixels."""
+    crop: Literal["anatomy", "none"] = "anatomy"
+    """Intake, in training and serving alike. anatomy: uniform and dark borders of a film are cut off."""
+    contrast: Literal["clahe", "none"] = "clahe"
+    """Intake, in training and serving alike. clahe: contrast-limited adaptive histogram equalisation."""
 
     # --- training -------------------------------------------------------------------------------------------
     epochs_a: int = Field(default=10, ge=1)
@@ -112,6 +118,11 @@ class Settings(BaseSettings):
     """Where to train."""
     workers: int = Field(default=0, ge=0)
     """Threads that decode images; 0: one a core."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The intake that the model is trained for, part of its manifest."""
+        return Preprocessing(image_size=self.image_size, crop=self.crop, contrast=self.contrast)
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:

@@ -7,7 +7,6 @@ from pathlib import Path
 import ignite.distributed as idist
 import numpy as np
 
-from bento.images import Preprocessing
 from trainer.arrays import Array, make_room, missing_anywhere
 from trainer.augment import Augmentation
 from trainer.batches import Fetch, from_cache, from_images
@@ -39,7 +38,7 @@ class Features:
 
 def load_films(records: list[Record], classes: Sequence[str], settings: Settings, title: str) -> Films:
     """A split's films: decoded into the image store, or with ``--cache off`` from their files each time."""
-    spec = Preprocessing(image_size=settings.image_size)
+    spec = settings.preprocessing
     paths = [settings.data_dir / record.path for record in records]
     hashes = [record.sha256 for record in records]
     labels = np.array([classes.index(record.label) for record in records], dtype=np.int64)

@@ -26,7 +26,6 @@ from bento.artifact import (
     TestMetrics,
     sha256_file,
 )
-from bento.images import Preprocessing
 from trainer.errors import UserError
 from trainer.files import read_json, write_text
 from trainer.manifest import Record, fingerprint, read_manifest, split_protocol
@@ -65,7 +64,7 @@ def build_manifest(run: Run) -> Manifest:
         model_version=model_version(run),
         created=sealed.replace(microsecond=0),
         classes=training["classes"],
-        preprocessing=Preprocessing(image_size=settings.image_size),
+        preprocessing=settings.preprocessing,
         temperature=training["temperature"],
         metrics=TestMetrics.model_validate(metrics["test"]),
         metrics_by_source={k: TestMetrics.model_validate(v) for k, v in metrics["by_source"].items()},

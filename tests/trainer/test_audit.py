@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance
 
-from bento.images import Preprocessing, load_array, to_array
+from bento.images import Preprocessing, fit, load_array
 from trainer.audit import audit, difference_hashes, duplicate_pairs
 from trainer.controls import thumbnail
 from trainer.manifest import Record, Split
@@ -43,7 +43,7 @@ def record(
 
 
 def small(image: Image.Image) -> npt.NDArray[np.uint8]:
-    return thumbnail(to_array(image.convert("L"), SPEC))
+    return thumbnail(fit(image.convert("L"), SPEC).image)
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
