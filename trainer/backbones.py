@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
 
@@ -101,7 +102,7 @@ def folded(stages: nn.Sequential) -> nn.Sequential:
     copy = deepcopy(stages).eval()
     for module in list(copy.modules()):
         children = list(module.named_children())
-        for (first, conv), (second, norm) in zip(children, children[1:], strict=False):
+        for (first, conv), (second, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(conv, norm))
                 setattr(module, second, nn.Identity())

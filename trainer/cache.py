@@ -61,7 +61,9 @@ class Prefix:
 
     def digest(self) -> str:
         """SHA-256 of all weights that determine the outputs."""
-        digest = hashlib.sha256(f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode())
+        digest = hashlib.sha256(
+            f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode()
+        )
         for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
