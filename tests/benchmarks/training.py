@@ -1,8 +1,8 @@
 """Training, timed against the plain loop that the reference project has: ``python -m tests.benchmarks.training``.
 
 The plain loop (``plain_loop.py``) and ours (``trainer train``, cold cache first, then warm with another learning rate
-and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that is lent
-by the minute, ``--folder DIR --stage STAGE`` runs one stage and keeps its figures in DIR; ``--stage table`` prints them.
+and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that
+is shared, ``--folder DIR --stage STAGE`` runs one stage and keeps its figures in DIR; ``--stage table`` prints them.
 """
 
 import argparse
