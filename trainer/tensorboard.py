@@ -22,7 +22,7 @@ from trainer.files import read_json
 from trainer.images import Images
 from trainer.runs import Run, saved_settings
 
-if TYPE_CHECKING:  # it brings scikit-learn, and a training run starts a second earlier without
+if TYPE_CHECKING:  # it brings modules that training does without
     from trainer.evaluate import Evaluation
 
 matplotlib.use("Agg")

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -22,7 +23,7 @@ from torchvision.transforms import v2
 SIZE = 224
 BATCH = 32
 WORKERS = 2
-"""One a core: none is slower, more are no faster on two cores."""
+"""One a core of the machine that the figures come from; other numbers were not tried."""
 FINISH = [
     v2.ToImage(),
     v2.ToDtype(torch.float32, scale=True),
@@ -49,8 +50,11 @@ def main(folder: Path, weights: Path, epochs: int) -> None:
 
 
 def epoch(
-    network: nn.Module, optimizer: torch.optim.Optimizer, train: DataLoader, validation: DataLoader
-) -> float:  # type: ignore[type-arg]
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: "DataLoader[Any]",
+    validation: "DataLoader[Any]",
+) -> float:
     """Seconds of one epoch. Everything is in training mode, BatchNorm of frozen blocks too, as it was there."""
     started = time.perf_counter()
     network.train()

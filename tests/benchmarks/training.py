@@ -52,7 +52,7 @@ def make_films(folder: Path, films: int) -> None:
 
 
 def prepare_data(folder: Path, films: int) -> None:
-    """Films, fetched and split, and random weights whose BatchNorm keeps activations at their natural size.
+    """Films, fetched and split, and random weights whose BatchNorm keeps activations from vanishing.
 
     ImageNet weights of this backbone come from a hub; for time they make no difference, vanishing activations would.
     """
