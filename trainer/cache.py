@@ -10,17 +10,18 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import ignite.distributed as idist
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from trainer.arrays import Array, create_array, missing_anywhere, open_array, own_rows, release
 from trainer.augment import Augmentation
-from trainer.backbones import Classifier
+from trainer.backbones import Classifier, folded
 from trainer.images import Images
 
 BATCH = 32
@@ -28,22 +29,29 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Prefix:
-    """The frozen part of a model: its stages before the last cut, in evaluation mode and without gradients."""
+    """The frozen part of a model: its stages before the last cut, in evaluation mode and without gradients.
+
+    It is copied when it first runs, so the model's later training does not reach it.
+    """
 
     model: Classifier
     cuts: tuple[int, ...]
     """Indices into ``model.stages``, ascending."""
     device: torch.device
 
+    @cached_property
+    def stages(self) -> nn.Sequential:
+        """The frozen stages as they run."""
+        return folded(self.model.stages[: self.cuts[-1]])
+
     @torch.inference_mode()
     def outputs(self, images: Tensor, cuts: Sequence[int] | None = None) -> list[Tensor]:
         """Outputs of the stages before each cut (default: all cuts) for grey images N×S×S in [0, 255]."""
         cuts = cuts or self.cuts
-        self.model.stages[: cuts[-1]].eval()
         x = self.model.normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
         found = []
         for first, end in zip([0, *cuts[:-1]], cuts, strict=True):
-            x = self.model.stages[first:end](x)
+            x = self.stages[first:end](x)
             found.append(x)
         return found
 
@@ -53,7 +61,9 @@ class Prefix:
 
     def digest(self) -> str:
         """SHA-256 of all weights that determine the outputs."""
-        digest = hashlib.sha256(f"{self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode())
+        digest = hashlib.sha256(
+            f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode()
+        )
         for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())

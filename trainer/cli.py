@@ -76,7 +76,7 @@ def _split(settings: Settings) -> None:
 
 
 def _train(settings: Settings) -> None:
-    from trainer.steps import train_run
+    from trainer.train import train_run
 
     run = train_run(settings)
     if os.environ.get("RANK", "0") == "0":

@@ -97,7 +97,7 @@ def run_phase(
     ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``resume`` it goes on from the last one.
     Everything random is a function of (seed, epoch), so that a resumed run ends as the unbroken one would have.
     """
-    optimizer: Optimizer = AdamW(plan.groups, weight_decay=plan.weight_decay)
+    optimizer: Optimizer = AdamW(plan.groups, weight_decay=plan.weight_decay, fused=True)
     total = plan.epochs * len(train)
     warmup = round(plan.warmup_epochs * len(train))
     scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))

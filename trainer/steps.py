@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import ignite.distributed as idist
-
 from trainer.assess import assess_run, assess_stored
 from trainer.config import Settings
 from trainer.errors import UserError
@@ -20,7 +18,7 @@ from trainer.runs import Run, continued_settings, find_run, saved_settings, star
 from trainer.sources import fetch
 from trainer.split import split
 from trainer.tensorboard import log_evaluation
-from trainer.train import train
+from trainer.train import start_and_train
 
 
 def evaluate_run(settings: Settings) -> Run:
@@ -70,16 +68,6 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
 
 
-def train_run(settings: Settings) -> Run:
-    """Start or resume a run and train it, on all processes that torchrun has started.
-
-    Raises:
-        UserError: see :func:`trainer.runs.start_run` and :func:`trainer.train.train`.
-    """
-    with process_group(settings.device):
-        return _train(settings)
-
-
 def run_everything(settings: Settings) -> None:
     """Fetch, split, train, evaluate, publish.
 
@@ -91,15 +79,8 @@ def run_everything(settings: Settings) -> None:
             settings = continued_settings(start_run(settings), settings)
         first_only(fetch, settings)
         first_only(split, settings)
-        run = _train(settings)
+        run = start_and_train(settings)
         first_only(_conclude, settings.model_copy(update={"run": run.name}), run)
-
-
-def _train(settings: Settings) -> Run:
-    name = start_run(settings).name if idist.get_rank() == 0 else None
-    run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
-    train(continued_settings(run, settings), run)
-    return run
 
 
 def _conclude(settings: Settings, run: Run) -> None:

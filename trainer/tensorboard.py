@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import matplotlib
@@ -17,11 +17,13 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
-from trainer.evaluate import Evaluation
 from trainer.figures import confusion_figure, reliability_figure
 from trainer.files import read_json
 from trainer.images import Images
 from trainer.runs import Run, saved_settings
+
+if TYPE_CHECKING:  # it brings modules that training does without
+    from trainer.evaluate import Evaluation
 
 matplotlib.use("Agg")
 
@@ -99,7 +101,7 @@ class Board:
             self.logger.close()
 
 
-def log_evaluation(run: Run, evaluation: Evaluation) -> None:
+def log_evaluation(run: Run, evaluation: "Evaluation") -> None:
     """Show a test: precision-recall curves, reliability, embeddings with thumbnails, settings with final figures."""
     metrics = read_json(run.metrics, "evaluate")
     folder = run.folder / EVALUATION
@@ -108,7 +110,7 @@ def log_evaluation(run: Run, evaluation: Evaluation) -> None:
         _log(writer, run, evaluation, metrics)
 
 
-def _log(writer: Any, run: Run, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
+def _log(writer: Any, run: Run, evaluation: "Evaluation", metrics: dict[str, Any]) -> None:
     for i, name in enumerate(evaluation.classes):
         writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
     calibration = metrics["calibration"]

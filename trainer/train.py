@@ -23,8 +23,27 @@ from trainer.features import Features, Films, augmentation_of, load_films, make_
 from trainer.files import write_json
 from trainer.manifest import fingerprint, read_manifest
 from trainer.phases import PhasePlan, PhaseResult, parameter_groups, run_phase
-from trainer.runs import Run
+from trainer.processes import process_group
+from trainer.runs import Run, continued_settings, start_run
 from trainer.tensorboard import Board
+
+
+def train_run(settings: Settings) -> Run:
+    """Start or resume a run and train it, on all processes that torchrun has started.
+
+    Raises:
+        UserError: see :func:`trainer.runs.start_run` and :func:`train`.
+    """
+    with process_group(settings.device):
+        return start_and_train(settings)
+
+
+def start_and_train(settings: Settings) -> Run:
+    """The same for processes that are a group already."""
+    name = start_run(settings).name if idist.get_rank() == 0 else None
+    run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
+    train(continued_settings(run, settings), run)
+    return run
 
 
 def train(settings: Settings, run: Run) -> None:
