@@ -85,8 +85,9 @@ def _revision() -> str:
 def image(model: str) -> Image:
     """The image's recipe, with the tag of its model."""
     # With a distribution named, BentoML would add its compilers and git.
+    base = {"base_image": f"python:{PYTHON}-slim", "distro": "", "python_version": PYTHON}
     return (
-        ServiceImage(base_image=f"python:{PYTHON}-slim", distro="", python_version=PYTHON, model=model)
+        ServiceImage(**base, model=model)  # type: ignore[call-arg]
         .run(f"printf '%s\\n' {' '.join(map(shlex.quote, UV_LINES))} > {UV} && chmod 755 {UV}")
         .run(f"install -d -o bentoml -g bentoml {STORES}")
     )

@@ -128,7 +128,7 @@ class Predictor:
     def __init__(self, folder: Path, threads: int | None = 1) -> None:
         self.manifest: Manifest = load_manifest(folder)
         self._folder, self._threads = folder, threads
-        self.session  # noqa: B018: here, and not with the first image
+        self.session  # noqa: B018 - here, and not with the first image
 
     @functools.cached_property
     def session(self) -> Session:

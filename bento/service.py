@@ -128,7 +128,7 @@ class ChestXray:
         log_as_json()
         metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version).set(1)
         self._ready_until = 0.0
-        PREDICTOR.session  # noqa: B018: loaded from here on
+        PREDICTOR.session  # noqa: B018 - loaded from here on
         give_back()
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
         gc.freeze()
