@@ -87,7 +87,7 @@ def image(model: str) -> Image:
     # With a distribution named, BentoML would add its compilers and git.
     base = {"base_image": f"python:{PYTHON}-slim", "distro": "", "python_version": PYTHON}
     return (
-        ServiceImage(**base, model=model)  # type: ignore[call-arg]
+        ServiceImage(**base, model=model)
         .run(f"printf '%s\\n' {' '.join(map(shlex.quote, UV_LINES))} > {UV} && chmod 755 {UV}")
         .run(f"install -d -o bentoml -g bentoml {STORES}")
     )
