@@ -55,12 +55,10 @@ audit: bento
 
 container: bento
 	@test -n "$(ENGINE)" || { echo "make container: no docker, podman or buildah answers; install one" >&2; exit 2; }
-	$(VENV)/bin/bentoml containerize chest_xray:latest --backend $(ENGINE) --image-tag $(IMAGE) \
-		--opt label=org.opencontainers.image.title=chest_xray \
-		--opt label=org.opencontainers.image.version=$$(sed -n 's/^version: //p' build/bento/bento.yaml) \
-		--opt label=org.opencontainers.image.revision=$$(git describe --always --dirty --abbrev=40) \
-		--opt label=org.opencontainers.image.licenses=MIT \
-		--opt label=chest_xray.model=$$(sed -n 's/^  - tag: //p' build/bento/bento.yaml)
+	BUILDAH_FORMAT=docker $(VENV)/bin/bentoml containerize chest_xray:latest --backend $(ENGINE) --image-tag $(IMAGE)
+	@# BentoML's recipe ends with its user's name, which nothing can follow; Kubernetes can't tell a name from root.
+	mkdir -p build/empty
+	printf 'FROM $(IMAGE)\nUSER 1034:1034\n' | BUILDAH_FORMAT=docker $(ENGINE) build --tag $(IMAGE) --file - build/empty
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)

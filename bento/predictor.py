@@ -1,5 +1,6 @@
 """The predictor: a sealed artifact folder in, probabilities out. It knows nothing of HTTP."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from bento.artifact import ONNX_FILE, ArtifactError, Manifest, load_manifest
+from bento.memory import give_back
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "embedding", "cam")
@@ -125,8 +127,19 @@ class Predictor:
 
     def __init__(self, folder: Path, threads: int | None = 1) -> None:
         self.manifest: Manifest = load_manifest(folder)
+        self._folder, self._threads = folder, threads
+        self.session  # noqa: B018 - here, and not with the first image
+
+    @functools.cached_property
+    def session(self) -> Session:
+        """The loaded graph."""
         size = self.manifest.preprocessing.image_size
-        self.session = Session(folder / ONNX_FILE, len(self.manifest.classes), size, threads)
+        return Session(self._folder / ONNX_FILE, len(self.manifest.classes), size, self._threads)
+
+    def release(self) -> None:
+        """Give its memory back: for a process that only had to know that it works. Asked again, it loads again."""
+        del self.session
+        give_back()
 
     def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
         """Run the model; see :meth:`Session.predict`."""

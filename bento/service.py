@@ -23,11 +23,12 @@ from starlette.types import ASGIApp
 from bento import connections, metrics
 from bento.api import create_app
 from bento.artifact import STORE_NAME, ArtifactError
-from bento.container import IMAGE
+from bento.container import image
 from bento.guard import Form, UploadGuard, received
 from bento.images import ImageError, load_array
 from bento.keys import ApiKeys, read_hashes
 from bento.limits import Admission, Places, Shedding, Threads, UploadMemory
+from bento.memory import give_back
 from bento.observe import Observation, Untraced, log_as_json
 from bento.predictor import Predictor
 from bento.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
@@ -42,6 +43,8 @@ BATCH = "/predict/batch"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 GC_ALLOCATIONS = 20_000
 """Between two collections of the youngest objects: a request's own, which reference counting frees anyway."""
+SUPERVISOR = f"{ENV_PREFIX}SUPERVISOR"
+"""Environment variable: the process that has started this one to serve."""
 READY_SECONDS = 1.0
 """How long the outcome of a readiness check holds."""
 
@@ -81,7 +84,11 @@ def _load() -> tuple[Settings, list[str], bentoml.Tag, Predictor]:
 
 SETTINGS, KEY_HASHES, TAG, PREDICTOR = _load()
 MANIFEST = PREDICTOR.manifest
-
+# `bentoml serve` imports this module to look after its workers, each of which imports it again. The model has been
+# tried here now; only they need to hold it.
+if os.environ.get(SUPERVISOR) != str(os.getppid()):
+    os.environ[SUPERVISOR] = str(os.getpid())
+    PREDICTOR.release()
 
 THREADS = Threads(SETTINGS.threads)
 PLACES = Places(SETTINGS.max_concurrency)
@@ -121,8 +128,9 @@ class ChestXray:
         log_as_json()
         metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version).set(1)
         self._ready_until = 0.0
+        PREDICTOR.session  # noqa: B018 - loaded from here on
+        give_back()
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
 
@@ -160,7 +168,7 @@ FORMS = {
 }
 service = bentoml.service(
     name="chest_xray",
-    image=IMAGE,
+    image=image(str(TAG)),
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.
     traffic={"timeout": SETTINGS.upload_timeout + SETTINGS.predict_timeout + 10},
