@@ -88,14 +88,16 @@ class Settings(BaseSettings):
     """Augmented views of each training image in the cache; epoch e trains on view e modulo this number."""
     cache_gb: float = Field(default=20.0, ge=0)
     """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
-    rotation: float = Field(default=7.0, ge=0, le=45)
+    rotation: float = Field(default=12.0, ge=0, le=45)
     """Augmentation: largest rotation in degrees."""
-    shift: float = Field(default=0.05, ge=0, le=0.5)
+    shift: float = Field(default=0.08, ge=0, le=0.5)
     """Augmentation: largest shift as a share of the side."""
-    scale: float = Field(default=0.1, ge=0, lt=1)
+    scale: float = Field(default=0.15, ge=0, lt=1)
     """Augmentation: largest change of scale."""
-    exposure: float = Field(default=0.25, ge=0, lt=1)
+    exposure: float = Field(default=0.5, ge=0, lt=1)
     """Augmentation: largest change of contrast and, as an exponent, of gamma."""
+    sharpness: float = Field(default=1.0, ge=0, le=1)
+    """Augmentation: strength of random blurring and, half as much, sharpening."""
     flip: bool = False
     """Augmentation: mirror left and right. Off: the heart has a side."""
 
