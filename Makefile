@@ -9,7 +9,7 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 IMAGE ?= chest_xray:latest
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo serve test check lint types bento audit container clean
+.PHONY: help demo serve test chromium pictures check lint types bento audit container clean
 
 help:
 	@echo "make demo    train on generated films, serve the model, ask it about one film"
@@ -19,6 +19,7 @@ help:
 	@echo "make bento   build the service and the newest model into build/bento, with its SBOM beside it"
 	@echo "make audit   look up the bento's packages in the advisory database (needs PyPI)"
 	@echo "make container   the bento's image, by docker, podman or buildah; trains first if there is no model"
+	@echo "make pictures   the README's pictures, from a real run and its service in Chromium"
 	@echo "make clean   remove .venv and caches; data, runs and models stay"
 
 demo: $(VENV)/.train
@@ -27,8 +28,18 @@ demo: $(VENV)/.train
 serve: $(VENV)/.train
 	$(VENV)/bin/bentoml serve
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev chromium
 	$(PY) -m pytest
+
+# For the page's tests, which are skipped without it.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
+	apt-get install --quiet --quiet --yes --no-install-recommends chromium >/dev/null; } || \
+	echo "chromium can't be installed here: the page's tests will be skipped" >&2
+
+pictures: $(VENV)/.dev chromium
+	$(PY) -m tests.showcase
 
 check: lint types test
 

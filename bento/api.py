@@ -1,12 +1,14 @@
-"""The routes beside ``/predict``: health, metadata, problems, and documentation that needs no internet."""
+"""The routes beside ``/predict``: the page, health, metadata, problems, and documentation that needs no internet."""
 
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -17,7 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bento.guard import Form
 from bento.metrics import exposition
 from bento.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
-from bento.schemas import BatchResponse, Health, Metadata, PredictResponse, Problem, ProblemKind
+from bento.schemas import (
+    BatchResponse,
+    ExplainedResponse,
+    Health,
+    Metadata,
+    PredictResponse,
+    Problem,
+    ProblemKind,
+)
 
 TITLE = "Chest X-ray classifier"
 VERSION = "1"
@@ -26,10 +36,23 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
+PAGE = Path(__file__).with_name("page")
+"""The page's own files: nothing in them is made by a build."""
+PAGE_PREFIX = "/page"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _REFS = "#/components/schemas/{model}"
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "add a heat map for each class, and the film that they belong on",
 }
 _NOT_OF_PREDICT = ("not-found", "request-error")
 
@@ -70,8 +93,10 @@ def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
         return Response(content, media_type=media_type)
 
     @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("docs")
+    async def index() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount(PAGE_PREFIX, StaticFiles(directory=PAGE))
 
     document = _openapi(app, forms)
     app.openapi = lambda: document  # type: ignore[method-assign]
@@ -88,7 +113,7 @@ def _openapi(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    models: list[type[BaseModel]] = [PredictResponse, BatchResponse, Problem]
+    models: list[type[BaseModel]] = [PredictResponse, ExplainedResponse, BatchResponse, Problem]
     schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFS)[1]
     document["components"]["schemas"].update(schemas["$defs"])
     document["components"]["securitySchemes"] = _KEYS
@@ -107,11 +132,14 @@ def _predict_operation(path: str, form: Form) -> dict[str, Any]:
         "required": [form.field],
         "additionalProperties": False,
     }
-    answer = {"$ref": _REFS.format(model="PredictResponse" if one else "BatchResponse")}
+    answers = ["BatchResponse"] if not one else ["PredictResponse", "ExplainedResponse"][: 1 + form.explains]
+    references = [{"$ref": _REFS.format(model=model)} for model in answers]
+    answer = references[0] if len(references) == 1 else {"anyOf": references}
     return {
         "summary": "Classify one image" if one else f"Classify up to {form.max_files} images",
         "operationId": path.strip("/").replace("/", "_"),
         "security": [{}, *({name: []} for name in _KEYS)],
+        **({"parameters": [_EXPLAIN]} if form.explains else {}),
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
         "responses": {
             "200": {
@@ -143,9 +171,16 @@ class ContentSecurityPolicy:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        is_page = path == "/" or path.startswith(PAGE_PREFIX + "/")
+        policy = PAGE_POLICY if is_page else CONTENT_SECURITY_POLICY
+
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["content-security-policy"] = CONTENT_SECURITY_POLICY
+                headers = MutableHeaders(scope=message)
+                headers["content-security-policy"] = policy
+                headers["x-content-type-options"] = "nosniff"
+                headers["referrer-policy"] = "no-referrer"
             await send(message)
 
         await self.app(scope, receive, with_policy)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +29,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 
 _files: ContextVar[list[bytearray]] = ContextVar("files")
+_explain: ContextVar[bool] = ContextVar("explain", default=False)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Form:
     """Of one file."""
     max_total: int
     """Of all files of a request."""
+    explains: bool = False
+    """It knows the query parameter ``explain``."""
 
 
 class UploadGuard:
@@ -63,6 +66,7 @@ class UploadGuard:
             return
         body = _Body(scope, receive)
         try:
+            _explain.set(_wants_explanation(scope, form))
             upload = Upload(Headers(scope=scope), form)
         except ProblemError as error:
             await _refuse(error, scope, body, send)
@@ -106,6 +110,22 @@ class UploadGuard:
 def received(number: str) -> bytearray:
     """The bytes of the current request's file of that number, as the request that went on names it."""
     return _files.get()[int(number)]
+
+
+def explanation_wanted() -> bool:
+    """The current request asks for heat maps."""
+    return _explain.get()
+
+
+def _wants_explanation(scope: Scope, form: Form) -> bool:
+    given = QueryParams(scope["query_string"]).getlist("explain")
+    if not given:
+        return False
+    if not form.explains:
+        raise ProblemError("wrong-parameter", f"{scope['path']} does not take the parameter explain")
+    if len(given) > 1 or given[0] not in ("true", "false"):
+        raise ProblemError("wrong-parameter", "explain is neither true nor false")
+    return given[0] == "true"
 
 
 class _Body:

@@ -18,8 +18,8 @@ from bento.problems import TYPE_PREFIX, problem_response
 OPEN = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/health", "/docs", "/redoc", "/openapi.json", "/favicon.ico"}
 )
-"""Paths that never ask for a key: probes, and the documentation."""
-OPEN_PREFIXES = (TYPE_PREFIX, "/static-offline-docs/")
+"""Paths that never ask for a key: probes, the documentation, and the page, which asks for one by itself."""
+OPEN_PREFIXES = (TYPE_PREFIX, "/static-offline-docs/", "/page/")
 
 
 class ApiKeys:

@@ -84,6 +84,11 @@ KINDS: Mapping[str, Kind] = {
         "Wrong form field",
         "Send files in the field that /docs names, and nothing else.",
     ),
+    "wrong-parameter": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Wrong query parameter",
+        "Give `explain` once, as true or false, and to /predict alone.",
+    ),
     "request-error": Kind(HTTPStatus.BAD_REQUEST, "Bad request", "See /docs."),
     "internal-error": Kind(
         HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "Not your fault; report the request id."

@@ -71,6 +71,42 @@ class PredictResponse(_Schema):
         )
 
 
+class FilmFrame(_Schema):
+    """Where the model's square lies on the film, as fractions of the film's width and height.
+
+    Beyond [0, 1] where the square is padded; within it where borders were cut off.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class ClassMap(_Schema):
+    """One class's activation map."""
+
+    label: str
+    values: list[list[float]]
+    """Rows of the grid that divides the frame evenly, from its top left; above 0: evidence for the class. Not calibrated."""
+
+
+class Explanation(_Schema):
+    """Where the evidence for each class lies: coarse regions, no outlines, and no proof that the answer is right."""
+
+    film: str
+    """The upright film that the maps belong on: a PNG of at most 512 pixels a side, as a `data:` URL."""
+    frame: FilmFrame
+    """Of the maps on the film."""
+    maps: list[ClassMap]
+
+
+class ExplainedResponse(PredictResponse):
+    """As PredictResponse, with heat maps: the answer where `explain=true` was asked for."""
+
+    explanation: Explanation
+
+
 class MetricsSummary(_Schema):
     """The model's test figures."""
 

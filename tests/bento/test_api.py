@@ -40,9 +40,10 @@ def test_documentation_needs_no_other_host(client: httpx.Client, path: str) -> N
         assert len(answer.content) > 500
 
 
-def test_the_start_page_leads_to_the_documentation(client: httpx.Client) -> None:
-    response = client.get("/", follow_redirects=True)
-    assert response.url.path == "/docs"
+def test_the_parameter_for_heat_maps_is_described(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert [one["name"] for one in paths["/predict"]["post"]["parameters"]] == ["explain"]
+    assert "parameters" not in paths["/predict/batch"]["post"]
 
 
 @pytest.mark.parametrize("slug", KINDS)

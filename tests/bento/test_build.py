@@ -59,6 +59,9 @@ def exported(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_bento_holds_the_service_and_the_model_and_no_torch(exported: Path) -> None:
     files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
     assert "src/bento/service.py" in files
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bento/page").rglob("*") if path.is_file()}
+    assert page
+    assert {f"src/{name}" for name in page} <= files
     assert "models/chest_xray/first/model.onnx" in files
     assert not [name for name in files if name.startswith(("src/trainer", "src/tests"))]
     requirements = (exported / "env/python/requirements.txt").read_text()

@@ -1,0 +1,28 @@
+// Results as CSV (RFC 4180).
+
+/** One cell: quoted where needed; a spreadsheet must not take a file's name for a formula. */
+function cell(value) {
+  let text = String(value ?? "");
+  if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** The table of results: objects with `name`, and `answer` or `error`. */
+export function table(results, classes) {
+  const rows = results.map(({ name, answer, error }) => {
+    const found = Object.fromEntries((answer?.predictions ?? []).map((one) => [one.label, one.confidence]));
+    const flagged = (answer?.flags ?? []).filter((flag) => flag.flagged).map((flag) => flag.label);
+    return [name, answer?.predictions[0].label, ...classes.map((label) => found[label]), flagged.join(" "),
+      answer?.in_distribution, (answer?.input_warnings ?? []).map((one) => one.kind).join(" "), answer?.model_version, error];
+  });
+  const head = ["file", "label", ...classes, "flagged", "in_distribution", "input_warnings", "model_version", "error"];
+  return [head, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+/** Offer text as a download. */
+export function save(text, name) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  const link = Object.assign(document.createElement("a"), { href: url, download: name });
+  link.click();
+  URL.revokeObjectURL(url);
+}
