@@ -88,7 +88,7 @@ class ClassMap(_Schema):
 
     label: str
     values: list[list[float]]
-    """Rows of the grid that divides the frame evenly, from its top left; above 0: evidence for the class. Not calibrated."""
+    """Rows of the grid that divides the frame evenly, from its top left; above 0: evidence for it. Not calibrated."""
 
 
 class Explanation(_Schema):

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from bento.keys import hash_key
 from tests import pictures
@@ -56,7 +56,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def upload(page: Page, *files: tuple[str, bytes]) -> None:
     page.locator("#files").set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files]
+        [FilePayload(name=name, mimeType="image/png", buffer=data) for name, data in files]
     )
 
 
