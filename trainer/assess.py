@@ -43,14 +43,16 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     classes: list[str] = training["classes"]
     spec = saved.preprocessing
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
-    validation = evaluate_films(_films(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
+    validation = evaluate_films(
+        films_of(records, saved.data_dir, "val"), classes, session, spec, saved.workers
+    )
     test = evaluate_films(
-        _films(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
+        films_of(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
     )
     points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
     core = core_document(test, training["temperature"], points)
     sources = judge_sources([test, validation], records)
-    thumbnails = _thumbnails(_films(records, saved.data_dir, "train"), spec, saved.workers)
+    thumbnails = _thumbnails(films_of(records, saved.data_dir, "train"), spec, saved.workers)
     truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
     controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
     for part in (validation, test):
@@ -94,7 +96,8 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None
     write_document(out, core, judge_sources([evaluation], evaluation.films))
 
 
-def _films(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
+def films_of(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
+    """A split's films, in the manifest's order."""
     return [
         Film(data_dir / record.path, record.path, record.label, record.source, record.patient, record.split)
         for record in records
