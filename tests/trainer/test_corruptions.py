@@ -1,7 +1,6 @@
 """Simulated scanners: what is published is what is done, by the seed alone, and more at each strength."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,7 +81,7 @@ def test_a_film_of_any_shape_is_taken() -> None:
 
 
 def test_the_table_that_is_published_is_the_one_that_is_used() -> None:
-    text = (Path(ROOT) / "tests/benchmarks/README.md").read_text()
+    text = (ROOT / "tests/benchmarks/README.md").read_text()
     rows = {
         name: (what.strip(), tuple(float(level) for level in levels.split(",")))
         for name, what, levels in re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([\d., ]+) \|", text, re.MULTILINE)

@@ -1,7 +1,5 @@
 """What simulated scanners cost a model whose weak point is known."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
