@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.manifold import TSNE
 
-from bento.artifact import ONNX_FILE, Manifest
+from bento.artifact import ONNX_FILE, Manifest, OperatingPoint
 from bento.images import ImageError, Preprocessing
 from bento.predictor import Session
 from trainer.arrays import Array
@@ -24,12 +24,16 @@ from trainer.evaluate import Evaluation, each_image, evaluate_films, write_predi
 from trainer.failures import draw_cases, draw_pairs, find_failures
 from trainer.files import write_text
 from trainer.folder import Film
-from trainer.manifest import MANIFEST_FILE, Record, read_table
+from trainer.holdout import held_out_records
+from trainer.manifest import MANIFEST_FILE, SPLITS, Record, read_table
 from trainer.operating import judge_threshold, operating_points
 from trainer.raw import FetchReport, read_fetch_report
 from trainer.runs import Run
+from trainer.transfer import Transfer, judge_present, judge_transfer
 
 MAP_FILMS = 1000
+NORMAL = "NORMAL"
+"""Of models that were sealed before the class without disease became a setting."""
 
 
 def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[str, Any]) -> Evaluation:
@@ -43,14 +47,17 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     classes: list[str] = training["classes"]
     spec = saved.preprocessing
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
-    validation = evaluate_films(_films(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
+    validation = evaluate_films(
+        films_of(records, saved.data_dir, "val"), classes, session, spec, saved.workers
+    )
     test = evaluate_films(
-        _films(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
+        films_of(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
     )
     points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
     core = core_document(test, training["temperature"], points)
     sources = judge_sources([test, validation], records)
-    thumbnails = _thumbnails(_films(records, saved.data_dir, "train"), spec, saved.workers)
+    transfer = _assess_held_out(run, saved, test, session, points) if saved.hold_out_source else None
+    thumbnails = _thumbnails(films_of(records, saved.data_dir, "train"), spec, saved.workers)
     truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
     controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
     for part in (validation, test):
@@ -74,7 +81,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))
-    write_document(run.folder, core, sources, controls, audited, failures)
+    write_document(run.folder, core, sources, controls, audited, failures, transfer)
     return test
 
 
@@ -91,10 +98,28 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None
     ]
     core = core_document(evaluation, manifest.temperature, points)
     write_predictions(evaluation, out / "predictions.csv")
+    present = judge_present(evaluation.judged, manifest.config.get("normal_class", NORMAL))
+    core["present"] = present.model_dump()
     write_document(out, core, judge_sources([evaluation], evaluation.films))
 
 
-def _films(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
+def _assess_held_out(
+    run: Run, saved: Settings, test: Evaluation, session: Session, points: list[OperatingPoint]
+) -> Transfer:
+    """Judge the films of the source that was left out; those of a class that the run does not know only count."""
+    records = held_out_records(saved)
+    known = [record for record in records if record.label in test.classes]
+    films = [film for split in SPLITS for film in films_of(known, saved.data_dir, split)]
+    outside = evaluate_films(films, test.classes, session, saved.preprocessing, saved.workers)
+    write_predictions(outside, run.out_of_source_predictions)
+    left_out = Counter(record.label for record in records if record.label not in test.classes)
+    return judge_transfer(
+        str(saved.hold_out_source), test.judged, outside.judged, dict(left_out), points, saved.normal_class
+    )
+
+
+def films_of(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
+    """A split's films, in the manifest's order."""
     return [
         Film(data_dir / record.path, record.path, record.label, record.source, record.patient, record.split)
         for record in records

@@ -124,6 +124,12 @@ def _everything(settings: Settings) -> None:
     run_everything(settings)
 
 
+def _matrix(settings: Settings) -> None:
+    from trainer.steps import run_matrix
+
+    run_matrix(settings)
+
+
 COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]] = {
     "run": (Settings, _everything, "fetch, split, train, evaluate and publish, one after another"),
     "fetch": (Settings, _fetch, "copy or link a data set's images into data/raw/<CLASS>/"),
@@ -134,6 +140,7 @@ COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]]
         _evaluate,
         "judge a run on its test split, or a stored model on any folder",
     ),
+    "matrix": (Settings, _matrix, "fetch, split, then train and evaluate without each source in turn"),
     "publish": (Settings, _publish, "put a run's model into the BentoML model store"),
     "report": (ReportSettings, _report, "rebuild the reports of evaluated runs; several runs are compared"),
     "predict": (PredictSettings, _predict, "classify image files with a stored model"),

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
     patient_pattern: str | None = None
     r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    hold_out_source: str | None = None
+    """Source (hospital) that training and validation do without: evaluation then tests the model on its films too."""
     sample_images: int = Field(default=600, ge=30)
     """Number of generated films of `--dataset sample`."""
     sample_size: int = Field(default=256, ge=64, le=2048)

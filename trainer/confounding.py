@@ -1,6 +1,7 @@
 """Do class and source go together, and can the model's own embedding tell the source?"""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
-from trainer.intervals import intervals
+from trainer.intervals import Figures, intervals
 from trainer.metrics import Floats, Integers
 
 TOGETHER = 0.3
@@ -48,6 +49,17 @@ class Probe(BaseModel):
     films: int
 
 
+class Call(BaseModel):
+    """Films of a class at a source that the model calls a class which that source has none of."""
+
+    source: str
+    label: str
+    called: str
+    films: int
+    """Of the class at the source."""
+    share: Interval
+
+
 def association(labels: Sequence[str], sources: Sequence[str], patients: Sequence[str]) -> Association | None:
     """Association of class and source, or None where fewer than two sources are named."""
     rows = sorted(
@@ -77,6 +89,53 @@ def corrected_cramers_v(counts: Integers) -> float:
     excess = max(0.0, phi - (rows - 1) * (columns - 1) / (total - 1))
     side = min(rows - (rows - 1) ** 2 / (total - 1), columns - (columns - 1) ** 2 / (total - 1)) - 1
     return float(np.sqrt(excess / side)) if side > 0 else 0.0
+
+
+def cross_source_calls(
+    truth: Integers,
+    predicted: Integers,
+    classes: Sequence[str],
+    sources: Sequence[str],
+    patients: Sequence[str],
+    found: Association | None,
+) -> list[Call]:
+    """How often a film is called a class that its source has none of: what a model does that tells hospitals apart.
+
+    Args:
+        truth: N class indices.
+        predicted: N class indices.
+        classes: names.
+        sources: N names.
+        patients: N names.
+        found: which classes each source has; None gives no calls.
+    """
+    calls = []
+    named = np.array(sources)
+    for source, counts in (found.patients if found else {}).items():
+        lacking = [i for i, name in enumerate(classes) if not counts.get(name)]
+        for i, label in enumerate(classes):
+            rows = np.flatnonzero((named == source) & (truth == i))
+            owners = [patients[row] for row in rows.tolist()]
+            for j in lacking if len(rows) else []:
+                hits = (predicted[rows] == j).astype(np.float64)
+                share = intervals(partial(_share, hits), owners)["share"]
+                calls.append(
+                    Call(source=source, label=label, called=classes[j], films=len(rows), share=share)
+                )
+    return calls
+
+
+def _share(hits: Floats, weights: Floats) -> Figures:
+    return {"share": weights @ hits / weights.sum(axis=1)}
+
+
+def calls_text(calls: Sequence[Call]) -> str:
+    """The same for a terminal, a line each."""
+    return "\n".join(
+        f"source {one.source}, which has no {one.called}: {one.share.value:.1%} of its {one.films} {one.label} films "
+        f"({one.share.low:.1%} to {one.share.high:.1%}) are called {one.called}"
+        for one in calls
+    )
 
 
 def probe_source(

@@ -11,7 +11,16 @@ from bento.artifact import CalibrationFigures, Interval, OperatingPoint
 from trainer.arrays import Array
 from trainer.audit import Audit
 from trainer.calibration import reliability, uncalibrated
-from trainer.confounding import Association, Probe, association, probe_sentence, probe_source, source_warning
+from trainer.confounding import (
+    Association,
+    Call,
+    Probe,
+    association,
+    cross_source_calls,
+    probe_sentence,
+    probe_source,
+    source_warning,
+)
 from trainer.controls import (
     Control,
     border_pixels,
@@ -27,6 +36,7 @@ from trainer.folder import Film
 from trainer.intervals import LEVEL, RESAMPLES, Judged, figures_with_intervals
 from trainer.manifest import Record
 from trainer.operating import judge_threshold
+from trainer.transfer import Transfer
 
 
 class Sources(BaseModel):
@@ -36,6 +46,8 @@ class Sources(BaseModel):
     """None where fewer than two sources are named."""
     probe: Probe | None
     probe_text: str
+    calls: list[Call]
+    """Films called a class that their source has none of, of films that the model was not fitted to."""
 
 
 def core_document(test: Evaluation, temperature: float, points: list[OperatingPoint]) -> dict[str, Any]:
@@ -95,7 +107,17 @@ def judge_sources(unseen: Sequence[Evaluation], films: Sequence[Film | Record]) 
         [film.source for film in judged],
         [film.patient for film in judged],
     )
-    return Sources(association=found, probe=probe, probe_text=probe_sentence(probe, found) if probe else "")
+    parts = [part.judged for part in unseen]
+    calls = cross_source_calls(
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities.argmax(axis=1) for part in parts]),
+        unseen[0].classes,
+        [film.source for film in judged],
+        [film.patient for film in judged],
+        found,
+    )
+    text = probe_sentence(probe, found) if probe else ""
+    return Sources(association=found, probe=probe, probe_text=text, calls=calls)
 
 
 def run_controls(
@@ -147,10 +169,11 @@ def write_document(
     controls: list[Control] | None = None,
     audit: Audit | None = None,
     failures: Failures | None = None,
+    transfer: Transfer | None = None,
 ) -> None:
     """Write ``metrics.json``: warnings first, and where there are any, the figures within each source next."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"sources": sources, "audit": audit, "failures": failures}
+    parts = {"sources": sources, "audit": audit, "failures": failures, "out_of_source": transfer}
     warnings = warnings_of(core, sources, controls or [])
     first = {"by_source": core["by_source"]} if warnings else {}
     document = {"warnings": warnings, **first, **core}

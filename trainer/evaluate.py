@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bento.artifact import TestMetrics
-from bento.images import ImageError, Preprocessing, load_array
+from bento.images import ImageError, Intake, Preprocessing, take_in
 from bento.predictor import Session
 from bento.settings import available_cores
 from trainer.arrays import Array
@@ -93,7 +93,14 @@ def classify(
 def each_image(
     files: Sequence[Path], spec: Preprocessing, judge: Callable[[Array], T], workers: int = 0
 ) -> Iterator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's ``uint8`` image S×S, or why it can't be read, in the order given.
+    """What ``judge`` makes of each file's ``uint8`` image S×S; see :func:`each_intake`."""
+    return each_intake(files, spec, lambda taken: judge(taken.image), workers)
+
+
+def each_intake(
+    files: Sequence[Path], spec: Preprocessing, judge: Callable[[Intake], T], workers: int = 0
+) -> Iterator[tuple[Path, T | ImageError]]:
+    """What ``judge`` makes of each file's film and image, or why it can't be read, in the order given.
 
     Decoding and inference run in threads, both without Python's lock; memory does not grow with the number of files.
     """
@@ -102,13 +109,13 @@ def each_image(
         results: list[T | ImageError] = []
         for file in chunk:
             try:
-                image = load_array(file, spec)
+                taken = take_in(file, spec)
             except ImageError as error:
                 results.append(error)
             except OSError as error:
                 results.append(ImageError(error.strerror or str(error)))
             else:
-                results.append(judge(image))
+                results.append(judge(taken))
         return results
 
     threads = workers or available_cores()
@@ -119,6 +126,17 @@ def each_image(
             chunks = [part[i : i + CHUNK] for i in range(0, len(part), CHUNK)]
             for chunk, results in zip(chunks, pool.map(judge_chunk, chunks), strict=True):
                 yield from zip(chunk, results, strict=True)
+
+
+def check_labels(films: Sequence[Film], classes: Sequence[str]) -> None:
+    """Refuse films of a class that the model does not have.
+
+    Raises:
+        UserError: there is one.
+    """
+    unknown = sorted({film.label for film in films} - set(classes))
+    if unknown:
+        raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
 
 
 def evaluate_films(
@@ -135,9 +153,7 @@ def evaluate_films(
     Raises:
         UserError: a label that the model does not know, or nothing readable.
     """
-    unknown = sorted({film.label for film in films} - set(classes))
-    if unknown:
-        raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
+    check_labels(films, classes)
     kept: list[Film] = []
     rows: list[tuple[Array, Array, Array, Array]] = []
     unreadable: dict[str, str] = {}

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trainer.intervals import Judged
+from trainer.transfer import Transfer
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -83,6 +84,24 @@ def reliability_figure(calibration: dict[str, Any], when: str) -> Figure:
     title = f"{when} scaling: calibration error {calibration[when]['ece']['value']:.3f}"
     axes.set(title=title, xlabel="confidence of the top class", ylabel="share that is right")
     axes.set(xlim=(0, 1.03), ylim=(-0.02, 1.05))
+    return _quiet(figure, axes)
+
+
+def transfer_figure(found: Sequence[Transfer]) -> Figure:
+    """The cross-source matrix: macro F1 in source beside that of the source that was left out, with intervals."""
+    figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(found)), layout="constrained")
+    axes = figure.add_subplot()
+    for k, (name, side) in enumerate((("in source", "in"), ("out of source", "out"))):
+        for row, one in enumerate(found):
+            value = (one.in_source if side == "in" else one.out_of_source.figures)["macro_f1"]
+            errors = [[value.value - value.low], [value.high - value.value]]
+            label = name if row == 0 else None
+            axes.errorbar(
+                value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label
+            )
+    axes.set_yticks(range(len(found)), [f"without {one.source}" for one in found])
+    axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(found) - 0.5, -0.5))
+    axes.legend(fontsize="small", loc="lower left")
     return _quiet(figure, axes)
 
 

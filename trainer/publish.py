@@ -28,7 +28,8 @@ from bento.artifact import (
 )
 from trainer.errors import UserError
 from trainer.files import read_json, write_text
-from trainer.manifest import Record, fingerprint, read_manifest, split_protocol
+from trainer.holdout import run_records
+from trainer.manifest import Record, fingerprint, split_protocol
 from trainer.runs import Run, saved_settings
 from trainer.sources import describe_dataset
 
@@ -49,7 +50,7 @@ def build_manifest(run: Run) -> Manifest:
     settings = saved_settings(run)
     training = read_json(run.training, "train")
     metrics = read_json(run.metrics, "evaluate")
-    records = read_manifest(settings.data_dir)
+    records = run_records(settings)
     if fingerprint(records) != training["fingerprint"]:
         raise UserError(
             f"{settings.data_dir}: holds other data or another split than {run.name} was trained on; "
@@ -84,8 +85,14 @@ def build_manifest(run: Run) -> Manifest:
         },
         git_commit=_git_commit(),
         files=training["files"],
-        limits=LIMITS,
+        limits=[*LIMITS, *_held_out_limit(settings.hold_out_source)],
     )
+
+
+def _held_out_limit(source: str | None) -> list[str]:
+    if source is None:
+        return []
+    return [f"Made to measure transfer: trained and validated without the films of the source {source}."]
 
 
 def model_version(run: Run) -> str:

@@ -25,12 +25,14 @@ from trainer.figures import (
     precision_recall_figure,
     reliability_figure,
     roc_figure,
+    transfer_figure,
 )
 from trainer.files import read_json, write_text
 from trainer.intervals import Judged, macro_f1, paired_difference
 from trainer.manifest import read_table
 from trainer.operating import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
 from trainer.runs import Run
+from trainer.transfer import Transfer, transfer_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -124,7 +126,10 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
         if not run.config.is_file():
             raise UserError(f"{run.folder}: no such run; see {runs_dir}")
     for run in runs:
-        differences = write_report(run, [other for other in runs if other != run])
+        others = [other for other in runs if other != run]
+        differences = write_report(run, others)
+        if run == runs[0] and others and not differences:
+            print(transfer_table([_transfer(one) for one in runs]))
         for one in differences if run == runs[0] else []:
             print(
                 f"macro F1 on {one.films} shared test films: {one.first} {one.first_macro_f1:.4f}, "
@@ -150,7 +155,12 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     metrics = read_json(run.metrics, "evaluate")
     manifest = _manifest(run)
     rows, judged = read_predictions(run.predictions, manifest.classes)
-    differences = [compare(run, other) for other in others]
+    # Without the same source, two runs have other films and perhaps other classes: their matrix is shown instead.
+    matrix = "out_of_source" in metrics and all(
+        "out_of_source" in read_json(other.metrics, "evaluate") for other in others
+    )
+    transfers = [_transfer(one) for one in (run, *others)] if matrix else []
+    differences = [] if matrix else [compare(run, other) for other in others]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -169,12 +179,22 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "reporting_items": REPORTING_ITEMS,
     }
     pictures = _pictures(run, metrics, judged, rows)
+    if transfers:
+        pictures["transfer"] = _svg(transfer_figure(transfers))
     html = environment.get_template("report.html").render(
-        **common, pictures=pictures, picture=_Pictures(run.pictures), differences=differences
+        **common,
+        pictures=pictures,
+        picture=_Pictures(run.pictures),
+        differences=differences,
+        transfers=transfers,
     )
     write_text(run.report, html)
     write_text(run.model_card, environment.get_template("MODEL_CARD.md").render(**common))
     return differences
+
+
+def _transfer(run: Run) -> Transfer:
+    return Transfer.model_validate(read_json(run.metrics, "evaluate")["out_of_source"])
 
 
 def _manifest(run: Run) -> Manifest:

@@ -62,6 +62,11 @@ class Run:
         return self.folder / "validation_predictions.csv"
 
     @property
+    def out_of_source_predictions(self) -> Path:
+        """The same for the films of the source that was left out, where one was."""
+        return self.folder / "out_of_source_predictions.csv"
+
+    @property
     def embedding_map(self) -> Path:
         """Where each test image lies in the t-SNE map of the embeddings."""
         return self.folder / "embedding_map.csv"

@@ -21,7 +21,8 @@ from trainer.device import prepare
 from trainer.export import check_parity, export_onnx, logits_of, save_weights
 from trainer.features import Features, Films, augmentation_of, load_films, make_features
 from trainer.files import write_json
-from trainer.manifest import fingerprint, read_manifest
+from trainer.holdout import run_records
+from trainer.manifest import fingerprint
 from trainer.phases import PhasePlan, PhaseResult, parameter_groups, run_phase
 from trainer.processes import process_group
 from trainer.runs import Run, continued_settings, start_run
@@ -54,7 +55,7 @@ def train(settings: Settings, run: Run) -> None:
     """
     started = time.perf_counter()
     device = prepare(settings.device)
-    records = read_manifest(settings.data_dir)
+    records = run_records(settings)
     classes = sorted({record.label for record in records})
     films = {
         split: load_films([record for record in records if record.split == split], classes, settings, split)
