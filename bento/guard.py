@@ -118,7 +118,7 @@ def explanation_wanted() -> bool:
 
 
 def _wants_explanation(scope: Scope, form: Form) -> bool:
-    given = QueryParams(scope["query_string"]).getlist("explain")
+    given = QueryParams(scope.get("query_string", b"")).getlist("explain")
     if not given:
         return False
     if not form.explains:

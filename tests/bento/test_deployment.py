@@ -57,7 +57,7 @@ def dockerfile(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_bento_asks_for_the_packages_of_the_project_and_no_others() -> None:
     (bentofile,) = documents("bentofile.yaml")
     assert bentofile["python"]["packages"] == PROJECT["dependencies"]
-    assert bentofile["include"] == ["bento/**/*.py"]
+    assert bentofile["include"] == ["bento/**/*.py", "bento/page/**"]
     assert {env["name"] for env in bentofile["envs"]} == {"BENTOML_DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY"}
 
 
