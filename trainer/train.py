@@ -41,6 +41,8 @@ def train_run(settings: Settings) -> Run:
 
 def start_and_train(settings: Settings) -> Run:
     """The same for processes that are a group already."""
+    if not settings.resume:
+        run_records(settings)  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
     run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
     train(continued_settings(run, settings), run)
