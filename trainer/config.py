@@ -95,11 +95,13 @@ class Settings(BaseSettings):
     shift: float = Field(default=0.08, ge=0, le=0.5)
     """Augmentation: largest shift as a share of the side."""
     scale: float = Field(default=0.15, ge=0, lt=1)
-    """Augmentation: largest change of scale."""
+    """Augmentation: largest change of scale, and half of it of the aspect ratio."""
     exposure: float = Field(default=0.5, ge=0, lt=1)
     """Augmentation: largest change of contrast and, as an exponent, of gamma."""
     sharpness: float = Field(default=1.0, ge=0, le=1)
     """Augmentation: strength of random blurring and, half as much, sharpening."""
+    noise: float = Field(default=0.12, ge=0, le=0.5)
+    """Augmentation: largest standard deviation of noise, as a share of the grey scale; half of the views get none."""
     flip: bool = False
     """Augmentation: mirror left and right. Off: the heart has a side."""
 

@@ -88,7 +88,7 @@ def _read(
 def augmentation_of(settings: Settings) -> Augmentation:
     """The settings' augmentation."""
     s = settings
-    return Augmentation(s.rotation, s.shift, s.scale, s.exposure, s.sharpness, s.flip)
+    return Augmentation(s.rotation, s.shift, s.scale, s.exposure, s.sharpness, s.noise, s.flip)
 
 
 def _make_room(

@@ -101,7 +101,8 @@ def run_matrix(settings: Settings) -> None:
     A run that is evaluated already is not made again, so that a broken matrix goes on where it stopped.
 
     Raises:
-        UserError: whatever a step raises; no source can be left out, or ``--hold-out-source`` is given.
+        UserError: whatever a step raises; no source can be left out, ``--hold-out-source`` is given, or a run of
+            the name was made with other settings.
     """
     if settings.hold_out_source:
         raise UserError("matrix: leaves out each source in turn; give no --hold-out-source")
@@ -113,10 +114,13 @@ def run_matrix(settings: Settings) -> None:
         for source in sources:
             slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", source)
             name = f"{settings.run or settings.backbone}-without-{slug}"
-            own = settings.model_copy(update={"hold_out_source": source, "run": name, "replace": False})
             run = Run(settings.runs_dir / name)
+            given = {"hold_out_source": source, "run": name, "replace": False, "resume": run.config.is_file()}
+            own = settings.model_copy(update=given)
+            if own.resume:
+                start_run(own)  # refuses a finished run too, if it was made with other settings
             if not run.report.is_file():
-                run = start_and_train(own.model_copy(update={"resume": run.config.is_file()}))
+                start_and_train(own)
                 first_only(evaluate_run, own)
             names.append(name)
         if idist.get_rank() == 0:

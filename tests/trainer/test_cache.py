@@ -21,7 +21,9 @@ from trainer.images import decoded_images
 from trainer.sample import generate
 
 CPU = torch.device("cpu")
-AUGMENTATION = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, flip=False)
+AUGMENTATION = Augmentation(
+    rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=False
+)
 VIEWS = Views(AUGMENTATION, count=2, seed=1)
 
 

@@ -1,0 +1,386 @@
+"""What does each ingredient of the recipe bring? ``python -m tests.benchmarks.recipes --dataset FOLDER``.
+
+Every recipe is trained on several seeds (each with a grouped split of its own) from the same frozen prefix, and judged
+on the test films: as they are, through the simulated scanners of ``trainer.corruptions`` at strength 3, and through one
+that has several faults at once. Differences from the first recipe are paired, with intervals by patient. What is
+finished is kept in ``--work``, so that a broken run goes on where it stopped, and a row can be added later.
+"""
+
+import argparse
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bento.images import Preprocessing, decode, fit, open_image
+from trainer.arrays import Array
+from trainer.backbones import Tail, build_classifier, phase_b_cut
+from trainer.batches import Fetch, PlainBatches, TrainBatches, balanced_shares, from_cache
+from trainer.cache import Prefix
+from trainer.calibration import fit_temperature
+from trainer.config import Settings
+from trainer.corruptions import CORRUPTIONS, corrupt
+from trainer.device import prepare
+from trainer.features import Films, load_films, make_features
+from trainer.intervals import Figures, Judged, macro_f1, patient_weights, ranking_figures, weighted_figures
+from trainer.manifest import Record, read_manifest
+from trainer.phases import cosine_with_warmup, parameter_groups
+from trainer.sources import fetch
+from trainer.split import split
+
+STRENGTH = 3
+MIXTURE = ("gamma", "border", "marker", "resolution", "noise")
+"""Of the scanner with several faults; its noise and resolution are two steps weaker."""
+WEAK = {"rotation": 7.0, "shift": 0.05, "scale": 0.1, "exposure": 0.25, "sharpness": 0.0, "noise": 0.0}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of the table: settings of the trainer, and ingredients that the trainer does not have."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    loss: str = "mean"
+    """``groups``: (class, source) groups weigh the same; ``dro``: the worst group most (Sagawa et al. 2020);
+    ``focal``: hard examples most (Lin et al. 2017)."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, which is what is then judged."""
+    mix: str = ""
+    """Of the prefix's outputs. ``mixup``: of two films and their labels (Verma et al. 2019); ``style``: their channels'
+    mean and deviation only (Zhou et al. 2021)."""
+    l2sp: float = 0.0
+    """Pull towards the pre-trained weights (Li et al. 2018)."""
+
+
+RECIPES = (
+    Recipe("default"),
+    Recipe("no crop, no CLAHE", {"crop": "none", "contrast": "none"}),
+    Recipe("no CLAHE", {"contrast": "none"}),
+    Recipe("weak augmentation", WEAK),
+    Recipe("no noise in it", {"noise": 0.0}),
+    Recipe("unweighted loss", {"class_weighting": "none"}),
+    Recipe("balanced drawing", {"class_weighting": "sources"}),
+    Recipe("group weights in the loss", loss="groups"),
+    Recipe("group DRO", loss="dro"),
+    Recipe("focal loss", loss="focal"),
+    Recipe("label smoothing 0.1", {"label_smoothing": 0.1}),
+    Recipe("averaged weights", ema=0.99),
+    Recipe("mixup", mix="mixup"),
+    Recipe("style mixing", mix="style"),
+    Recipe("L2-SP", l2sp=0.01),
+    Recipe("half the learning rate", {"lr_b": 1e-3}),
+    Recipe("equal learning rates", {"block_lr_factor": 1.0}),
+    Recipe("head only", {"epochs_b": 0}),
+    Recipe("image size 288", {"image_size": 288}),
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One seed's films, as one intake and augmentation show them to the tail."""
+
+    settings: Settings
+    classes: list[str]
+    films: dict[str, Films]
+    train: dict[int, Fetch]
+    validation: dict[int, Fetch]
+    tests: Array
+    """``float16`` V×N×…: the prefix's output at the cut for the test films as they are, then through each scanner."""
+    records: list[Record]
+    """Of the test films."""
+    model: Any
+    cut: int
+
+
+def scanned(path: Path, spec: Preprocessing) -> Array:
+    """``uint8`` V×S×S: a film clean, through each corruption, and through the mixture."""
+    with open_image(path) as image:
+        film = decode(image, spec.image_size)
+    views = [film, *(corrupt(film, one, STRENGTH) for one in CORRUPTIONS)]
+    mixed = film
+    for one in CORRUPTIONS:
+        if one.name in MIXTURE:
+            mixed = corrupt(mixed, one, STRENGTH - 2 * (one.name in ("noise", "resolution")))
+    return np.stack([fit(view, spec).image for view in (*views, mixed)])
+
+
+def make_bench(settings: Settings) -> Bench:
+    """Fetch, split, decode and run the prefix, as far as the caches do not have it."""
+    fetch(settings)
+    split(settings)
+    records = read_manifest(settings.data_dir)
+    classes = sorted({record.label for record in records})
+    parts = {name: [one for one in records if one.split == name] for name in ("train", "val", "test")}
+    films = {name: load_films(parts[name], classes, settings, name) for name in parts}
+    torch.manual_seed(settings.seed)
+    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights)
+    model.requires_grad_(False)
+    cut = phase_b_cut(settings.backbone, model)
+    prefix = Prefix(model, (cut, len(model.stages)), torch.device("cpu"))
+    features = make_features(settings, prefix, films["train"], films["val"])
+    tests = [
+        prefix.outputs(torch.from_numpy(scanned(settings.data_dir / record.path, settings.preprocessing)))[0]
+        .half()
+        .numpy()
+        for record in parts["test"]
+    ]
+    return Bench(
+        settings,
+        classes,
+        films,
+        features.train,
+        features.validation,
+        np.stack(tests, axis=1),
+        parts["test"],
+        model,
+        cut,
+    )
+
+
+def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
+    """Both phases; the weights of the best validation macro F1, as the trainer keeps them."""
+    s = settings
+    model = copy.deepcopy(bench.model)
+    _phase(bench, recipe, s, Tail(model, len(model.stages)), len(model.stages), s.lr_a, s.epochs_a)
+    tail = Tail(model, bench.cut)
+    if s.epochs_b:
+        _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b)
+    return tail
+
+
+def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: float, epochs: int) -> None:
+    tail.requires_grad_(True)
+    extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
+    names, codes = np.unique(np.array(bench.films["train"].groups), return_inverse=True)
+    classes = torch.tensor([bench.classes.index(name.split(" ")[0]) for name in names])
+    shares = balanced_shares(bench.films["train"].groups) if s.class_weighting == "sources" else None
+    # Labelled by group, which tells the class too.
+    batches = TrainBatches(bench.train[cut], codes, s.batch_size, s.seed, 0, 1, shares)
+    validation = PlainBatches(bench.validation[cut], bench.films["val"].labels)
+    loss = Loss(extras, s, np.bincount(codes), classes)
+    optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)
+    total, warmup = epochs * len(batches), round(s.warmup_epochs * len(batches))
+    scheduler = LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total))
+    average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(extras.ema)) if extras.ema else None
+    start = [value.detach().clone() for value in tail.stages.parameters()]
+    rng = np.random.default_rng(s.seed)
+    best, kept, stream = (
+        _score(tail, validation, len(bench.classes)),
+        copy.deepcopy(tail.state_dict()),
+        iter(batches),
+    )
+    for epoch in range(1, epochs + 1):
+        torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
+        tail.train()
+        for _ in range(len(batches)):
+            x, group = next(stream)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(tail, x, group, rng)
+            if extras.l2sp:
+                pull = sum(
+                    (((a - b) ** 2).sum() for a, b in zip(tail.stages.parameters(), start, strict=True)),
+                    torch.zeros(()),
+                )
+                value = value + extras.l2sp * pull
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            scheduler.step()
+            if average:
+                average.update_parameters(tail)
+        judged = average.module if average else tail
+        score = _score(judged, validation, len(bench.classes))
+        if score > best:
+            best, kept = score, copy.deepcopy(judged.state_dict())
+    tail.load_state_dict(kept)
+
+
+class Loss:
+    """The recipe's loss of a batch."""
+
+    def __init__(self, recipe: Recipe, s: Settings, counts: Array, classes: Tensor) -> None:
+        """``counts``: films of each of G groups; ``classes``: the class of each."""
+        self.recipe, self.smoothing, self.classes = recipe, s.label_smoothing, classes
+        of_class = np.bincount(classes.numpy(), counts)[classes.numpy()]
+        weights = {"groups": 1 / counts, "dro": np.ones(len(counts))}.get(
+            recipe.loss, 1 / of_class if s.class_weighting == "classes" else np.ones(len(counts))
+        )
+        self.weights = torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+        self.shares = torch.full((len(counts),), 1 / len(counts))
+
+    def __call__(self, tail: Tail, x: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
+        target = F.one_hot(self.classes[group], int(self.classes.max()) + 1).float()
+        if self.recipe.mix:
+            x, target = self._mixed(x, target, rng)
+        logits = tail(x)
+        target = target * (1 - self.smoothing) + self.smoothing / target.shape[1]
+        each = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
+        if self.recipe.loss == "focal":
+            each = each * (1 - torch.exp(-each)) ** 2
+        if self.recipe.loss == "dro":
+            present = [index for index in range(len(self.shares)) if bool((group == index).any())]
+            losses = torch.stack([each[group == index].mean() for index in present])
+            with torch.no_grad():
+                self.shares[present] *= torch.exp(0.05 * losses)
+                self.shares /= self.shares.sum()
+            return (losses * self.shares[present]).sum() / self.shares[present].sum()
+        weights = self.weights[group]
+        return (each * weights).sum() / weights.sum()
+
+    def _mixed(self, x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        other = torch.from_numpy(rng.permutation(len(x)))
+        if self.recipe.mix == "mixup":
+            share = float(rng.beta(0.2, 0.2))
+            return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]
+        share = float(rng.beta(0.1, 0.1))
+        mean, deviation = x.mean(dim=(2, 3), keepdim=True), x.std(dim=(2, 3), keepdim=True) + 1e-5
+        mixed = [share * part + (1 - share) * part[other] for part in (mean, deviation)]
+        return (x - mean) / deviation * mixed[1] + mixed[0], target
+
+
+@torch.inference_mode()
+def _logits(tail: nn.Module, batches: PlainBatches) -> Array:
+    tail.eval()
+    return np.concatenate([tail(x).numpy() for x, _ in batches])
+
+
+def _score(tail: nn.Module, batches: PlainBatches, classes: int) -> float:
+    predicted, truth = _logits(tail, batches).argmax(axis=1), batches.labels
+    return float(macro_f1(truth, predicted, classes, np.ones((1, len(truth))))[0])
+
+
+def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> None:
+    """Train, judge, and keep what the table needs."""
+    tail = train_tail(bench, recipe, settings)
+    validation = _logits(tail, PlainBatches(bench.validation[bench.cut], bench.films["val"].labels))
+    temperature = fit_temperature(validation, bench.films["val"].labels)
+    views = []
+    for view in bench.tests:
+        fetch_view = from_cache(view[None], torch.device("cpu"))
+        views.append(_logits(tail, PlainBatches(fetch_view, bench.films["test"].labels)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part.npz")
+    np.savez_compressed(
+        temporary,
+        logits=np.stack(views),
+        temperature=temperature,
+        truth=bench.films["test"].labels,
+        classes=bench.classes,
+        sources=[record.source for record in bench.records],
+        patients=[record.patient for record in bench.records],
+    )
+    temporary.replace(path)
+
+
+def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
+    """The means over the seeds; of the two figures to decide by also the difference from ``base``."""
+    runs, bases = ([dict(np.load(path)) for path in group] for group in (paths, base))
+    means = [figures(run, np.ones((1, len(run["truth"])))) for run in runs]
+    row = {name: f"{np.mean([one[name] for one in means]):.3f}" for name in means[0]}
+    for name in ("macro F1", "scanners"):
+        draws = []
+        for seed, (run, other) in enumerate(zip(runs, bases, strict=True)):
+            blocks = [
+                figures(run, weights)[name] - figures(other, weights)[name]
+                for weights in patient_weights(run["patients"].tolist(), 1000, seed)
+            ]
+            draws.append(np.concatenate(blocks))
+        low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
+        middle = np.mean([figures(run, np.ones((1, len(run["truth"]))))[name] for run in runs]) - np.mean(
+            [figures(run, np.ones((1, len(run["truth"]))))[name] for run in bases]
+        )
+        if paths != base:
+            row[name] += f" ({middle:+.3f}: {low:+.3f} to {high:+.3f})"
+    return row
+
+
+def figures(run: dict[str, Array], weights: Array) -> Figures:
+    """Of B weightings of the films, as :func:`trainer.intervals.weighted_figures` does."""
+    logits, truth, classes = run["logits"], run["truth"], run["classes"].tolist()
+    predicted = logits.argmax(axis=2)
+    count = len(classes)
+    found = {"macro F1": macro_f1(truth, predicted[0], count, weights)}
+    for source in sorted(set(run["sources"].tolist()) - {""}):
+        own = run["sources"] == source
+        found[source] = macro_f1(truth[own], predicted[0][own], count, weights[:, own])
+    corrupted = [macro_f1(truth, row, count, weights) for row in predicted[1:-1]]
+    found["scanners"] = np.mean(corrupted, axis=0)
+    found["mixture"] = macro_f1(truth, predicted[-1], count, weights)
+    if "TUBERCULOSIS" in classes and "shenzhen" in run["sources"]:
+        own, label = run["sources"] == "shenzhen", classes.index("TUBERCULOSIS")
+        scores = softmax(logits[-1], axis=1)[own, label]
+        found["mixture TB AUC"] = ranking_figures(scores, truth[own] == label, weights[:, own])[0]
+        for view, name in ((0, "normals"), (-1, "mixture normals")):
+            wrong = own & (truth == classes.index("NORMAL"))
+            called = predicted[view][wrong] == classes.index("PNEUMONIA")
+            found[f"{name} called pneumonia"] = (weights[:, wrong] @ called) / weights[:, wrong].sum(axis=1)
+    for name, divisor in (("ECE before", 1.0), ("after", float(run["temperature"]))):
+        judged = Judged(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
+        found[name] = (
+            weighted_figures(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
+        )
+    return found
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--work", type=Path, default=Path("build/recipes"), help="films, caches and results")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", help="names of recipes")
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    options = parser.parse_args()
+    prepare("cpu")
+    chosen = [recipe for recipe in RECIPES if not options.only or recipe.name in options.only]
+
+    def path(recipe: Recipe, seed: int) -> Path:
+        return Path(options.work / "results" / f"{recipe.name.replace(' ', '-').replace(',', '')}-{seed}.npz")
+
+    bench: Bench | None = None
+    for seed in [] if options.table else options.seeds:
+        for recipe in chosen:
+            if path(recipe, seed).is_file():
+                continue
+            settings = Settings(
+                dataset=options.dataset,
+                data_dir=options.work / f"data-{seed}",
+                backbone=options.backbone,
+                seed=seed,
+                **recipe.settings,
+            )
+            if bench is None or not same_views(bench.settings, settings):
+                bench = make_bench(settings)
+            measure(bench, recipe, settings, path(recipe, seed))
+            print(f"seed {seed}: {recipe.name}", flush=True)
+    base = RECIPES[0]
+    for recipe in RECIPES:
+        seeds = [
+            seed for seed in options.seeds if path(recipe, seed).is_file() and path(base, seed).is_file()
+        ]
+        if seeds:
+            row = table_row([path(recipe, seed) for seed in seeds], [path(base, seed) for seed in seeds])
+            if recipe is base:
+                print("| recipe | seeds | " + " | ".join(row) + " |")
+                print("|---|---|" + "---|" * len(row))
+            print(f"| {recipe.name} | {len(seeds)} | " + " | ".join(row.values()) + " |")
+
+
+def same_views(one: Settings, other: Settings) -> bool:
+    """Whether the tail sees the same films, with the same seed."""
+    names = ("crop", "contrast", "image_size", *WEAK)
+    return one.seed == other.seed and all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+if __name__ == "__main__":
+    main()
