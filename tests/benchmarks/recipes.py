@@ -80,6 +80,8 @@ RECIPES = (
     Recipe("L2-SP", l2sp=0.01),
     Recipe("half the learning rate", {"lr_b": 1e-3}),
     Recipe("equal learning rates", {"block_lr_factor": 1.0}),
+    Recipe("twice the epochs", {"epochs_b": 20}),
+    Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
     Recipe("image size 288", {"image_size": 288}),
 )
@@ -378,7 +380,7 @@ def main() -> None:
 
 def same_views(one: Settings, other: Settings) -> bool:
     """Whether the tail sees the same films, with the same seed."""
-    names = ("crop", "contrast", "image_size", *WEAK)
+    names = ("crop", "contrast", "image_size", "views", *WEAK)
     return one.seed == other.seed and all(getattr(one, name) == getattr(other, name) for name in names)
 
 
