@@ -1,6 +1,6 @@
 """Batches of the prefix's outputs, in an order that is a function of seed and epoch alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from trainer.cache import Prefix, Views
 from trainer.images import Images
 
 Batch = tuple[Tensor, Tensor]
+WeightedBatch = tuple[Tensor, Tensor, Tensor]
+"""Input, class indices M, weights M in the loss."""
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows, int], Tensor]
 """Row numbers and view (from 0, any number) to what the tail is given: ``float32`` M×…, on the device."""
@@ -58,10 +60,11 @@ class TrainBatches:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
-        shares: Array | None = None,
+        weights: Array | None = None,
     ) -> None:
-        """``labels``: N class indices. ``shares``: N probabilities to draw by, with return; None: a permutation."""
-        self.fetch, self.labels, self.seed, self.shares = fetch, labels, seed, shares
+        """``labels``: N class indices. ``weights``: N weights in the loss; None: all the same."""
+        self.fetch, self.labels, self.seed = fetch, labels, seed
+        self.weights = np.ones(len(labels), np.float32) if weights is None else weights
         self.rank, self.world_size = rank, world_size
         self.batch_size = min(batch_size, len(labels) // world_size)
         self.first_epoch = 1
@@ -70,20 +73,18 @@ class TrainBatches:
         """Batches an epoch; what is left over (another part each time) sits that epoch out."""
         return len(self.labels) // (self.batch_size * self.world_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[WeightedBatch]:
         epoch = self.first_epoch
         while True:
-            rng = np.random.default_rng([self.seed, epoch])
-            films = len(self.labels)
-            order = rng.permutation(films) if self.shares is None else rng.choice(films, films, p=self.shares)
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
             for start in range(len(self)):
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
-                # Another view each batch, so that a film drawn twice is not the same picture twice.
-                x = self.fetch(
-                    rows, (epoch - 1) * len(self) + start if self.shares is not None else epoch - 1
+                x = self.fetch(rows, epoch - 1)
+                y, weights = (
+                    torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.weights)
                 )
-                yield x, torch.from_numpy(self.labels[rows]).to(x.device)
+                yield x, y, weights
             epoch += 1
 
 
@@ -107,7 +108,7 @@ class PlainBatches:
             yield x, torch.from_numpy(self.labels[rows]).to(x.device)
 
 
-def balanced_shares(groups: list[str]) -> Array:
-    """Probability of each film such that every group is drawn as often as any other."""
+def even_weights(groups: Sequence[str] | Array) -> Array:
+    """``float32`` weights with which every group weighs the same in all, 1 in the mean."""
     _, inverse, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
-    return np.asarray(1 / (len(counts) * counts[inverse]))
+    return (len(groups) / (len(counts) * counts[inverse])).astype(np.float32)

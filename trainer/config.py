@@ -80,8 +80,8 @@ class Settings(BaseSettings):
     """AdamW's weight decay."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
-    class_weighting: Literal["classes", "sources", "none"] = "classes"
-    """classes: every class weighs the same in the loss; sources: every class of every source is drawn equally often; none."""  # noqa: E501
+    class_weighting: Literal["groups", "classes", "none"] = "groups"
+    """What weighs the same in the loss. groups: every class of every source; classes: every class; none: every film."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"

@@ -4,21 +4,28 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import ConfusionMatrix, Loss, MetricsLambda
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from trainer.batches import Batch
+from trainer.batches import Batch, WeightedBatch
 
 
-def create_trainer(model: nn.Module, optimizer: Optimizer, criterion: nn.Module) -> Engine:
+def weighted_cross_entropy(logits: Tensor, y: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:
+    """Mean over the films of a batch, by their weights; logits M×C."""
+    losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=label_smoothing)
+    return (losses * weights).sum() / weights.sum()
+
+
+def create_trainer(model: nn.Module, optimizer: Optimizer, label_smoothing: float) -> Engine:
     """An engine whose step is forward, backward and update; its output is the batch's loss."""
 
-    def step(engine: Engine, batch: Batch) -> float:
+    def step(engine: Engine, batch: WeightedBatch) -> float:
         model.train()
-        x, y = batch
+        x, y, weights = batch
         optimizer.zero_grad(set_to_none=True)
         # bfloat16 needs no scaling of the loss; on CPUs it made the tail slower.
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=x.device.type == "cuda"):
-            loss: Tensor = criterion(model(x), y)
+            loss = weighted_cross_entropy(model(x), y, weights, label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.item()

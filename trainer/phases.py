@@ -50,6 +50,7 @@ class PhasePlan:
     warmup_epochs: float
     patience: int
     weight_decay: float
+    label_smoothing: float
     seed: int
 
 
@@ -86,7 +87,6 @@ def run_phase(
     tail: Tail,
     train: TrainBatches,
     validation: PlainBatches,
-    criterion: nn.Module,
     classes: list[str],
     folder: Path,
     board: Board,
@@ -101,7 +101,7 @@ def run_phase(
     total = plan.epochs * len(train)
     warmup = round(plan.warmup_epochs * len(train))
     scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
-    trainer = create_trainer(idist.auto_model(tail), idist.auto_optim(optimizer), criterion)
+    trainer = create_trainer(idist.auto_model(tail), idist.auto_optim(optimizer), plan.label_smoothing)
     evaluator = create_evaluator(tail, nn.CrossEntropyLoss(), classes)
 
     def score(engine: Engine) -> float:

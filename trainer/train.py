@@ -7,13 +7,12 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor, nn
+from torch import Tensor
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from bento.predictor import Session
-from trainer.arrays import Array
 from trainer.backbones import Classifier, Tail, build_classifier, phase_b_cut
-from trainer.batches import PlainBatches, TrainBatches, balanced_shares
+from trainer.batches import PlainBatches, TrainBatches, even_weights
 from trainer.cache import Prefix
 from trainer.calibration import fit_temperature
 from trainer.config import Settings
@@ -110,10 +109,10 @@ def _run_phase(
 ) -> PhaseResult:
     s = settings
     tail.requires_grad_(True)
-    device = tail.head.weight.device
-    weights = _class_weights(s, films["train"].labels, classes)
-    criterion = nn.CrossEntropyLoss(weights, label_smoothing=s.label_smoothing).to(device)
-    shares = balanced_shares(films["train"].groups) if s.class_weighting == "sources" else None
+    train = films["train"]
+    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(
+        s.class_weighting
+    )
     rank, world = idist.get_rank(), idist.get_world_size()
     lr, epochs = (s.lr_a, s.epochs_a) if name == "a" else (s.lr_b, s.epochs_b)
     plan = PhasePlan(
@@ -123,14 +122,14 @@ def _run_phase(
         warmup_epochs=s.warmup_epochs,
         patience=s.patience,
         weight_decay=s.weight_decay,
+        label_smoothing=s.label_smoothing,
         seed=s.seed,
     )
     return run_phase(
         plan,
         tail,
-        TrainBatches(features.train[cut], films["train"].labels, s.batch_size, s.seed, rank, world, shares),
+        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights),
         PlainBatches(features.validation[cut], films["val"].labels, rank, world),
-        criterion,
         classes,
         run.checkpoints,
         board,
@@ -143,13 +142,6 @@ def _sample(settings: Settings, films: Films) -> Tensor:
     images = torch.from_numpy(np.array(films.images[np.arange(min(32, len(films.labels)))]))
     augmentation = augmentation_of(settings)
     return augmentation.apply(images, augmentation.draw(len(images), settings.seed))
-
-
-def _class_weights(settings: Settings, labels: Array, classes: list[str]) -> Tensor | None:
-    if settings.class_weighting != "classes":
-        return None
-    counts = np.bincount(labels, minlength=len(classes))
-    return torch.tensor(len(labels) / (len(classes) * counts), dtype=torch.float32)
 
 
 def _seal(

@@ -8,6 +8,8 @@ finished is kept in ``--work``, so that a broken run goes on where it stopped, a
 
 import argparse
 import copy
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bento.images import Preprocessing, decode, fit, open_image
 from trainer.arrays import Array
 from trainer.backbones import Tail, build_classifier, phase_b_cut
-from trainer.batches import Fetch, PlainBatches, TrainBatches, balanced_shares, from_cache
+from trainer.batches import Fetch, PlainBatches, TrainBatches, WeightedBatch, even_weights, from_cache
 from trainer.cache import Prefix
 from trainer.calibration import fit_temperature
 from trainer.config import Settings
@@ -42,6 +44,14 @@ STRENGTH = 3
 MIXTURE = ("gamma", "border", "marker", "resolution", "noise")
 """Of the scanner with several faults; its noise and resolution are two steps weaker."""
 WEAK = {"rotation": 7.0, "shift": 0.05, "scale": 0.1, "exposure": 0.25, "sharpness": 0.0, "noise": 0.0}
+BASE: dict[str, Any] = {
+    "class_weighting": "classes",
+    "label_smoothing": 0.0,
+    "lr_b": 2e-3,
+    "views": 4,
+    "noise": 0.12,
+}
+"""What each ingredient is added to, or left out of: the rest is the trainer's default."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,8 @@ class Recipe:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     loss: str = "mean"
-    """``groups``: (class, source) groups weigh the same; ``dro``: the worst group most (Sagawa et al. 2020);
-    ``focal``: hard examples most (Lin et al. 2017)."""
+    """``dro``: the worst (class, source) group most (Sagawa et al. 2020); ``focal``: hard ones most (Lin et al. 2017);
+    ``drawn``: unweighted, every group drawn equally often."""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is what is then judged."""
     mix: str = ""
@@ -63,14 +73,14 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("default"),
+    Recipe("base"),
     Recipe("no crop, no CLAHE", {"crop": "none", "contrast": "none"}),
     Recipe("no CLAHE", {"contrast": "none"}),
     Recipe("weak augmentation", WEAK),
     Recipe("no noise in it", {"noise": 0.0}),
     Recipe("unweighted loss", {"class_weighting": "none"}),
-    Recipe("balanced drawing", {"class_weighting": "sources"}),
-    Recipe("group weights in the loss", loss="groups"),
+    Recipe("balanced drawing", {"class_weighting": "none"}, loss="drawn"),
+    Recipe("group weights in the loss", {"class_weighting": "groups"}),
     Recipe("group DRO", loss="dro"),
     Recipe("focal loss", loss="focal"),
     Recipe("label smoothing 0.1", {"label_smoothing": 0.1}),
@@ -84,6 +94,7 @@ RECIPES = (
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
     Recipe("image size 288", {"image_size": 288}),
+    Recipe("the trainer's default", {name: Settings.model_fields[name].default for name in BASE}),
 )
 
 
@@ -165,15 +176,19 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
     names, codes = np.unique(np.array(bench.films["train"].groups), return_inverse=True)
     classes = torch.tensor([bench.classes.index(name.split(" ")[0]) for name in names])
-    shares = balanced_shares(bench.films["train"].groups) if s.class_weighting == "sources" else None
+    films = bench.films["train"]
+    weights = {"classes": even_weights(films.labels), "groups": even_weights(films.groups)}.get(
+        s.class_weighting
+    )
     # Labelled by group, which tells the class too.
-    batches = TrainBatches(bench.train[cut], codes, s.batch_size, s.seed, 0, 1, shares)
+    kind = Drawn if recipe.loss == "drawn" else TrainBatches
+    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights)
     validation = PlainBatches(bench.validation[cut], bench.films["val"].labels)
-    loss = Loss(extras, s, np.bincount(codes), classes)
+    loss = Loss(extras, s.label_smoothing, classes)
     optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)
     total, warmup = epochs * len(batches), round(s.warmup_epochs * len(batches))
     scheduler = LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total))
-    average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(extras.ema)) if extras.ema else None
+    average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(extras.ema)) if extras.ema else None  # type: ignore[no-untyped-call]
     start = [value.detach().clone() for value in tail.stages.parameters()]
     rng = np.random.default_rng(s.seed)
     best, kept, stream = (
@@ -185,9 +200,9 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
         torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
         tail.train()
         for _ in range(len(batches)):
-            x, group = next(stream)
+            x, group, own = next(stream)
             optimizer.zero_grad(set_to_none=True)
-            value = loss(tail, x, group, rng)
+            value = loss(tail, x, group, own, rng)
             if extras.l2sp:
                 pull = sum(
                     (((a - b) ** 2).sum() for a, b in zip(tail.stages.parameters(), start, strict=True)),
@@ -206,20 +221,29 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     tail.load_state_dict(kept)
 
 
+class Drawn(TrainBatches):
+    """Batches of films drawn with return, every group equally often."""
+
+    def __iter__(self) -> Iterator[WeightedBatch]:
+        rng = np.random.default_rng(self.seed)
+        shares = even_weights(self.labels).astype(np.float64)
+        for step in itertools.count():
+            rows = np.sort(rng.choice(len(self.labels), self.batch_size, p=shares / shares.sum()))
+            # Another view each batch, so that a film drawn twice is not the same picture twice.
+            yield self.fetch(rows, step), torch.from_numpy(self.labels[rows]), torch.ones(len(rows))
+
+
 class Loss:
     """The recipe's loss of a batch."""
 
-    def __init__(self, recipe: Recipe, s: Settings, counts: Array, classes: Tensor) -> None:
-        """``counts``: films of each of G groups; ``classes``: the class of each."""
-        self.recipe, self.smoothing, self.classes = recipe, s.label_smoothing, classes
-        of_class = np.bincount(classes.numpy(), counts)[classes.numpy()]
-        weights = {"groups": 1 / counts, "dro": np.ones(len(counts))}.get(
-            recipe.loss, 1 / of_class if s.class_weighting == "classes" else np.ones(len(counts))
-        )
-        self.weights = torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
-        self.shares = torch.full((len(counts),), 1 / len(counts))
+    def __init__(self, recipe: Recipe, smoothing: float, classes: Tensor) -> None:
+        """``classes``: the class of each of G groups."""
+        self.recipe, self.smoothing, self.classes = recipe, smoothing, classes
+        self.shares = torch.full((len(classes),), 1 / len(classes))
 
-    def __call__(self, tail: Tail, x: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
+    def __call__(
+        self, tail: Tail, x: Tensor, group: Tensor, weights: Tensor, rng: np.random.Generator
+    ) -> Tensor:
         target = F.one_hot(self.classes[group], int(self.classes.max()) + 1).float()
         if self.recipe.mix:
             x, target = self._mixed(x, target, rng)
@@ -235,7 +259,6 @@ class Loss:
                 self.shares[present] *= torch.exp(0.05 * losses)
                 self.shares /= self.shares.sum()
             return (losses * self.shares[present]).sum() / self.shares[present].sum()
-        weights = self.weights[group]
         return (each * weights).sum() / weights.sum()
 
     def _mixed(self, x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -359,7 +382,7 @@ def main() -> None:
                 data_dir=options.work / f"data-{seed}",
                 backbone=options.backbone,
                 seed=seed,
-                **recipe.settings,
+                **BASE | recipe.settings,
             )
             if bench is None or not same_views(bench.settings, settings):
                 bench = make_bench(settings)

@@ -3,9 +3,10 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
 
-from trainer.batches import PlainBatches, TrainBatches, balanced_shares, from_cache
+from trainer.batches import PlainBatches, TrainBatches, even_weights, from_cache
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,7 @@ def data(n: int = 50, views: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 def epoch(batches: TrainBatches, number: int) -> list[tuple[list[float], list[int]]]:
     batches.first_epoch = number
-    return [(x[:, 0].tolist(), y.tolist()) for x, y in islice(iter(batches), len(batches))]
+    return [(x[:, 0].tolist(), y.tolist()) for x, y, _ in islice(iter(batches), len(batches))]
 
 
 def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> None:
@@ -37,7 +38,7 @@ def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> Non
 def test_a_later_start_sees_the_batches_of_the_unbroken_run() -> None:
     features, labels = data()
     stream = TrainBatches(from_cache(features, CPU), labels, 8, 1)
-    unbroken = [y.tolist() for _, y in islice(iter(stream), 3 * len(stream))]
+    unbroken = [y.tolist() for _, y, _ in islice(iter(stream), 3 * len(stream))]
     assert [y for _, y in epoch(TrainBatches(from_cache(features, CPU), labels, 8, 1), 3)] == unbroken[12:]
     assert unbroken[:6] != unbroken[6:12]
 
@@ -67,10 +68,12 @@ def test_plain_batches_hold_everything_once_over_all_processes() -> None:
         assert seen == list(range(131))
 
 
-def test_groups_are_drawn_equally_often_whatever_their_size() -> None:
+def test_groups_weigh_the_same_whatever_their_size() -> None:
     features, labels = data(400)
-    groups = ["rare"] * 20 + ["common"] * 380
-    batches = TrainBatches(from_cache(features, CPU), labels, 40, 1, shares=balanced_shares(groups))
-    drawn = np.array([label for number in (1, 2, 3) for _, part in epoch(batches, number) for label in part])
-    assert abs((drawn < 20).mean() - 0.5) < 0.05
-    assert epoch(batches, 2) == epoch(batches, 2)
+    weights = even_weights(["rare"] * 20 + ["common"] * 380)
+    assert weights[:20].sum() == pytest.approx(weights[20:].sum())
+    assert weights.mean() == pytest.approx(1)
+    for _, y, batch in islice(
+        iter(TrainBatches(from_cache(features, CPU), labels, 40, 1, weights=weights)), 5
+    ):
+        np.testing.assert_array_equal(batch.numpy(), weights[y.numpy()])

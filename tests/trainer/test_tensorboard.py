@@ -40,7 +40,7 @@ def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> N
     optimizer = SGD(model.parameters(), lr=0.0)
     board = Board(tmp_path, ["A", "B"])
     board.validation_films(np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)]))
-    trainer: Engine = create_trainer(model, optimizer, nn.CrossEntropyLoss())
+    trainer: Engine = create_trainer(model, optimizer, label_smoothing=0)
     evaluator = create_evaluator(model, nn.CrossEntropyLoss(), ["A", "B"])
     board.attach("a", trainer, evaluator, optimizer)
     for _ in range(2):
