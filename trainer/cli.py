@@ -119,13 +119,13 @@ def _predict(settings: PredictSettings) -> int:
 
 
 def _everything(settings: Settings) -> None:
-    from trainer.steps import run_everything
+    from trainer.everything import run_everything
 
     run_everything(settings)
 
 
 def _matrix(settings: Settings) -> None:
-    from trainer.steps import run_matrix
+    from trainer.everything import run_matrix
 
     run_matrix(settings)
 
