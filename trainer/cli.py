@@ -41,11 +41,15 @@ class PredictSettings(BaseSettings):
     )
 
     files: CliPositionalArg[list[Path]] = Field(min_length=1)
-    """Images, or folders of images."""
+    """Images, or folders of images; `-`: file names from standard input, one a line."""
     model: str = DEFAULT_MODEL
     """Stored model."""
     format: Literal["table", "csv", "json"] = "table"
-    """Form of the output; json prints an object a line."""
+    """Form of the output; csv has every class's probability, json is an object a line: the service's answer to /predict, and the file."""  # noqa: E501
+    out: Path | None = None
+    """File for the answers (csv or json) instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
+    explain: Path | None = None
+    """Folder for a PNG a film: the film under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
     """Threads; 0: one a core."""
 
@@ -115,7 +119,12 @@ def _report(settings: ReportSettings) -> None:
 def _predict(settings: PredictSettings) -> int:
     from trainer.predict import predict
 
-    return 1 if predict(settings.files, settings.model, settings.format, settings.workers) else 0
+    failed = predict(
+        settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain
+    )
+    if failed:
+        print(f"trainer: {failed:,} files can't be read; their lines say why", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _everything(settings: Settings) -> None:
@@ -236,11 +245,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "\ntrainer: interrupted; what is finished is kept, go on with the same command and --resume",
-            file=sys.stderr,
+    except KeyboardInterrupt as interrupt:
+        told = str(interrupt) or (
+            "interrupted; what is finished is kept, go on with the same command and --resume"
         )
+        print(f"\ntrainer: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
