@@ -54,6 +54,19 @@ class PredictSettings(BaseSettings):
     """Threads; 0: one a core."""
 
 
+class DoctorSettings(BaseSettings):
+    """Settings of ``doctor``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    data_dir: Path = Path("data")
+    """Folder of the data set."""
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
+
+
 class ReportSettings(BaseSettings):
     """Settings of ``report``."""
 
@@ -127,6 +140,12 @@ def _predict(settings: PredictSettings) -> int:
     return 1 if failed else 0
 
 
+def _doctor(settings: DoctorSettings) -> int:
+    from trainer.doctor import doctor
+
+    return 1 if doctor(settings.data_dir, settings.runs_dir) else 0
+
+
 def _everything(settings: Settings) -> None:
     from trainer.everything import run_everything
 
@@ -153,6 +172,12 @@ COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]]
     "publish": (Settings, _publish, "put a run's model into the BentoML model store"),
     "report": (ReportSettings, _report, "rebuild the reports of evaluated runs; several runs are compared"),
     "predict": (PredictSettings, _predict, "classify image files with a stored model"),
+    "doctor": (
+        DoctorSettings,
+        _doctor,
+        "what this machine can do, what is there already, which command comes next; exit code 0, or 1 where a line is "
+        "marked with ! and must be mended",
+    ),
 }
 
 
@@ -231,7 +256,11 @@ def _first_line(error: ValidationError) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (some files failed), 2 (the user's mistake), 130 (Ctrl-C)."""
+    """Run a command.
+
+    Returns:
+        The exit code: 0; 1: some files failed, or something is to be mended; 2: the user's mistake; 130: Ctrl-C.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words[:1] in (["-h"], ["--help"]):
