@@ -51,7 +51,7 @@ class PredictSettings(BaseSettings):
     explain: Path | None = None
     """Folder for a PNG a film: the film under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
-    """Threads; 0: one a core."""
+    """Threads; 0: one more than there are cores."""
 
 
 class DoctorSettings(BaseSettings):

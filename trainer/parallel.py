@@ -42,7 +42,8 @@ def each_intake(
             return ImageError(error.strerror or str(error))
         return judge(file, taken)
 
-    threads = workers or available_cores()
+    # One more than the cores, as in the service: it fills the gaps in which a thread waits for Python's lock or a file.
+    threads = workers or available_cores() + 1
     pending: deque[tuple[Path, Future[T | ImageError]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

@@ -99,7 +99,7 @@ def predict(
         paths: see :func:`image_files`.
         tag: of the model.
         form: of a line.
-        workers: threads; 0: one a core.
+        workers: threads; 0: one more than there are cores.
         out: file for the lines instead of standard output; files that it has already are left out.
         explain: folder for a heat map of each film; see :func:`picture_name`.
 
