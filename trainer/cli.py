@@ -136,7 +136,7 @@ def _predict(settings: PredictSettings) -> int:
         settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain
     )
     if failed:
-        print(f"trainer: {failed:,} files can't be read; their lines say why", file=sys.stderr)
+        print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -171,7 +171,11 @@ COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]]
     "matrix": (Settings, _matrix, "fetch, split, then train and evaluate without each source in turn"),
     "publish": (Settings, _publish, "put a run's model into the BentoML model store"),
     "report": (ReportSettings, _report, "rebuild the reports of evaluated runs; several runs are compared"),
-    "predict": (PredictSettings, _predict, "classify image files with a stored model"),
+    "predict": (
+        PredictSettings,
+        _predict,
+        "classify image files with a stored model; exit code 1 where some can't be read",
+    ),
     "doctor": (
         DoctorSettings,
         _doctor,

@@ -140,9 +140,8 @@ def memory_limit(memory_max: Path = MEMORY_MAX) -> int:
 
 
 def _disk(data_dir: Path) -> Finding:
-    store = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
     free = {}
-    for name, folder in (("data", data_dir), ("models", store)):
+    for name, folder in (("data", data_dir), ("models", _store())):
         there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
         free[name] = shutil.disk_usage(there).free
     text = ", ".join(f"{size / 1e9:.1f} GB free for {name}" for name, size in free.items())
@@ -201,24 +200,30 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
     return [Finding("runs", text + "not published", next=following)]
 
 
+def _store() -> Path:
+    return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+
+
 def _models() -> tuple[list[Finding], set[str]]:
     """The store's models, and all their versions."""
-    import bentoml
+    from trainer.predict import stored_folder
 
-    models = [model for model in bentoml.models.list() if model.tag.name == STORE_NAME]
-    models.sort(key=lambda model: model.info.creation_time, reverse=True)
+    # By hand: BentoML lists none where one is damaged.
+    folders = [path for path in (_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]
+    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     findings = []
-    for model in models[:SHOWN]:
+    for folder in folders[:SHOWN]:
+        tag = f"{STORE_NAME}:{folder.name}"
         try:
-            manifest = load_manifest(Path(model.path))
-        except ArtifactError as error:
+            manifest = load_manifest(stored_folder(tag))
+        except (ArtifactError, UserError) as error:
             findings.append(Finding("model", str(error), wrong=True))
         else:
             figure = (
                 f"macro F1 {manifest.metrics.macro_f1:.2f}, {manifest.data.dataset.partition(':')[0]} data"
             )
-            text = f"{model.tag}: {manifest.model_name}, {figure}, {manifest.created:%Y-%m-%d}"
+            text = f"{tag}: {manifest.model_name}, {figure}, {manifest.created:%Y-%m-%d}"
             findings.append(Finding("model", text, next="bentoml serve"))
-    if len(models) > SHOWN:
-        findings.append(Finding("", f"and {len(models) - SHOWN:,} older ones: bentoml models list"))
-    return findings or [Finding("models", "none in the store")], {str(model.tag.version) for model in models}
+    if len(folders) > SHOWN:
+        findings.append(Finding("", f"and {len(folders) - SHOWN:,} older ones: bentoml models list"))
+    return findings or [Finding("models", "none in the store")], {folder.name for folder in folders}

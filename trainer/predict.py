@@ -44,12 +44,26 @@ def stored_model(tag: str) -> Predictor:
         UserError: it is not there, or damaged.
     """
     try:
-        return Predictor(Path(bentoml.models.get(tag).path), threads=1)
+        return Predictor(stored_folder(tag), threads=1)
     except ArtifactError as error:
         raise UserError(str(error)) from error
+
+
+def stored_folder(tag: str) -> Path:
+    """Folder of a model of the BentoML model store.
+
+    Raises:
+        UserError: it is not there, or what BentoML keeps beside it is damaged.
+    """
+    try:
+        return Path(bentoml.models.get(tag).path)
     except (BentoMLException, ValueError) as error:
         raise UserError(
             f"model {tag}: not in the model store; see bentoml models list, or make one with python -m trainer"
+        ) from error
+    except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
+        raise UserError(
+            f"model {tag}: its entry in the model store is damaged; bentoml models delete it"
         ) from error
 
 

@@ -15,7 +15,7 @@ from tests.trainer import kaggle_standin
 from tests.trainer.conftest import Trained
 from trainer.backbones import BACKBONES
 from trainer.cli import main
-from trainer.doctor import memory_limit
+from trainer.doctor import _models, memory_limit
 from trainer.hosts import SECONDS, Question
 
 
@@ -173,15 +173,33 @@ def test_what_is_damaged_is_marked_and_named(
     assert "fetch_report.json: damaged" in screen(capsys, *words)[1]["data"]
 
 
-def test_a_damaged_model_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["manifest.json", "model.yaml", "model.onnx"])
+@pytest.mark.parametrize("content", [b"{", b"name: x", b"", None])
+def test_a_damaged_model_is_marked(
+    name: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = store_artifact("damaged")
     try:
-        (folder / "manifest.json").write_text("{")
-        code, lines, _ = screen(capsys)
-        assert code == 1
-        assert str(folder / "manifest.json") in lines["model"]
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+        findings, versions = _models()
+        assert folder.name in versions
+        assert findings[0].wrong
+        assert "\n" not in findings[0].text
+        assert folder.name in findings[0].text
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_store_that_can_not_be_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", "/proc/nowhere")
+    code, lines, _ = screen(capsys)
+    assert code == 1
+    assert lines["disk"].startswith("!")
+    assert lines["models"] == "none in the store"
 
 
 def test_the_containers_memory_counts(tmp_path: Path) -> None:

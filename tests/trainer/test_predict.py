@@ -86,7 +86,7 @@ def test_json_is_the_services_answer_with_the_file(
             assert problem["detail"] == line["error"]["detail"]
         else:
             assert line == answer.json()
-    assert captured.err == "trainer: 1 files can't be read; their lines say why\n"
+    assert captured.err == "trainer: 1 of the files can't be read; their lines say why\n"
 
 
 def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
@@ -210,7 +210,9 @@ def test_a_finished_file_is_left_as_it_is_and_its_errors_still_count(
     before = out.read_bytes()
     capsys.readouterr()
     assert main(words) == 1
-    assert "has 4 of the 4 files already; they are skipped\ntrainer: 1 files" in capsys.readouterr().err
+    assert (
+        "has 4 of the 4 files already; they are skipped\ntrainer: 1 of the files" in capsys.readouterr().err
+    )
     assert out.read_bytes() == before
     # Whatever part of the last line a killed process has written, and of the first one.
     for size in (1, 5, len(before) // 2, len(before) - 1):
