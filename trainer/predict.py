@@ -63,7 +63,7 @@ def stored_folder(tag: str) -> Path:
         ) from error
     except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
         raise UserError(
-            f"model {tag}: its entry in the model store is damaged; bentoml models delete it"
+            f"model {tag}: damaged in the model store; remove it from BENTOML_HOME/models and publish it again"
         ) from error
 
 
