@@ -64,7 +64,7 @@ class Csv:
         flags = [f"flagged_{point.label}" for point in manifest.operating_points]
         self._columns = ["file", "error", "label", *flags, *manifest.classes, "model_version"]
         self._version = manifest.model_version
-        self.head = self._row(dict(zip(self._columns, self._columns, strict=True)))
+        self.head = self.begin = self._row(dict(zip(self._columns, self._columns, strict=True)))
 
     def line(self, file: str, result: Answer | ImageError) -> str:
         """A file's row; ``error`` is the service's problem slug and the text, empty where all is well."""
@@ -98,6 +98,7 @@ class JsonLines:
     """For programs: an object a line, the service's answer to ``/predict`` with ``file``; or ``file`` and ``error``."""
 
     head = ""
+    begin = '{"file": '
 
     def __init__(self, manifest: Manifest) -> None:
         self._model = {"model_name": manifest.model_name, "model_version": manifest.model_version}
@@ -175,7 +176,7 @@ def _read(stream: BinaryIO, path: Path, form: Kept, version: str) -> tuple[dict[
             known[one.file] = one.failed
         size += len(text.encode("utf-8", ERRORS))
         text = ""
-    if size == 0 and text and not (head or '{"file": ').startswith(text[: len(head or '{"file": ')]):
+    if size == 0 and not form.begin.startswith(text[: len(form.begin)]):
         raise _other(path, "no answers of predict")
     return known, size
 

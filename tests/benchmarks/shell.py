@@ -6,6 +6,7 @@ limit; its memory is the largest that the kernel counted.
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -39,8 +40,8 @@ def make_folders(folder: Path) -> dict[int, Path]:
     return folders
 
 
-def predict(folder: Path, model: str, out: Path) -> tuple[float, float]:
-    """One command from start to end: seconds, and its largest memory in MB."""
+def predict(folder: Path, model: str, out: Path) -> tuple[float, float, float]:
+    """One command from start to end: seconds, CPU seconds, and its largest memory in MB."""
     words = ["predict", str(folder), "--model", model, "--format", "csv", "--out", str(out)]
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "trainer", *words], cwd=ROOT)
@@ -49,7 +50,7 @@ def predict(folder: Path, model: str, out: Path) -> tuple[float, float]:
         raise SystemExit(f"predict ended with {os.waitstatus_to_exitcode(status)}")
     seconds = time.perf_counter() - begin
     out.unlink()
-    return seconds, usage.ru_maxrss / 1e3
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3
 
 
 def main() -> None:
@@ -63,23 +64,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folders = make_folders(Path(temporary))
         films = sorted(Path(temporary).glob("*.jpg"))
-        rates: dict[int, list[float]] = {count: [] for count in COUNTS}
-        ratios: dict[int, list[float]] = {count: [] for count in COUNTS}
-        memory: dict[int, list[float]] = {count: [] for count in COUNTS}
-        limits = [in_process(model, films, options.seconds)]
+        figures: dict[int, list[tuple[float, ...]]] = {count: [] for count in COUNTS}
+        limits, cpu = [in_process(model, films, options.seconds)], 0.0
         for _ in range(options.rounds):
             for count, folder in folders.items():
-                seconds, peak = predict(folder, options.model, Path(temporary, "out.csv"))
+                seconds, own, peak = predict(folder, options.model, Path(temporary, "out.csv"))
+                before = _children()
                 limits.append(in_process(model, films, options.seconds))
-                rates[count].append(count / seconds)
+                cpu += _children() - before
                 # The limit just before and just after, as neighbours come and go.
-                ratios[count].append(count / seconds / statistics.mean(limits[-2:]))
-                memory[count].append(peak)
-    print(f"in-process limit: {statistics.median(limits):.0f} films a second\n")
-    print("| films | films a second | of the limit | peak MB |\n|---|---|---|---|")
+                ratio = count / seconds / statistics.mean(limits[-2:])
+                figures[count].append((count / seconds, ratio, 1000 * own / count, peak))
+    done = options.seconds * sum(limits[1:])
+    print("| films | films a second | of the limit | CPU ms a film | peak MB |\n|---|---|---|---|---|")
     for count in COUNTS:
-        rate, ratio, peak = (statistics.median(one[count]) for one in (rates, ratios, memory))
-        print(f"| {count:,} | {rate:.0f} | {ratio:.0%} | {peak:.0f} |")
+        rate, ratio, own, peak = map(statistics.median, zip(*figures[count], strict=True))
+        print(f"| {count:,} | {rate:.0f} | {ratio:.0%} | {own:.1f} | {peak:.0f} |")
+    print(f"| in-process limit | {statistics.median(limits):.0f} | | {1000 * cpu / done:.1f} | |")
+
+
+def _children() -> float:
+    """CPU seconds of all ended child processes."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
