@@ -3,6 +3,7 @@
 import shutil
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trainer.backbones import BACKBONES
 from trainer.cli import main
 from trainer.doctor import _models, memory_limit
 from trainer.hosts import SECONDS, Question
+from trainer.manifest import SPLITS, read_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +109,9 @@ def test_finished_work_is_shown_with_what_comes_next(
     code, lines, command = screen(capsys, *trained.folders)
     assert code == 0
     assert lines["data"].startswith("sample:images=150")
-    assert "; train 120, val 15, test 15; split grouped" in lines["data"]
+    counts = Counter(record.split for record in read_manifest(trained.data_dir))
+    shown = ", ".join(f"{split} {counts[split]}" for split in SPLITS)
+    assert lines["data"].endswith(f"; {shown}; split grouped")
     assert "the latest one first: macro F1 " in lines["runs"]
     assert lines["runs"].endswith(", published")
     assert command == "bentoml serve"
