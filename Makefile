@@ -9,7 +9,7 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 IMAGE ?= chest_xray:latest
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo serve test chromium pictures check lint types bento audit container clean
+.PHONY: help demo serve test chromium pictures reference check lint types bento audit container clean
 
 help:
 	@echo "make demo    train on generated films, serve the model, ask it about one film"
@@ -20,6 +20,7 @@ help:
 	@echo "make audit   look up the bento's packages in the advisory database (needs PyPI)"
 	@echo "make container   the bento's image, by docker, podman or buildah; trains first if there is no model"
 	@echo "make pictures   the README's pictures, from a real run and its service in Chromium"
+	@echo "make reference  docs/configuration.md, from the settings' docstrings"
 	@echo "make clean   remove .venv and caches; data, runs and models stay"
 
 demo: $(VENV)/.train
@@ -40,6 +41,9 @@ chromium:
 
 pictures: $(VENV)/.dev chromium
 	$(PY) -m tests.showcase
+
+reference: $(VENV)/.train
+	$(PY) -m trainer.reference
 
 check: lint types test
 

@@ -20,13 +20,14 @@ from trainer.config import Settings
 from trainer.controls import thumbnail
 from trainer.document import core_document, judge_sources, run_controls, write_document
 from trainer.errors import UserError
-from trainer.evaluate import Evaluation, each_image, evaluate_films, write_predictions
+from trainer.evaluate import Evaluation, evaluate_films, write_predictions
 from trainer.failures import draw_cases, draw_pairs, find_failures
 from trainer.files import write_text
 from trainer.folder import Film
 from trainer.holdout import held_out_records
 from trainer.manifest import MANIFEST_FILE, SPLITS, Record, read_table
 from trainer.operating import judge_threshold, operating_points
+from trainer.parallel import each_image
 from trainer.raw import FetchReport, read_fetch_report
 from trainer.runs import Run
 from trainer.transfer import Transfer, judge_present, judge_transfer

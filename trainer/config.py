@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     workers: int = Field(default=0, ge=0)
-    """Threads that decode images; 0: one a core."""
+    """Threads that decode images; 0: by the number of cores."""
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -2,20 +2,17 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from bento.artifact import TestMetrics
-from bento.images import ImageError, Intake, Preprocessing, take_in
+from bento.images import ImageError, Preprocessing
 from bento.predictor import Session
-from bento.settings import available_cores
 from trainer.arrays import Array
 from trainer.controls import occluded, thumbnail
 from trainer.errors import UserError
@@ -23,11 +20,7 @@ from trainer.files import write_text
 from trainer.folder import Film
 from trainer.intervals import Judged
 from trainer.metrics import compute_metrics, metrics_table
-
-CHUNK = 8
-
-
-T = TypeVar("T")
+from trainer.parallel import each_image
 
 
 @dataclass(frozen=True)
@@ -81,51 +74,6 @@ class Evaluation:
             source: compute_metrics(part.truth, part.probabilities, self.classes)
             for source, part in self.judged_by_source.items()
         }
-
-
-def classify(
-    files: Sequence[Path], session: Session, spec: Preprocessing, workers: int = 0
-) -> Iterator[tuple[Path, Array | ImageError]]:
-    """Each file's ``float32`` probabilities C, or why it can't be read, in the order given; see :func:`each_image`."""
-    return each_image(files, spec, lambda image: session.predict(image[None]).probabilities[0], workers)
-
-
-def each_image(
-    files: Sequence[Path], spec: Preprocessing, judge: Callable[[Array], T], workers: int = 0
-) -> Iterator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's ``uint8`` image S×S; see :func:`each_intake`."""
-    return each_intake(files, spec, lambda taken: judge(taken.image), workers)
-
-
-def each_intake(
-    files: Sequence[Path], spec: Preprocessing, judge: Callable[[Intake], T], workers: int = 0
-) -> Iterator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's film and image, or why it can't be read, in the order given.
-
-    Decoding and inference run in threads, both without Python's lock; memory does not grow with the number of files.
-    """
-
-    def judge_chunk(chunk: Sequence[Path]) -> list[T | ImageError]:
-        results: list[T | ImageError] = []
-        for file in chunk:
-            try:
-                taken = take_in(file, spec)
-            except ImageError as error:
-                results.append(error)
-            except OSError as error:
-                results.append(ImageError(error.strerror or str(error)))
-            else:
-                results.append(judge(taken))
-        return results
-
-    threads = workers or available_cores()
-    with ThreadPoolExecutor(threads) as pool:
-        window = CHUNK * threads * 4
-        for start in range(0, len(files), window):
-            part = files[start : start + window]
-            chunks = [part[i : i + CHUNK] for i in range(0, len(part), CHUNK)]
-            for chunk, results in zip(chunks, pool.map(judge_chunk, chunks), strict=True):
-                yield from zip(chunk, results, strict=True)
 
 
 def check_labels(films: Sequence[Film], classes: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
 from PIL import Image
 from pydantic import BaseModel
 
@@ -16,6 +15,7 @@ from trainer.audit import Pair
 from trainer.intervals import Judged, intervals
 from trainer.metrics import Floats
 from trainer.operating import TUBERCULOSIS
+from trainer.overlays import overlay
 
 EACH = 6
 """Films shown for each cell of the confusion matrix."""
@@ -214,15 +214,9 @@ def draw_cases(
 def film_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32]) -> Image.Image:
     """The film S×S, and beside it the same under its map h×w: what speaks for the class, brighter the more."""
     film = Image.fromarray(image).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
-    heat = np.maximum(cam, 0) / max(float(cam.max()), 1e-9)
-    fine = Image.fromarray(heat.astype(np.float32)).resize((PICTURE, PICTURE), Image.Resampling.BICUBIC)
-    strength = np.clip(np.asarray(fine), 0, 1)[:, :, None]
-    grey = np.asarray(film, dtype=np.float64)[:, :, None] / 255
-    colour = colormaps["inferno"](strength[:, :, 0])[:, :, :3]
-    mixed = grey * (1 - 0.55 * strength) + colour * 0.55 * strength
     sheet = Image.new("RGB", (2 * PICTURE, PICTURE))
     sheet.paste(film.convert("RGB"), (0, 0))
-    sheet.paste(Image.fromarray((mixed * 255).astype(np.uint8)), (PICTURE, 0))
+    sheet.paste(overlay(film, cam), (PICTURE, 0))
     return sheet
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from trainer.intervals import Judged
 from trainer.transfer import Transfer
@@ -35,6 +34,8 @@ def confusion_figure(matrix: list[list[int]], classes: list[str], title: str) ->
 
 def roc_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
     """ROC curves, one a class against all others; areas with their intervals."""
+    from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
+
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
@@ -51,6 +52,8 @@ def roc_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
 
 def precision_recall_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
     """Precision-recall curves, one a class against all others; average precisions with their intervals."""
+    from sklearn.metrics import precision_recall_curve  # as in roc_figure
+
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
     for i, positive in _told_apart(judged):

@@ -9,11 +9,16 @@ from trainer.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name and rename it: the file is never half-written."""
+    """Write UTF-8 text; see :func:`write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write under a temporary name and rename it: the file is never half-written."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

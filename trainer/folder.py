@@ -135,7 +135,7 @@ def _from_folders(root: Path) -> list[Film]:
         Film(file, file.relative_to(root).as_posix(), label=folder.name.strip(), split=split)
         for top, split in splits.items()
         for folder in _subfolders(top)
-        for file in _files(folder)
+        for file in files_under(folder)
     ]
 
 
@@ -160,7 +160,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if _is_visible(entry.name) and entry.is_dir())
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_under(folder: Path) -> Iterator[Path]:
     """All visible files under a folder, links followed, each real folder once."""
     seen = set()
     for top, folders, names in os.walk(folder, followlinks=True, onerror=_raise):

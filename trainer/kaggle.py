@@ -47,6 +47,27 @@ def download(handle: str) -> Path:
         ) from error
 
 
+def endpoint() -> str:
+    """URL of the API that :func:`download` asks."""
+    from kagglesdk.kaggle_env import get_endpoint, get_env
+
+    return str(get_endpoint(get_env()))
+
+
+def has_credentials() -> bool:
+    """Whether kagglehub finds an API token or a user's key; public data sets need neither.
+
+    Raises:
+        UserError: there is a ``kaggle.json`` that can't be read.
+    """
+    from kagglehub.config import get_kaggle_credentials
+
+    try:
+        return get_kaggle_credentials() is not None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{_line(error)}; put {_CREDENTIALS}") from error
+
+
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from bento.artifact import ClassMetrics, TestMetrics
 
@@ -22,6 +21,9 @@ def compute_metrics(truth: Integers, probabilities: Floats, classes: list[str]) 
     Macro and weighted F1 run over the classes that occur in ``truth``: a class that a hospital never sends can't
     be found there, but calling its films that class still costs the others' recall.
     """
+    # Slow to import: training, which shares this module's types, starts without it.
+    from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
     everything = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
     scores = precision_recall_fscore_support(truth, predicted, labels=everything, zero_division=0.0)

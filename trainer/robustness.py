@@ -1,6 +1,7 @@
 """What a model loses on the films of simulated scanners: macro F1 under each corruption and strength."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,10 +13,11 @@ from bento.predictor import Session
 from trainer.arrays import Array
 from trainer.corruptions import CORRUPTIONS, corrupt
 from trainer.errors import UserError
-from trainer.evaluate import check_labels, each_intake
+from trainer.evaluate import check_labels
 from trainer.folder import Film
 from trainer.intervals import Figures, intervals, macro_f1
 from trainer.metrics import Floats, Integers
+from trainer.parallel import each_intake
 
 BATCH = 16
 
@@ -55,7 +57,7 @@ def measure_robustness(
     """
     check_labels(films, classes)
 
-    def judge(taken: Intake) -> Array:
+    def judge(_: Path, taken: Intake) -> Array:
         corrupted = (
             corrupt(taken.film, one, strength, seed) for one in CORRUPTIONS for strength in strengths
         )

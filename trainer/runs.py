@@ -120,10 +120,16 @@ def find_run(settings: Settings) -> Run:
                 f"{run.folder}: no such run; see {settings.runs_dir} or start it with python -m trainer train"
             )
         return run
-    configs = sorted(settings.runs_dir.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
-    if not configs:
+    runs = all_runs(settings.runs_dir)
+    if not runs:
         raise UserError(f"{settings.runs_dir}: holds no run; start one with python -m trainer")
-    return Run(configs[-1].parent)
+    return runs[-1]
+
+
+def all_runs(runs_dir: Path) -> list[Run]:
+    """The runs of a folder, the latest one last."""
+    configs = sorted(runs_dir.glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    return [Run(config.parent) for config in configs]
 
 
 def saved_settings(run: Run) -> Settings:

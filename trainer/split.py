@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from trainer.config import Settings
 from trainer.errors import UserError
@@ -165,6 +164,8 @@ def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
 
     A data set's own validation and test parts stay unused, as they did there: its train part alone is split.
     """
+    from sklearn.model_selection import train_test_split  # slow to import, and needed by this protocol alone
+
     pool = [film for film in raw if film.split == "train"] if any(film.split for film in raw) else raw
     assigned: dict[str, Split] = {}
     for label in sorted({film.label for film in pool}):

@@ -1,9 +1,6 @@
-"""The steps that need several rooms' parts: evaluation of a run or of a stored model, and everything in a row."""
+"""Evaluation of a run and of a stored model: judge, write down, print."""
 
-import re
 from pathlib import Path
-
-import ignite.distributed as idist
 
 from trainer.assess import assess_run, assess_stored
 from trainer.config import Settings
@@ -13,17 +10,13 @@ from trainer.evaluate import evaluate_films, evaluation_tables
 from trainer.figures import confusion_figure
 from trainer.files import read_json, write_text
 from trainer.folder import open_dataset
-from trainer.holdout import run_records, sources_to_hold_out
-from trainer.manifest import fingerprint, read_manifest
+from trainer.holdout import run_records
+from trainer.manifest import fingerprint
 from trainer.predict import stored_model
-from trainer.processes import first_only, process_group
-from trainer.publish import publish, write_manifest
-from trainer.report import report_runs, write_report
-from trainer.runs import Run, continued_settings, find_run, saved_settings, start_run
-from trainer.sources import fetch
-from trainer.split import split
+from trainer.publish import write_manifest
+from trainer.report import write_report
+from trainer.runs import Run, find_run, saved_settings
 from trainer.tensorboard import log_evaluation
-from trainer.train import start_and_train
 from trainer.transfer import Present, Transfer, present_text, transfer_table
 
 
@@ -78,61 +71,3 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     print(evaluation_tables(evaluation, f"{tag} on {dataset}", document["warnings"]))
     print(f"\n{present_text(Present.model_validate(document['present']))}")
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
-
-
-def run_everything(settings: Settings) -> None:
-    """Fetch, split, train, evaluate, publish.
-
-    Raises:
-        UserError: whatever a step raises.
-    """
-    with process_group(settings.device):
-        if settings.resume:
-            settings = continued_settings(start_run(settings), settings)
-        first_only(fetch, settings)
-        first_only(split, settings)
-        run = start_and_train(settings)
-        first_only(_conclude, settings.model_copy(update={"run": run.name}), run)
-
-
-def run_matrix(settings: Settings) -> None:
-    """Train and evaluate once without each source; the runs' reports then show all of them beside each other.
-
-    A run that is evaluated already is not made again, so that a broken matrix goes on where it stopped.
-
-    Raises:
-        UserError: whatever a step raises; no source can be left out, ``--hold-out-source`` is given, or a run of
-            the name was made with other settings.
-    """
-    if settings.hold_out_source:
-        raise UserError("matrix: leaves out each source in turn; give no --hold-out-source")
-    with process_group(settings.device):
-        first_only(fetch, settings)
-        first_only(split, settings)
-        sources, refused = sources_to_hold_out(read_manifest(settings.data_dir))
-        names = []
-        for source in sources:
-            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", source)
-            name = f"{settings.run or settings.backbone}-without-{slug}"
-            run = Run(settings.runs_dir / name)
-            given = {"hold_out_source": source, "run": name, "replace": False, "resume": run.config.is_file()}
-            own = settings.model_copy(update=given)
-            if own.resume:
-                start_run(own)  # refuses a finished run too, if it was made with other settings
-            if not run.report.is_file():
-                start_and_train(own)
-                first_only(evaluate_run, own)
-            names.append(name)
-        if idist.get_rank() == 0:
-            for reason in refused.values():
-                print(reason)
-        first_only(report_runs, settings.runs_dir, names)
-
-
-def _conclude(settings: Settings, run: Run) -> None:
-    evaluate_run(settings)
-    tag = publish(run)
-    print(
-        f"\npublished: {tag}\nrun folder: {run.folder}\nreport: {run.report}\n"
-        f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
-    )

@@ -8,7 +8,9 @@ finished is kept in ``--work``, so that a broken run goes on where it stopped, a
 
 import argparse
 import copy
+import hashlib
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,6 +70,8 @@ class Recipe:
     mix: str = ""
     """Of the prefix's outputs. ``mixup``: of two films and their labels (Verma et al. 2019); ``style``: their channels'
     mean and deviation only (Zhou et al. 2021)."""
+    batch_norm: float = 0.0
+    """Momentum with which the tail's BatchNorm statistics follow the films; 0: they stay ImageNet's."""
     l2sp: float = 0.0
     """Pull towards the pre-trained weights (Li et al. 2018)."""
 
@@ -90,6 +94,11 @@ RECIPES = (
     Recipe("L2-SP", l2sp=0.01),
     Recipe("half the learning rate", {"lr_b": 1e-3}),
     Recipe("equal learning rates", {"block_lr_factor": 1.0}),
+    Recipe("BatchNorm trained", batch_norm=0.1),
+    Recipe("BN, groups", {"class_weighting": "groups"}, batch_norm=0.1),
+    Recipe("BN, groups, EMA", {"class_weighting": "groups"}, batch_norm=0.1, ema=0.99),
+    Recipe("BN, groups, LS", {"class_weighting": "groups", "label_smoothing": 0.05}, batch_norm=0.1),
+    Recipe("BN, groups, 3e-3", {"class_weighting": "groups", "lr_b": 3e-3}, batch_norm=0.1),
     Recipe("twice the epochs", {"epochs_b": 20}),
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
@@ -141,23 +150,32 @@ def make_bench(settings: Settings) -> Bench:
     cut = phase_b_cut(settings.backbone, model)
     prefix = Prefix(model, (cut, len(model.stages)), torch.device("cpu"))
     features = make_features(settings, prefix, films["train"], films["val"])
-    tests = [
-        prefix.outputs(torch.from_numpy(scanned(settings.data_dir / record.path, settings.preprocessing)))[0]
-        .half()
-        .numpy()
-        for record in parts["test"]
-    ]
+    kept = settings.data_dir / "cache" / f"scanned-{hash_of(prefix, settings)}.npy"
+    if not kept.is_file():
+        tests = [
+            prefix.outputs(
+                torch.from_numpy(scanned(settings.data_dir / record.path, settings.preprocessing))
+            )[0]
+            for record in parts["test"]
+        ]
+        np.save(kept, torch.stack(tests, dim=1).half().numpy())
     return Bench(
         settings,
         classes,
         films,
         features.train,
         features.validation,
-        np.stack(tests, axis=1),
+        np.load(kept),
         parts["test"],
         model,
         cut,
     )
+
+
+def hash_of(prefix: Prefix, settings: Settings) -> str:
+    """Key of what the prefix makes of the test films."""
+    content = f"{prefix.digest()} {settings.preprocessing} {settings.seed} {CORRUPTIONS}"
+    return hashlib.sha256(re.sub("0x[0-9a-f]+", "", content).encode()).hexdigest()[:16]
 
 
 def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
@@ -199,6 +217,9 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     for epoch in range(1, epochs + 1):
         torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
         tail.train()
+        for norm in (one for one in tail.modules() if isinstance(one, nn.BatchNorm2d) and extras.batch_norm):
+            norm.train()
+            norm.momentum = extras.batch_norm
         for _ in range(len(batches)):
             x, group, own = next(stream)
             optimizer.zero_grad(set_to_none=True)

@@ -1,10 +1,13 @@
 """The command line: every mistake is one line on standard error and exit code 2."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.server import ROOT
 from trainer.cli import COMMANDS, load_settings, main
 from trainer.config import Settings
 
@@ -103,3 +106,9 @@ def test_a_saved_config_is_a_config(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(Settings(seed=9).model_dump(mode="json")))
     assert load_settings(Settings, "train", "", ["--config", str(path)]).seed == 9
+
+
+def test_training_starts_without_the_libraries_of_what_comes_after_it() -> None:
+    code = "import sys, trainer.everything; print(*{'sklearn', 'bentoml', 'jinja2', 'kagglehub'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

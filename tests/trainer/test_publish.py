@@ -97,7 +97,7 @@ def test_predict_from_the_shell_gives_the_same_numbers(
     for answer, row in zip(answers[:5], rows[:5], strict=True):
         assert float(answer["TUBERCULOSIS"]) == pytest.approx(float(row["TUBERCULOSIS"]), abs=1e-6)
         assert answer["error"] == ""
-    assert answers[5]["path"].endswith("broken.png")
+    assert answers[5]["file"].endswith("broken.png")
     assert answers[5]["error"]
 
 
