@@ -70,22 +70,28 @@ class Classifier(nn.Module):
 class Tail(nn.Module):
     """The trained part of a :class:`Classifier` from ``cut`` on; shares its parameters.
 
-    BatchNorm keeps its ImageNet statistics here too, only its scale and shift are trained: statistics of small
-    batches lag behind the weights, which costs whole epochs, and would differ between processes.
+    ``batch_norm`` is the momentum with which its BatchNorm statistics follow the films; with 0 they stay those of the
+    weights it started from. What a backbone's authors chose for millions of steps would lag behind whole epochs here.
     """
 
-    def __init__(self, model: Classifier, cut: int) -> None:
+    def __init__(self, model: Classifier, cut: int, batch_norm: float = 0.0) -> None:
         super().__init__()
         self.stages = model.stages[cut:]
         self.dropout = model.dropout
         self.head = model.head
+        self.batch_norm = batch_norm
+        for norm in self._norms():
+            norm.momentum = batch_norm
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def train(self, mode: bool = True) -> "Tail":
-        """Dropout and stochastic depth as ``mode`` says; BatchNorm always in evaluation mode."""
+        """Dropout, stochastic depth and BatchNorm as ``mode`` says; without momentum BatchNorm in evaluation mode."""
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        if not self.batch_norm:
+            for norm in self._norms():
+                norm.eval()
         return self
 
     def forward(self, x: Tensor) -> Tensor:

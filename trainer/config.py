@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
     block_lr_factor: float = Field(default=0.7, gt=0, le=1)
     """Phase B: discriminative learning rates, factor from each block to the one before it."""
+    batch_norm: float = Field(default=0.1, ge=0, le=1)
+    """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the films; 0 keeps those of --weights."""  # noqa: E501
     warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
     patience: int = Field(default=5, ge=1)

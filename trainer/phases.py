@@ -140,6 +140,11 @@ def run_phase(
     def reseed(engine: Engine) -> None:
         torch.manual_seed(plan.seed * 1_000_003 + engine.state.epoch * 1009 + idist.get_rank())
 
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def share_statistics(_: Engine) -> None:
+        for buffer in tail.buffers():  # each process's BatchNorm has seen its own films
+            buffer.copy_(torch.as_tensor(idist.broadcast(buffer, src=0)))
+
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(validation))
     evaluator.add_event_handler(Events.COMPLETED, best)

@@ -77,7 +77,17 @@ def train(settings: Settings, run: Run) -> None:
         board.sample_batch(_sample(settings, films["train"]))
         board.validation_films(films["val"].images)
         phases = {
-            name: _run_phase(settings, run, name, Tail(model, cut), cut, features, films, classes, board)
+            name: _run_phase(
+                settings,
+                run,
+                name,
+                Tail(model, cut, settings.batch_norm),
+                cut,
+                features,
+                films,
+                classes,
+                board,
+            )
             for name, cut in cuts.items()
         }
     finally:

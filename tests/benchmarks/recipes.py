@@ -70,8 +70,6 @@ class Recipe:
     mix: str = ""
     """Of the prefix's outputs. ``mixup``: of two films and their labels (Verma et al. 2019); ``style``: their channels'
     mean and deviation only (Zhou et al. 2021)."""
-    batch_norm: float = 0.0
-    """Momentum with which the tail's BatchNorm statistics follow the films; 0: they stay ImageNet's."""
     l2sp: float = 0.0
     """Pull towards the pre-trained weights (Li et al. 2018)."""
 
@@ -94,11 +92,22 @@ RECIPES = (
     Recipe("L2-SP", l2sp=0.01),
     Recipe("half the learning rate", {"lr_b": 1e-3}),
     Recipe("equal learning rates", {"block_lr_factor": 1.0}),
-    Recipe("BatchNorm trained", batch_norm=0.1),
-    Recipe("BN, groups", {"class_weighting": "groups"}, batch_norm=0.1),
-    Recipe("BN, groups, EMA", {"class_weighting": "groups"}, batch_norm=0.1, ema=0.99),
-    Recipe("BN, groups, LS", {"class_weighting": "groups", "label_smoothing": 0.05}, batch_norm=0.1),
-    Recipe("BN, groups, 3e-3", {"class_weighting": "groups", "lr_b": 3e-3}, batch_norm=0.1),
+    Recipe("BatchNorm trained", {"batch_norm": 0.1}),
+    Recipe("BN, groups", {"batch_norm": 0.1, "class_weighting": "groups"}),
+    Recipe("BN, groups, EMA", {"batch_norm": 0.1, "class_weighting": "groups"}, ema=0.99),
+    Recipe("BN, groups, half noise", {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06}),
+    Recipe(
+        "BN, groups, half noise, EMA",
+        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06},
+        ema=0.99,
+    ),
+    Recipe(
+        "BN, groups, half noise, long",
+        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06, "epochs_b": 16},
+        ema=0.99,
+    ),
+    Recipe("BN, groups, LS", {"batch_norm": 0.1, "class_weighting": "groups", "label_smoothing": 0.05}),
+    Recipe("BN, groups, 3e-3", {"batch_norm": 0.1, "class_weighting": "groups", "lr_b": 3e-3}),
     Recipe("twice the epochs", {"epochs_b": 20}),
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
@@ -183,7 +192,7 @@ def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
     s = settings
     model = copy.deepcopy(bench.model)
     _phase(bench, recipe, s, Tail(model, len(model.stages)), len(model.stages), s.lr_a, s.epochs_a)
-    tail = Tail(model, bench.cut)
+    tail = Tail(model, bench.cut, s.batch_norm)
     if s.epochs_b:
         _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b)
     return tail
@@ -217,9 +226,6 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     for epoch in range(1, epochs + 1):
         torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
         tail.train()
-        for norm in (one for one in tail.modules() if isinstance(one, nn.BatchNorm2d) and extras.batch_norm):
-            norm.train()
-            norm.momentum = extras.batch_norm
         for _ in range(len(batches)):
             x, group, own = next(stream)
             optimizer.zero_grad(set_to_none=True)
