@@ -76,7 +76,7 @@ KINDS: Mapping[str, Kind] = {
     "unsupported-media-type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
-        "Send multipart/form-data whose parts are images.",
+        "Send multipart/form-data whose parts are images or DICOM files.",
     ),
     "not-an-image": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG, PNG or DICOM file."

@@ -17,7 +17,7 @@ from bento.predictor import Predictor
 from trainer.errors import UserError
 from trainer.evaluate import classify
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ".dicom"}
 
 
 def stored_model(tag: str) -> Predictor:
@@ -37,7 +37,7 @@ def stored_model(tag: str) -> Predictor:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and the JPEG and PNG files in and below the folders given.
+    """Files as given, and the JPEG, PNG and DICOM files in and below the folders given.
 
     Raises:
         UserError: a path that does not exist, or no image in a folder.
@@ -47,7 +47,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
             if not found:
-                raise UserError(f"{path}: no JPEG or PNG file in this folder")
+                raise UserError(f"{path}: no JPEG, PNG or DICOM file in this folder")
             files += found
         elif path.exists():
             files.append(path)

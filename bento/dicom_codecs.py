@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pydicom import uid
-from pydicom.pixels import get_decoder
 from pydicom.pixels.decoders import pillow
-from pydicom.pixels.decoders.base import DecodeRunner
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
 from bento.images import MAX_SCANS
 
@@ -75,8 +74,8 @@ def _by_pillow(src: bytes, runner: DecodeRunner) -> bytes:
 def _jpeg(src: bytes, runner: DecodeRunner) -> bytes:
     _check_jpeg(src, runner)
     # As it is: pydicom says what its colours are.
-    colour = {"colorspace": "RGB", "outcolorspace": "RGB"} if runner.samples_per_pixel == 3 else {}
-    return _taken(imagecodecs.jpeg8_decode(src, **colour), runner)
+    colours = "RGB" if runner.samples_per_pixel == 3 else None
+    return _taken(imagecodecs.jpeg8_decode(src, colorspace=colours, outcolorspace=colours), runner)
 
 
 def _extended(src: bytes, runner: DecodeRunner) -> bytes:
@@ -105,12 +104,12 @@ def _rle(src: bytes, runner: DecodeRunner) -> bytes:
     pixels = runner.rows * runner.columns
     planes = np.empty((runner.samples_per_pixel, pixels, width), np.uint8)
     # One more than fits, so that a segment with a padding byte is no error, and an endless one is cut short.
-    room = np.empty(pixels + _PACKBITS_SLACK, np.uint8)
+    room = bytearray(pixels + _PACKBITS_SLACK)
     for i, (start, end) in enumerate(zip(starts[:count], [*starts[1:count], len(src)], strict=True)):
         plane = imagecodecs.packbits_decode(src[start:end], out=room)
         if len(plane) < pixels:
             raise ValueError("a segment is too short")
-        planes[i // width, :, width - 1 - i % width] = plane[:pixels]
+        planes[i // width, :, width - 1 - i % width] = np.frombuffer(plane, np.uint8, pixels)
     runner.set_option("planar_configuration", 1)
     return planes.tobytes()
 
@@ -138,6 +137,9 @@ def is_available(syntax: str) -> bool:
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
     """pydicom's entry point of a plugin: one frame's stream to its raw pixels."""
+    # Without their end mark, these are cut off: libjpeg and OpenJPEG would make up the rest.
+    if runner.transfer_syntax != uid.RLELossless and not src.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise ValueError("the compressed stream is cut off")
     return _DECODERS[runner.transfer_syntax](src, runner)
 
 
