@@ -23,9 +23,9 @@ RADIOGRAPHS = {"CR", "DX", "XR", "DR", "RG"}
 """Modalities: the first two are the standard's, the others are met with."""
 UNSAID = {"", "OT", "SC"}
 """Modalities of films that were scanned or saved anew, as well as of anything else."""
-OTHERS = set(
-    ["CT", "MR", "US", "MG", "NM", "PT", "XA", "RF", "IO", "PX", "XC", "ES", "OP", "SM", "SR", "SEG", "ECG"]
-)
+OTHERS = {
+    "CT", "MR", "US", "MG", "NM", "PT", "XA", "RF", "IO", "PX", "XC", "ES", "OP", "SM", "SR", "SEG", "ECG",
+}  # fmt: skip
 """What an error may name; any other value may be anything, a person's name included."""
 CHEST = ("CHEST", "THORAX", "TORAX", "LUNG", "RIB", "PULMO", "HEART", "STERN", "TORSO", "PECHO", "POUMON")
 ELSEWHERE = (
@@ -78,9 +78,9 @@ def _check_kind(header: Dataset) -> list[str]:
         raise NotChestError(f"the DICOM file's modality is {name}, not a radiograph's (CR, DX)")
     part = word(header, "BodyPartExamined")
     words = re.split(r"[^A-Z]+", part)
-    if part and not any(word.startswith(CHEST) for word in words):
+    if part and not any(one.startswith(CHEST) for one in words):
         for place in ELSEWHERE:
-            if any(word.startswith(place) for word in words):
+            if any(one.startswith(place) for one in words):
                 raise NotChestError(f"the DICOM file shows another part of the body: {place}, not the chest")
         doubts.append("The DICOM header names a part of the body that is not known to be the chest.")
     if word(header, "ViewPosition") in LATERAL:

@@ -30,13 +30,15 @@ MAX_READS = 50_000
 """Of a header: about two an element, and films have a hundred elements; and of the picture's pieces."""
 _READ = [
     "Modality", "BodyPartExamined", "ViewPosition", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape",
 ]  # fmt: skip
 _TAGS = {tag for keyword in _READ if (tag := tag_for_keyword(keyword)) is not None}
 _SEQUENCES = {0x00283000, 0x00283010}
 _PIXEL_DATA = 0x7FE00010
+_PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+"""The same in either byte order."""
 _ITEM = b"\xfe\xff\x00\xe0"
 _CHARACTER_SETS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
 """Tag in either byte order: pydicom looks at each of its values, wherever it stands."""
@@ -89,7 +91,7 @@ class _Header(io.BytesIO):
 
 
 def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
-    if tag in _TAGS and tag not in _SEQUENCES and tag != _PIXEL_DATA and length > MAX_WORD:
+    if tag in _TAGS - _SEQUENCES and length > MAX_WORD:
         raise DamagedImageError("the DICOM file's header is damaged")
     return tag == _PIXEL_DATA
 
@@ -98,7 +100,7 @@ def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
     """Add the element that begins there. Its fragments are counted, since pydicom lists them one by one."""
     implicit, little = header.original_encoding
     head = bytes(data[start : start + ELEMENT + 4])
-    if len(head) < ELEMENT + 4:
+    if len(head) < ELEMENT + 4 or head[:4] not in _PIXEL_TAGS:
         raise DamagedImageError("the DICOM file holds no picture, or is cut off before it")
     length = int.from_bytes(head[4:8] if implicit else head[8:12], "little" if little else "big")
     first = start + ELEMENT + (0 if implicit else 4)

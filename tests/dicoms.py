@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydicom import Dataset, uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_encoder
+from pydicom.pixels.encoders.base import get_encoder
 from pydicom.sequence import Sequence as Items
 
 SECRET = "Zebrafink"
