@@ -100,7 +100,7 @@ def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
     """Add the element that begins there. Its fragments are counted, since pydicom lists them one by one."""
     implicit, little = header.original_encoding
     head = bytes(data[start : start + ELEMENT + 4])
-    if len(head) < ELEMENT + 4 or head[:4] not in _PIXEL_TAGS:
+    if head[:4] not in _PIXEL_TAGS:
         raise DamagedImageError("the DICOM file holds no picture, or is cut off before it")
     length = int.from_bytes(head[4:8] if implicit else head[8:12], "little" if little else "big")
     first = start + ELEMENT + (0 if implicit else 4)

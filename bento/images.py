@@ -162,6 +162,12 @@ def _open_dicom(data: bytes | bytearray | Path, max_pixels: int) -> Image.Image:
     return film
 
 
+def doubts_about(image: Image.Image) -> tuple[str, ...]:
+    """What an opened DICOM file's header leaves in doubt, in sentences that name nobody."""
+    # Of the other formats anybody may have written that entry.
+    return image.info[_DOUBTS] if image.format == "DICOM" else ()
+
+
 def _scans(data: bytes | bytearray | Path) -> int:
     """Start-of-scan markers; within a scan's data such a pair of bytes can't occur."""
     return (data.read_bytes() if isinstance(data, Path) else data).count(b"\xff\xda")
@@ -235,9 +241,7 @@ def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: 
         ImageError: a subclass that says what is wrong.
     """
     with open_image(data, max_pixels=max_pixels) as image:
-        # Of the other formats anybody may have written that entry.
-        doubts = image.info[_DOUBTS] if image.format == "DICOM" else ()
-        return replace(fit(decode(image, spec.image_size), spec), warnings=doubts)
+        return replace(fit(decode(image, spec.image_size), spec), warnings=doubts_about(image))
 
 
 def load_array(

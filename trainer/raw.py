@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
-from bento.images import ImageError, decode, open_image
+from bento.images import ImageError, decode, doubts_about, open_image
 from trainer.errors import UserError
 from trainer.files import write_text
 from trainer.folder import Film
@@ -69,6 +69,8 @@ class FetchReport(BaseModel):
     """Images by class."""
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Files left out, by path in the data set: the reason."""
+    doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """DICOM films that were taken though their header leaves something in doubt: what."""
     duplicates: int = 0
     """Images that are byte for byte another one; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
@@ -143,6 +145,7 @@ def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
     report = report.model_copy(update={
         "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
+        "doubtful": {film.path: seen.doubts for film, seen in good if seen.doubts},
         **_duplicates(records),
     })  # fmt: skip
     write_text(raw / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
@@ -157,6 +160,7 @@ class _Checked(NamedTuple):
     sha256: str = ""
     error: str = ""
     """Why the film is left out, or empty."""
+    doubts: tuple[str, ...] = ()
 
 
 def _check(film: Film, converted: Path) -> _Checked:
@@ -165,14 +169,14 @@ def _check(film: Film, converted: Path) -> _Checked:
     try:
         with open_image(film.file) as image:
             grey = decode(image, 32)  # all of the file is read at any size
-            file, kind = film.file, image.format or ""
+            file, kind, doubts = film.file, image.format or "", doubts_about(image)
         if kind == "DICOM":
             name = hashlib.sha256(film.path.encode()).hexdigest()
             file, kind = converted / f"{name}.png", "PNG"
             Image.fromarray(np.asarray(grey)).save(file)
         suffixes = _SUFFIXES[kind]
         known = film.file.suffix.lower() in sum(_SUFFIXES.values(), ())
-        return _Checked(file, "" if known else suffixes[0], sha256_file(file))
+        return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)
     except ImageError as error:
         return _Checked(film.file, error=str(error))
     except OSError as error:
