@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,14 @@ def test_no_change_of_bytes_makes_another_error() -> None:
                     data[at:at] = data[at : at + choose.randrange(40)]
         with contextlib.suppress(ImageError):
             open_image(bytes(data))
+
+
+def test_threads_do_not_get_into_each_others_way() -> None:
+    films = [dicom(FILM, syntax) for syntax in LOSSLESS] * 4
+    expected = [shown(data) for data in films]
+    with ThreadPoolExecutor(8) as pool:
+        for found, one in zip(pool.map(shown, films), expected, strict=True):
+            np.testing.assert_array_equal(found, one)
 
 
 @pytest.mark.parametrize(
