@@ -85,6 +85,8 @@ def _check_kind(header: Dataset) -> list[str]:
         doubts.append("The DICOM header names a part of the body that is not known to be the chest.")
     if word(header, "ViewPosition") in LATERAL:
         doubts.append("The DICOM header says that this is a lateral view; the model knows frontal ones.")
+    if word(header, "PresentationIntentType") == "FOR PROCESSING":
+        doubts.append("The DICOM file holds a detector's raw values, which are not meant to be looked at.")
     return doubts
 
 

@@ -231,6 +231,8 @@ def test_what_is_plainly_no_chest_film_is_refused(elements: dict[str, Any], says
         ({"Modality": "OT"}, "does not say that this is a radiograph"),
         ({"BodyPartExamined": "WHATEVER"}, "not known to be the chest"),
         ({"ViewPosition": "LL"}, "lateral"),
+        ({"PresentationIntentType": "FOR PRESENTATION"}, ""),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "raw values"),
     ],
 )
 def test_what_is_not_plain_is_a_warning(elements: dict[str, Any], says: str) -> None:
