@@ -29,10 +29,11 @@ MAX_HEADER, MAX_VALUE, MAX_WORD = 1_000_000, 150_000, 4_096
 MAX_READS = 50_000
 """Of a header: about two an element, and films have a hundred elements; and of the picture's pieces."""
 _READ = [
-    "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence", "RescaleSlope",
-    "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape",
+    "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel",
+    "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
+    "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    "PresentationLUTShape",
 ]  # fmt: skip
 _TAGS = {tag for keyword in _READ if (tag := tag_for_keyword(keyword)) is not None}
 _SEQUENCES = {0x00283000, 0x00283010}
