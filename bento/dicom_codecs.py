@@ -103,7 +103,7 @@ def _rle(src: bytes, runner: DecodeRunner) -> bytes:
         raise ValueError("another number of segments than the header asks for")
     pixels = runner.rows * runner.columns
     planes = np.empty((runner.samples_per_pixel, pixels, width), np.uint8)
-    # One more than fits, so that a segment with a padding byte is no error, and an endless one is cut short.
+    # A little more than fits: a byte that fills a segment up to an even length is no error.
     room = bytearray(pixels + _PACKBITS_SLACK)
     for i, (start, end) in enumerate(zip(starts[:count], [*starts[1:count], len(src)], strict=True)):
         plane = imagecodecs.packbits_decode(src[start:end], out=room)
