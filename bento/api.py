@@ -123,7 +123,7 @@ def _openapi(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
 
 
 def _predict_operation(path: str, form: Form) -> dict[str, Any]:
-    file = {"type": "string", "format": "binary", "description": "a JPEG or PNG image"}
+    file = {"type": "string", "format": "binary", "description": "a JPEG, PNG or DICOM image"}
     one = form.max_files == 1
     fields = file if one else {"type": "array", "items": file, "minItems": 1, "maxItems": form.max_files}
     schema = {

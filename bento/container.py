@@ -29,6 +29,12 @@ UV_LINES = (
     r"cd /app/.venv && find . \( -name tests -o -name test -o -path '*/onnxruntime/tools'"
     r" -o -path '*/onnxruntime/transformers' -o -path '*/onnxruntime/quantization'"
     r" -o -path '*/numpy/f2py' -o -path '*/numpy/distutils'"
+    # For programs in C: Python's module has all of it in itself.
+    r" -o -name 'libonnxruntime.so*'"
+    r" -o -path '*/pydicom/data/test_files' -o -path '*/pydicom/data/palettes' -o -path '*/pydicom/sr'"
+    # Of imagecodecs' sixty codecs, those of bento/dicom_codecs.py stay, with what they load.
+    r" -o \( -path '*/imagecodecs/_*.so' ! -name '_imcd.*' ! -name '_jpeg8.*' ! -name '_jpegls.*' ! -name '_shared*' \)"
+    r" -o \( -path '*/imagecodecs.libs/*' ! -name 'libjpeg-*' ! -name 'libcharls-*' \)"
     r" -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.c' -o -name '*.h' -o -name '*.a' \)"
     r" -prune -exec rm -r {} +",
 )

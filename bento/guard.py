@@ -23,6 +23,8 @@ from bento.problems import ProblemError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+_MEDIA_TYPES = ("", "application/octet-stream", "application/dicom")
+"""Of a part, beside ``image/*``."""
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
 LINGER_SECONDS = 5.0
@@ -240,7 +242,7 @@ class Upload:
             raise self._wrong_field("the part is text, not a file")
         media_type = parse_options_header(self._headers.get("content-type"))[0].decode("latin-1")
         # Many clients don't know what they send; the bytes will tell.
-        if media_type not in ("", "application/octet-stream") and not media_type.startswith("image/"):
+        if media_type not in _MEDIA_TYPES and not media_type.startswith("image/"):
             raise ProblemError("unsupported-media-type", "the part's content type is not that of an image")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:

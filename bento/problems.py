@@ -76,9 +76,21 @@ KINDS: Mapping[str, Kind] = {
     "unsupported-media-type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
-        "Send multipart/form-data whose parts are images.",
+        "Send multipart/form-data whose parts are images or DICOM files.",
     ),
-    "not-an-image": Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG or PNG file."),
+    "not-an-image": Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG, PNG or DICOM file."
+    ),
+    "unsupported-dicom": Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported kind of DICOM",
+        "Send grey pixels of 8 to 16 bits, uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE.",
+    ),
+    "not-a-chest-film": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Not a chest film",
+        "Send a frontal chest radiograph: modality CR or DX, body part CHEST.",
+    ),
     "wrong-field": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Wrong form field",

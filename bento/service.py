@@ -149,7 +149,7 @@ class ChestXray:
     @bentoml.api(route=PREDICT)  # type: ignore[untyped-decorator]
     @answered
     async def predict(self, file: Film) -> PredictResponse:
-        """Classify one JPEG or PNG image: the most probable classes, the first one first."""
+        """Classify one JPEG, PNG or DICOM image: the most probable classes, the first one first."""
         response = await THREADS.run(classify, cast(bytes, file), explanation_wanted())
         if isinstance(response, ExplainedResponse):
             # BentoML would write down the declared type's fields alone; a response it passes through.

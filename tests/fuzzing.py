@@ -55,7 +55,16 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
 images = st.sampled_from(CORPUS).flatmap(mutated) | st.binary(max_size=200)
 _words = st.sampled_from([b"file", b"files", b"FILE", b"", b"image", b'fi"le', "ü".encode(), b"file\x00"])
 _types = st.sampled_from(
-    [b"image/png", b"image/jpeg", b"image/*", b"text/plain", b"application/octet-stream", b"", b"\xff/\xff"]
+    [
+        b"image/png",
+        b"image/jpeg",
+        b"image/*",
+        b"text/plain",
+        b"application/octet-stream",
+        b"application/dicom",
+        b"",
+        b"\xff/\xff",
+    ]
 )
 
 

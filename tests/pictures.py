@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydicom import uid
+
+from tests.dicoms import dicom
 
 
 def film(height: int = 90, width: int = 120) -> npt.NDArray[np.uint8]:
@@ -87,6 +90,14 @@ GOOD: dict[str, bytes] = {
     "an EXIF-rotated PNG": turned(),
     "an animated PNG, of which the first frame counts": animated(),
     "a PNG with a broken EXIF block": encode(grey(), "PNG", exif=b"Exif\0\0broken"),
+    "a DICOM film": dicom(film().astype(np.uint16) * 16, bits=12, WindowCenter=2048, WindowWidth=4096),
+    "an inverse DICOM film in lossless JPEG": dicom(
+        255 - film(),
+        uid.JPEGLosslessSV1,
+        PhotometricInterpretation="MONOCHROME1",
+        WindowCenter=128,
+        WindowWidth=256,
+    ),
 }
 """Every one of them shows :func:`film`."""
 
@@ -111,5 +122,17 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a PNG of 4 gigapixels has too many pixels": (huge(65_535, 65_535), "too-many-pixels"),
     "a JPEG of 40 scans keeps a decoder busy": (many_scans(40), "too-many-scans"),
     "a PNG of no height is no image": (huge(10, 0), "not-an-image"),
+    "half a DICOM file is damaged": (GOOD["a DICOM film"][:9000], "damaged-image"),
+    "a DICOM file without its preamble is no image": (GOOD["a DICOM film"][132:], "not-an-image"),
+    "a CT slice is no chest film": (dicom(film(), Modality="CT"), "not-a-chest-film"),
+    "a film of a hand is no chest film": (dicom(film(), BodyPartExamined="HAND"), "not-a-chest-film"),
+    "a DICOM film in a palette's colours is not supported": (
+        dicom(film(), PhotometricInterpretation="PALETTE COLOR"),
+        "unsupported-dicom",
+    ),
+    "a DICOM file of 4 gigapixels has too many pixels": (
+        dicom(film(), Rows=65_535, Columns=65_535),
+        "too-many-pixels",
+    ),
 }
 """File and slug of the problem."""

@@ -25,7 +25,7 @@ from trainer.files import write_bytes
 from trainer.folder import files_under
 from trainer.parallel import each_intake
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ".dicom"}
 STANDARD_INPUT = Path("-")
 PICTURE_SIDE = 512
 """Longer side, at most, of an overlay in pixels."""
@@ -68,7 +68,7 @@ def stored_folder(tag: str) -> Path:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, the JPEG and PNG files in and below the folders given, and for ``-`` those of standard input.
+    """Files as given, the JPEG, PNG and DICOM files in and below the folders, and for ``-`` those of standard input.
 
     Raises:
         UserError: a path that does not exist, or no image in a folder.
@@ -80,7 +80,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         elif path.is_dir():
             found = [file for file in files_under(path) if file.suffix.lower() in SUFFIXES]
             if not found:
-                raise UserError(f"{path}: no JPEG or PNG file in this folder")
+                raise UserError(f"{path}: no JPEG, PNG or DICOM file in this folder")
             files += found
         elif path.exists():
             files.append(path)

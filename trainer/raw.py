@@ -2,20 +2,26 @@
 
 ``raw/manifest.csv`` has a row a film, ``raw/fetch_report.json`` says which data set it is and what was left out.
 Films are hard links where the file system allows, else copies; never symbolic links, since what those name can go.
+DICOM files become 8-bit PNG files: of the very pixels that the service sees in them, for tools that know no DICOM
+(torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
 """
 
+import functools
 import hashlib
 import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
-from bento.images import ImageError, decode, open_image
+from bento.images import ImageError, decode, doubts_about, open_image
 from trainer.errors import UserError
 from trainer.files import write_text
 from trainer.folder import Film
@@ -25,6 +31,8 @@ RAW = "raw"
 REPORT_FILE = "fetch_report.json"
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 """What ImageFolder knows these formats by; other names get the first one appended."""
+_CONVERTED = ".converted"
+"""Folder beside ``raw`` while it is built: DICOM files as PNG files."""
 
 
 class RawRecord(BaseModel):
@@ -61,6 +69,8 @@ class FetchReport(BaseModel):
     """Images by class."""
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Files left out, by path in the data set: the reason."""
+    doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """DICOM films that were taken though their header leaves something in doubt: what."""
     duplicates: int = 0
     """Images that are byte for byte another one; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
@@ -101,62 +111,76 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
 def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -> FetchReport:
     """Check the films and make a complete ``raw`` in a staging folder."""
     # Threads: Pillow and hashlib let go of the interpreter's lock, and no process is left behind by kill -9.
+    converted = raw.with_name(_CONVERTED)
+    converted.mkdir()
     checked = thread_map(
-        _check,
+        functools.partial(_check, converted=converted),
         films,
         desc="checking films",
         unit="film",
         max_workers=workers or os.cpu_count() or 1,
         leave=False,
     )
-    unreadable = {film.path: error for film, (_, _, error) in zip(films, checked, strict=True) if error}
-    good = [
-        (film, suffix, sha) for film, (suffix, sha, error) in zip(films, checked, strict=True) if not error
-    ]
-    classes = Counter(film.label for film, _, _ in good)
+    unreadable = {film.path: seen.error for film, seen in zip(films, checked, strict=True) if seen.error}
+    good = [(film, seen) for film, seen in zip(films, checked, strict=True) if not seen.error]
+    classes = Counter(film.label for film, _ in good)
     for film in films:
         if film.label not in classes:
             raise UserError(
                 f"class {film.label}: no readable image, e.g. {film.path}: {unreadable[film.path]}"
             )
-    names = _names([(film, suffix) for film, suffix, _ in good])
+    names = _names([(film, seen.suffix) for film, seen in good])
     records = [
         RawRecord(
             path=f"{RAW}/{film.label}/{name}", label=film.label, source=film.source, patient=film.patient,
-            split=film.split, sha256=sha, original=film.path,
+            split=film.split, sha256=seen.sha256, original=film.path,
         )
-        for (film, _, sha), name in zip(good, names, strict=True)
+        for (film, seen), name in zip(good, names, strict=True)
     ]  # fmt: skip
     for label in sorted(classes):
         (raw / label).mkdir(parents=True)
-    for (film, _, _), record in zip(good, records, strict=True):
-        link_or_copy(film.file.resolve(), raw.parent / record.path)
+    for (_, seen), record in zip(good, records, strict=True):
+        link_or_copy(seen.file.resolve(), raw.parent / record.path)
+    shutil.rmtree(converted)
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
     report = report.model_copy(update={
         "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
+        "doubtful": {film.path: seen.doubts for film, seen in good if seen.doubts},
         **_duplicates(records),
     })  # fmt: skip
     write_text(raw / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
     return report
 
 
-def _check(film: Film) -> tuple[str, str, str]:
-    """(suffix to append to the name, SHA-256, "") of a readable film; ("", "", reason) of another."""
+class _Checked(NamedTuple):
+    file: Path
+    """What goes into ``raw``."""
+    suffix: str = ""
+    """To append to the film's name."""
+    sha256: str = ""
+    error: str = ""
+    """Why the film is left out, or empty."""
+    doubts: tuple[str, ...] = ()
+
+
+def _check(film: Film, converted: Path) -> _Checked:
     if not film.path.isprintable():
-        return "", "", "the file's name is not UTF-8 or has control characters"
+        return _Checked(film.file, error="the file's name is not UTF-8 or has control characters")
     try:
         with open_image(film.file) as image:
-            suffixes = _SUFFIXES[image.format or ""]
-            decode(image, 32)  # all of the file is read at any size
-        return (
-            "" if film.file.suffix.lower() in sum(_SUFFIXES.values(), ()) else suffixes[0],
-            sha256_file(film.file),
-            "",
-        )
+            grey = decode(image, 32)  # all of the file is read at any size
+            file, kind, doubts = film.file, image.format or "", doubts_about(image)
+        if kind == "DICOM":
+            name = hashlib.sha256(film.path.encode()).hexdigest()
+            file, kind = converted / f"{name}.png", "PNG"
+            Image.fromarray(np.asarray(grey)).save(file)
+        suffixes = _SUFFIXES[kind]
+        known = film.file.suffix.lower() in sum(_SUFFIXES.values(), ())
+        return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)
     except ImageError as error:
-        return "", "", str(error)
+        return _Checked(film.file, error=str(error))
     except OSError as error:
-        return "", "", error.strerror or str(error)
+        return _Checked(film.file, error=error.strerror or str(error))
 
 
 def _names(films: list[tuple[Film, str]]) -> list[str]:

@@ -15,6 +15,7 @@ from bento.keys import hash_key
 from tests import pictures
 from tests.artifacts import CLASSES
 from tests.browser import LAUNCH, find_chromium
+from tests.dicoms import dicom
 from tests.server import running_service
 
 pytestmark = pytest.mark.skipif(
@@ -115,6 +116,24 @@ def test_a_bad_file_is_a_sentence_beside_the_good_ones(page: Page, service_url: 
     upload(page, ("notes.png", b"a radiograph, honestly"), ("film.png", FILM))
     expect(page.locator("article .error")).to_contain_text("Not an image: not an image in an accepted format")
     expect(page.locator("article.answered")).to_have_count(1)
+
+
+def test_a_dicom_film_is_chosen_and_shown(page: Page, service_url: str) -> None:
+    opened(page, service_url)
+    assert ".dcm" in str(page.locator("#files").get_attribute("accept")).split(",")
+    expect(page.locator("#accepted")).to_contain_text("DICOM")
+    upload(
+        page, ("film.dcm", pictures.GOOD["a DICOM film"]), ("ct.dcm", dicom(pictures.film(), Modality="CT"))
+    )
+    card = page.locator("article.answered")
+    expect(card).to_contain_text("film.dcm")
+    # A browser knows no DICOM: what it shows is the service's own picture.
+    loaded = "image => image.complete && image.naturalWidth === 120 && image.src.startsWith('data:image/png')"
+    expect(card.locator("figcaption p")).not_to_be_empty()
+    assert card.locator("img").evaluate(loaded)
+    expect(page.locator("article .error")).to_contain_text(
+        "Not a chest film: the DICOM file's modality is CT"
+    )
 
 
 def test_the_heat_map_fades_and_changes_with_the_class(page: Page, service_url: str) -> None:

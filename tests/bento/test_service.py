@@ -21,6 +21,7 @@ from bento.problems import KINDS, MEDIA_TYPE
 from tests import pictures
 from tests.artifacts import CLASSES, WARNINGS
 from tests.conftest import MAX_UPLOAD_BYTES, SERVED_VERSION
+from tests.dicoms import SECRET
 
 FILM = pictures.GOOD["a grey PNG"]
 
@@ -79,6 +80,7 @@ def test_the_files_name_and_declared_kind_of_image_do_not_matter(client: httpx.C
         ("a.jpg", "image/jpg"),
         ("../../a", "image/x-odd"),
         ("ü.png", "application/octet-stream"),
+        ("a.dcm", "application/dicom"),
     ):
         response = client.post("/predict", files={"file": (name, FILM, kind)})
         assert response.json() == expected
@@ -229,6 +231,31 @@ def test_bentomls_own_probes_stay(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200
 
 
+def test_a_dicom_file_is_told_by_its_content_and_shown_as_a_picture(client: httpx.Client) -> None:
+    data = pictures.GOOD["a DICOM film"]
+    answers = [
+        client.post("/predict?explain=true", files={"file": (name, data, kind)})
+        for name, kind in (("film.dcm", "application/dicom"), ("film", "application/octet-stream"))
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert answers[0].json()["explanation"]["film"].startswith("data:image/png;base64,")
+    assert "DICOM" in client.get("/metadata").json()["request_limits"]["formats"]
+
+
+def test_nothing_of_a_patient_comes_back_or_is_logged(client: httpx.Client, service_log: Path) -> None:
+    files = [data for data, _ in pictures.BAD.values() if b"DICM" in data[:132]]
+    whole = pictures.GOOD["a DICOM film"]
+    files += [whole, whole[:-3000], whole.replace(b"DX", b"\\\\"), whole.replace(b"US", b"PN")]
+    assert all(SECRET.encode() in data for data in files)
+    for data in files:
+        for path, field in (("/predict?explain=true", "file"), ("/predict/batch", "files")):
+            answer = client.post(path, files={field: (f"{SECRET}.dcm", data, "application/dicom")})
+            assert SECRET not in answer.text + str(answer.headers)
+    assert SECRET not in client.get("/metrics").text
+    assert SECRET not in service_log.read_text()
+
+
 def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
     answer = post(client, FILM).json()["predictions"][0]
     post(client, b"garbage")
@@ -250,18 +277,20 @@ def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
 
 
 def test_bentomls_client_works(service_url: str, tmp_path: Path) -> None:
-    path = tmp_path / "film.png"
+    path, dicom = tmp_path / "film.png", tmp_path / "film.dcm"
     path.write_bytes(FILM)
+    dicom.write_bytes(pictures.GOOD["a DICOM film"])
     script = (
         "import sys, pathlib, bentoml\n"
         "path = pathlib.Path(sys.argv[2])\n"
         "with bentoml.SyncHTTPClient(sys.argv[1]) as client:\n"
         "    print(client.predict(file=path)['model_version'])\n"
         "    print(len(client.predict_batch(files=[path, path])['results']))\n"
+        "    print(client.predict(file=path.with_suffix('.dcm'))['model_version'])\n"
     )
     command = [sys.executable, "-c", script, service_url, str(path)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert output.split() == [SERVED_VERSION, "2"]
+    assert output.split() == [SERVED_VERSION, "2", SERVED_VERSION]
 
 
 def test_a_batch_is_answered_file_by_file_in_its_order(client: httpx.Client) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import bentoml
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from bento.artifact import SYNTHETIC_NOTICE, load_manifest
+from tests.dicoms import dicom
 from tests.server import running_service
 from tests.trainer.conftest import Trained, trainer
 
@@ -91,6 +94,8 @@ def test_predict_from_the_shell_gives_the_same_numbers(
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
     films = [str(trained.data_dir / row["path"]) for row in rows[:5]]
+    grey = np.asarray(Image.open(films[0]).convert("L"))
+    (tmp_path / "first.DCM").write_bytes(dicom(grey, WindowCenter=128, WindowWidth=256))
     done = trainer("predict", *films, str(tmp_path), "--model", trained.tag, "--format", "csv")
     assert done.returncode == 1  # one file could not be read
     answers = list(csv.DictReader(done.stdout.splitlines()))
@@ -99,6 +104,8 @@ def test_predict_from_the_shell_gives_the_same_numbers(
         assert answer["error"] == ""
     assert answers[5]["file"].endswith("broken.png")
     assert answers[5]["error"]
+    # The same film as DICOM has the same figures.
+    assert {**answers[6], "path": ""} == {**answers[0], "path": ""}
 
 
 def test_an_external_test_of_a_stored_model(trained: Trained, tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import uid
 
+from bento.images import Preprocessing, load_array
+from tests import pictures
+from tests.dicoms import SECRET, dicom
 from tests.trainer import kaggle_standin
 from trainer.config import Settings
 from trainer.errors import UserError
@@ -110,13 +114,35 @@ def test_films_that_do_not_decode_are_listed_and_left_out(
     report = fetch(settings(source, data))
     assert report.images == 4
     assert {name.encode("ascii", "replace"): reason for name, reason in report.unreadable.items()} == {
-        b"normal/notes.txt": "not an image in an accepted format (JPEG, PNG)",
+        b"normal/notes.txt": "not an image in an accepted format (JPEG, PNG, DICOM)",
         b"tb/cut.png": "the image is truncated or damaged",
         b"tb/empty.png": "the file is empty",
         b"tb/?.png": "the file's name is not UTF-8 or has control characters",
     }
     assert len(json.loads((data / "raw/fetch_report.json").read_text())["unreadable"]) == 4
     assert "4 unreadable files left out" in capsys.readouterr().out
+
+
+def test_dicom_films_become_pictures_without_a_header(
+    source: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = pictures.film().astype(np.uint16) * 16
+    (source / "tb/film.dcm").write_bytes(dicom(deep, bits=12, PhotometricInterpretation="MONOCHROME1"))
+    (source / "tb/FILM2.DICOM").write_bytes(dicom(deep // 2, uid.JPEGLSLossless, Modality="OT"))
+    (source / "tb/ct.dcm").write_bytes(dicom(deep, Modality="CT"))
+    (source / "tb/cut.dcm").write_bytes(dicom(deep)[:5000])
+    report = fetch(settings(source, data))
+    assert report.classes == {"NORMAL": 2, "TB": 4}
+    assert report.unreadable.keys() == {"tb/ct.dcm", "tb/cut.dcm"}
+    assert list(report.doubtful) == ["tb/FILM2.DICOM"]
+    assert "1 films that their DICOM header leaves in doubt" in capsys.readouterr().out
+    spec = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
+    for name in ("film.dcm", "FILM2.DICOM"):
+        picture = data / f"raw/TB/{name}.png"
+        np.testing.assert_array_equal(load_array(picture, spec), load_array(source / "tb" / name, spec))
+    assert not [name for name, content in contents(data).items() if SECRET.encode() in content]
+    assert sorted(entry.name for entry in data.iterdir()) == [RAW]
+    assert fetch(settings(source, data)) == report
 
 
 def test_a_class_without_a_readable_film_ends_it_and_leaves_no_data_set(source: Path, data: Path) -> None:
