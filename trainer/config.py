@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     """Augmentation: largest change of contrast and, as an exponent, of gamma."""
     sharpness: float = Field(default=1.0, ge=0, le=1)
     """Augmentation: strength of random blurring and, half as much, sharpening."""
-    noise: float = Field(default=0.12, ge=0, le=0.5)
+    noise: float = Field(default=0.06, ge=0, le=0.5)
     """Augmentation: largest standard deviation of noise, as a share of the grey scale; half of the views get none."""
     flip: bool = False
     """Augmentation: mirror left and right. Off: the heart has a side."""
