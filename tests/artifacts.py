@@ -191,19 +191,27 @@ def write_artifact(
     version: str = "test",
     classes: list[str] = CLASSES,
     synthetic: bool = True,
+    doubts: bool = True,
 ) -> Manifest:
-    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes."""
-    onnx.save(graph or make_graph(len(classes)), folder / ONNX_FILE)
+    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes.
+
+    Without ``doubts`` it is as before format 4.
+    """
+    onnx.save(graph or make_graph(len(classes), doubts=doubts), folder / ONNX_FILE)
     # The service never reads the trainer's weights, but their hash is checked.
     (folder / WEIGHTS_FILE).write_bytes(b"weights")
     files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
     manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
+    if not doubts:
+        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "views": []})
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return manifest
 
 
-def store_artifact(version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES) -> Path:
+def store_artifact(
+    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True
+) -> Path:
     """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
     with bentoml.models.create(f"{name}:{version}") as model:
-        write_artifact(Path(model.path), version=version, classes=classes)
+        write_artifact(Path(model.path), version=version, classes=classes, doubts=doubts)
     return Path(bentoml.models.get(model.tag).path)

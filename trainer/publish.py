@@ -43,7 +43,9 @@ LIMITS = [
     "It knows the listed classes only: every other finding is forced into one of them.",
     "Figures hold for films like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
-UNNOTICED = "Frontal chest radiographs only; the model answers for any picture and does not notice that it is another one."
+UNNOTICED = (
+    "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
+)
 """Instead of the first of them, of models of before format 4."""
 
 

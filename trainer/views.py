@@ -61,6 +61,9 @@ def changed_films(paths: Sequence[Path], changes: Sequence[Turn], spec: Preproce
 class ViewHead(nn.Module):
     """Pooled features N×D to the probability of each of ``VIEWS``, N×5."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, features: Array, views: Array) -> None:
         """Fit to ``features`` N×D and ``views``, N indices into ``VIEWS``, all of which occur."""
         super().__init__()
@@ -69,12 +72,12 @@ class ViewHead(nn.Module):
         regression = LogisticRegression(C=STRENGTH, max_iter=500)
         regression.fit((features - mean) / spread, views)
         weight = regression.coef_ / spread
-        self.linear = nn.Linear(*weight.T.shape)
-        self.linear.weight.data = torch.tensor(weight, dtype=torch.float32)
-        self.linear.bias.data = torch.tensor(regression.intercept_ - weight @ mean, dtype=torch.float32)
+        bias = regression.intercept_ - weight @ mean
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32))
+        self.register_buffer("bias", torch.tensor(bias, dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.softmax(self.linear(features), dim=1)
+        return torch.softmax(features @ self.weight.T + self.bias, dim=1)
 
 
 def view_points(untouched: Array, turned: dict[str, Array]) -> list[ViewPoint]:
