@@ -4,7 +4,8 @@ An artifact is a folder (an entry of the BentoML model store) with three files:
 
 * ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and
   ``cam`` N×C×h×w (class activation map; its mean over h and w is the class's uncalibrated logit, less the
-  head's bias) out, all ``float32``;
+  head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the training films; compare with
+  :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`VIEWS`);
 * ``weights.safetensors``: the same weights for the trainer;
 * ``manifest.json``: :class:`Manifest`, the contract of both rooms.
 """
@@ -18,9 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bento.images import Preprocessing
 
-FORMAT_VERSION = 3
-"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. Artifacts of an older
-format are read as having none."""
+FORMAT_VERSION = 4
+"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and views.
+Artifacts of an older format are read as having none."""
+VIEWS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
+"""Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
@@ -103,6 +106,38 @@ class Calibration(_Frozen):
     after: CalibrationFigures
 
 
+class NoveltyFit(_Frozen):
+    """How an image unlike the training films is told, and how often films of the model's own kind are taken for one."""
+
+    method: str
+    """What the score is, in a sentence."""
+    films: int
+    """Training films that it was fitted to."""
+    threshold: float = Field(ge=0)
+    """From validation films alone. An image whose score is above it lies outside what the model knows."""
+    validation_pass: float = Field(ge=0, le=1)
+    """Share of the validation films at or below the threshold."""
+    test_flagged: Interval | None
+    """Share of the test films above it, with the exact binomial interval."""
+    test_flagged_by_source: dict[str, Interval] = Field(default_factory=dict)
+    held_out_flagged: Interval | None = None
+    """The same of the films of a source that was left out of training, where one was."""
+
+
+class ViewPoint(_Frozen):
+    """One wrong way of showing a film: the threshold of its probability, from validation films alone."""
+
+    kind: str
+    """One of :data:`VIEWS`, but the first."""
+    threshold: float = Field(ge=0, le=1)
+    """A film is taken for shown so where the probability is at least this."""
+    validation_recall: float
+    """Share of validation films found that a program has shown so."""
+    validation_false_alarms: float
+    test_false_alarms: Interval | None
+    """Share of untouched test films that are taken for shown so, with the exact binomial interval."""
+
+
 class DataSummary(_Frozen):
     """What the model was trained on."""
 
@@ -139,6 +174,8 @@ class Manifest(_Frozen):
     intervals_by_source: dict[str, dict[str, Interval]] = Field(default_factory=dict)
     operating_points: list[OperatingPoint] = Field(default_factory=list)
     calibration: Calibration | None = None
+    novelty: NoveltyFit | None = None
+    views: list[ViewPoint] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     """What must be known before any figure is believed, e.g. that class and source go together."""
     data: DataSummary
@@ -159,6 +196,8 @@ class Manifest(_Frozen):
             raise ValueError("metrics.per_class does not name the classes of the model")
         if not {point.label for point in self.operating_points} <= set(self.classes):
             raise ValueError("operating_points name a class that the model does not have")
+        if not {point.kind for point in self.views} <= set(VIEWS[1:]):
+            raise ValueError("views name a kind that is none")
         if ONNX_FILE not in self.files:
             raise ValueError(f"files does not name {ONNX_FILE}")
         return self

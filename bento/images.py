@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from bento.anatomy import anatomy_box, equalise
+from bento.checks import InputWarning, check_colour, check_content
 
 _BY_PILLOW = ("JPEG", "PNG")
 FORMATS = (*_BY_PILLOW, "DICOM")
@@ -112,7 +113,7 @@ class Intake:
     image: npt.NDArray[np.uint8]
     """The model's input, ``image_size`` × ``image_size``."""
     frame: Frame
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[InputWarning, ...] = ()
     """What is to be doubted about the file, in sentences that name nobody."""
 
 
@@ -182,14 +183,33 @@ def decode(image: Image.Image, size: int) -> Image.Image:
     Raises:
         DamagedImageError: truncated or corrupt content.
     """
+    return _decode(image, size)[0]
+
+
+def _decode(image: Image.Image, size: int) -> tuple[Image.Image, tuple[InputWarning, ...]]:
+    """The grey film, and what is to be said of the colour that it had."""
     try:
-        image.draft("L", (2 * size, 2 * size))  # a no-op but for JPEG
+        image.draft(_own_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
         image.load()
         _turn_upright(image)
-        return _to_grey(image)
+        return _to_grey(image), check_colour(image)
     except Exception as error:
         # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
         raise DamagedImageError("the image is truncated or damaged") from error
+
+
+def _own_colours(image: Image.Image) -> str:
+    """The mode that a colour JPEG is stored in, by the rules of libjpeg, which converts nothing then.
+
+    Its grey is the first channel of YCbCr, or what Pillow makes of RGB: the same bits as a decoder's own grey.
+    """
+    info = image.info
+    if "jfif" in info:
+        return "YCbCr"
+    if "adobe" in info:
+        return "YCbCr" if info.get("adobe_transform") else "RGB"
+    components = bytes(layer[0] for layer in getattr(image, "layer", ()))
+    return "RGB" if components == b"RGB" else "YCbCr"
 
 
 def _turn_upright(image: Image.Image) -> None:
@@ -241,7 +261,9 @@ def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: 
         ImageError: a subclass that says what is wrong.
     """
     with open_image(data, max_pixels=max_pixels) as image:
-        return replace(fit(decode(image, spec.image_size), spec), warnings=doubts_about(image))
+        film, warnings = _decode(image, spec.image_size)
+        doubts = tuple(InputWarning("dicom", text) for text in doubts_about(image))
+    return replace(fit(film, spec), warnings=doubts + warnings + check_content(film))
 
 
 def load_array(

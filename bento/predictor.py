@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bento.artifact import ONNX_FILE, ArtifactError, Manifest, load_manifest
+from bento.artifact import ONNX_FILE, VIEWS, ArtifactError, Manifest, load_manifest
 from bento.memory import give_back
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "embedding", "cam")
+DOUBTS = ("novelty", "view")
+"""Further outputs of a graph of format 4."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Prediction:
     """N×D: the penultimate layer."""
     cam: npt.NDArray[np.float32]
     """N×C×h×w: class activation maps."""
+    novelty: npt.NDArray[np.float32] | None = None
+    """N: how unlike the training films; None of graphs before format 4."""
+    view: npt.NDArray[np.float32] | None = None
+    """N×5: probability of each of ``VIEWS``; None of graphs before format 4."""
 
 
 class Session:
@@ -52,6 +58,10 @@ class Session:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions share no base class
             raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
+        names = {node.name for node in self._session.get_outputs()}
+        self.doubts = set(DOUBTS) <= names
+        """Whether the graph tells what is unlike its training films, and how a film is shown."""
+        self._outputs = OUTPUTS + DOUBTS if self.doubts else OUTPUTS
         self._check_signature()
         self.check_run()
 
@@ -67,7 +77,7 @@ class Session:
         size = self._size
         if batch.dtype != np.uint8 or batch.ndim != 3 or batch.shape[1:] != (size, size):
             raise ValueError(f"expected uint8 N×{size}×{size}, got {batch.dtype} {batch.shape}")
-        return Prediction(*self._session.run(OUTPUTS, {INPUT: batch}))
+        return Prediction(*self._session.run(self._outputs, {INPUT: batch}))
 
     def _check_signature(self) -> None:
         size, classes = self._size, self._classes
@@ -75,12 +85,17 @@ class Session:
         outputs = {node.name: node for node in self._session.get_outputs()}
         if set(inputs) != {INPUT} or not set(OUTPUTS) <= set(outputs):
             raise self._wrong(f"it maps {sorted(inputs)} to {sorted(outputs)}, not {INPUT} to {OUTPUTS}")
-        expected = {
+        expected: dict[str, tuple[str, tuple[int | None, ...]]] = {
             INPUT: ("tensor(uint8)", (None, size, size)),
             "probabilities": ("tensor(float)", (None, classes)),
             "embedding": ("tensor(float)", (None, None)),
             "cam": ("tensor(float)", (None, classes, None, None)),
         }
+        if self.doubts:
+            expected |= {
+                "novelty": ("tensor(float)", (None,)),
+                "view": ("tensor(float)", (None, len(VIEWS))),
+            }
         for name, (kind, shape) in expected.items():
             node = (inputs | outputs)[name]
             if node.type != kind or not _fits(node.shape, shape):
@@ -109,6 +124,8 @@ class Session:
         # NaN fails this too.
         if not np.allclose(result.probabilities.sum(axis=1), 1, atol=1e-3):
             raise self._wrong("the probabilities of a forward pass do not sum to 1")
+        if result.novelty is not None and not np.isfinite(result.novelty).all():
+            raise self._wrong("the novelty of a forward pass is no number")
 
     def _wrong(self, what: str) -> ArtifactError:
         return ArtifactError(f"{self._path}: not the manifest's model: {what}; publish the model again")
@@ -134,7 +151,13 @@ class Predictor:
     def session(self) -> Session:
         """The loaded graph."""
         size = self.manifest.preprocessing.image_size
-        return Session(self._folder / ONNX_FILE, len(self.manifest.classes), size, self._threads)
+        path = self._folder / ONNX_FILE
+        session = Session(path, len(self.manifest.classes), size, self._threads)
+        if not session.doubts and (self.manifest.novelty or self.manifest.views):
+            raise ArtifactError(
+                f"{path}: lacks the outputs {DOUBTS} of its manifest; publish the model again"
+            )
+        return session
 
     def release(self) -> None:
         """Give its memory back: for a process that only had to know that it works. Asked again, it loads again."""

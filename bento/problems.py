@@ -101,6 +101,11 @@ KINDS: Mapping[str, Kind] = {
         "Wrong query parameter",
         "Give `explain` once, as true or false, and to /predict alone.",
     ),
+    "outside-what-the-model-knows": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Outside what the model knows",
+        "Send a frontal chest radiograph: grey, upright, with bright bones. This service answers for nothing else.",
+    ),
     "request-error": Kind(HTTPStatus.BAD_REQUEST, "Bad request", "See /docs."),
     "internal-error": Kind(
         HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "Not your fault; report the request id."

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bento.artifact import SYNTHETIC_NOTICE, DataSummary, Manifest, OperatingPoint
+from bento.artifact import SYNTHETIC_NOTICE, DataSummary, Manifest, NoveltyFit, OperatingPoint, ViewPoint
+from bento.doubts import Doubts
 from bento.images import FORMATS, Preprocessing
 from bento.settings import Settings
 
@@ -37,6 +38,23 @@ class Flag(_Schema):
     target_sensitivity: float
 
 
+class Novelty(_Schema):
+    """How unlike the training films the image is."""
+
+    score: float
+    """Above the threshold: outside what the model knows. No probability; typical training films have about 1."""
+    threshold: float
+
+
+class InputWarning(_Schema):
+    """A doubt about the image: the answer may mean nothing."""
+
+    kind: str
+    """`not-like-training`, `blank`, `colour`, `inverted`, `rotated`, `upside-down` or, later, others."""
+    text: str
+    """A sentence for people."""
+
+
 class PredictResponse(_Schema):
     """The most probable classes, the first one first."""
 
@@ -45,12 +63,18 @@ class PredictResponse(_Schema):
     predictions: list[ClassPrediction]
     flags: list[Flag]
     """One for each operating point of the model; ``/metadata`` says what it does on test films."""
+    in_distribution: bool | None
+    """Whether the image is like the films that the model was trained on; null where the model can't tell."""
+    novelty: Novelty | None
+    """The score that says so."""
+    input_warnings: list[InputWarning]
+    """Every doubt about the image, the gravest first."""
     model_name: str
     model_version: str
 
     @classmethod
-    def of(cls, probabilities: npt.NDArray[np.float32], manifest: Manifest) -> Self:
-        """The answer for one image's probabilities, C of them in the manifest's order."""
+    def of(cls, probabilities: npt.NDArray[np.float32], doubts: Doubts, manifest: Manifest) -> Self:
+        """The answer for one image's probabilities, C of them in the manifest's order, and what is doubted of it."""
         scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
         top = [manifest.classes[i] for i in np.argsort(-probabilities, kind="stable")[:TOP_K]]
         return cls(
@@ -66,6 +90,11 @@ class PredictResponse(_Schema):
                 )
                 for point in manifest.operating_points
             ],
+            in_distribution=doubts.in_distribution,
+            novelty=None
+            if doubts.score is None or manifest.novelty is None
+            else Novelty(score=doubts.score, threshold=manifest.novelty.threshold),
+            input_warnings=[InputWarning(kind=one.kind, text=one.text) for one in doubts.warnings],
             model_name=manifest.model_name,
             model_version=manifest.model_version,
         )
@@ -141,6 +170,10 @@ class Metadata(_Schema):
     warnings: list[str]
     """What must be known before any figure is believed, e.g. that class and source go together."""
     operating_points: list[OperatingPoint]
+    novelty: NoveltyFit | None
+    """How an image unlike the training films is told; null where the model can't."""
+    views: list[ViewPoint]
+    """How films that are inverted, rotated or upside down are told."""
     intended_use: str
     limits: list[str]
     """Known limits of the model."""
@@ -165,6 +198,8 @@ class Metadata(_Schema):
             notice=SYNTHETIC_NOTICE if manifest.data.synthetic else None,
             warnings=manifest.warnings,
             operating_points=manifest.operating_points,
+            novelty=manifest.novelty,
+            views=manifest.views,
             intended_use=manifest.intended_use,
             limits=manifest.limits,
             request_limits=RequestLimits(

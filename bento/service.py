@@ -25,6 +25,7 @@ from bento import connections, heatmaps, metrics
 from bento.api import create_app
 from bento.artifact import STORE_NAME, ArtifactError
 from bento.container import image
+from bento.doubts import doubts_of
 from bento.guard import Form, UploadGuard, explanation_wanted, received
 from bento.images import ImageError, take_in
 from bento.keys import ApiKeys, read_hashes
@@ -78,9 +79,15 @@ def _load() -> tuple[Settings, list[str], bentoml.Tag, Predictor]:
     except (BentoMLException, ValueError) as error:
         raise SystemExit(f"{ENV_PREFIX}MODEL: {error}") from None
     try:
-        return settings, hashes, stored.tag, Predictor(Path(stored.path), threads=1)
+        predictor = Predictor(Path(stored.path), threads=1)
     except ArtifactError as error:
         raise SystemExit(f"The model {stored.tag} can't be served: {error}") from None
+    if settings.refuse_unknown and predictor.manifest.novelty is None:
+        raise SystemExit(
+            f"{ENV_PREFIX}REFUSE_UNKNOWN: the model {stored.tag} can't tell what it does not know; train and publish "
+            "it again, or serve it without this setting"
+        )
+    return settings, hashes, stored.tag, predictor
 
 
 SETTINGS, KEY_HASHES, TAG, PREDICTOR = _load()
@@ -108,14 +115,19 @@ def classify(film: bytes | bytearray, explain: bool = False) -> PredictResponse:
     """One image's answer; an :class:`ExplainedResponse` where ``explain`` asks for heat maps.
 
     Raises:
-        ProblemError: it is no image that the service takes.
+        ProblemError: it is no image that the service takes, or one that it is set to refuse.
     """
     try:
         intake = take_in(film, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels)
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
     prediction = PREDICTOR.predict(intake.image[np.newaxis])
-    response = PredictResponse.of(prediction.probabilities[0], MANIFEST)
+    doubts = doubts_of(intake, prediction, MANIFEST)
+    for warning in doubts.warnings:
+        metrics.DOUBTS.labels(warning.kind).inc()
+    if SETTINGS.refuse_unknown and doubts.refusal:
+        raise ProblemError("outside-what-the-model-knows", doubts.refusal)
+    response = PredictResponse.of(prediction.probabilities[0], doubts, MANIFEST)
     metrics.PREDICTIONS.labels(response.predictions[0].label).inc()
     metrics.CONFIDENCE.observe(response.predictions[0].confidence)
     if explain:

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Seconds a client may take to send its images."""
     predict_timeout: float = Field(default=20.0, gt=0)
     """Seconds from the end of the upload to the answer."""
+    refuse_unknown: bool = False
+    """Answer 422 instead of a prediction for an image outside what the model knows or that an input check doubts."""
     api_key_hashes: str = ""
     """SHA-256 of each accepted API key, in hexadecimal, with commas between. None: no key is asked for."""
     api_key_file: Path | None = None

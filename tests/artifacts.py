@@ -15,13 +15,16 @@ from bento.artifact import (
     MANIFEST_FILE,
     ONNX_FILE,
     STORE_NAME,
+    VIEWS,
     WEIGHTS_FILE,
     ClassMetrics,
     DataSummary,
     Interval,
     Manifest,
+    NoveltyFit,
     OperatingPoint,
     TestMetrics,
+    ViewPoint,
     sha256_file,
 )
 from bento.images import Preprocessing
@@ -33,8 +36,20 @@ TEMPERATURE = 1.0
 WARNINGS = ["Class and source go together."]
 
 
-def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0) -> onnx.ModelProto:
-    """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it."""
+NOVELTY_THRESHOLD = 0.4
+"""Of :func:`make_graph`'s novelty, the difference of an image's mean from a third of white."""
+OLD_PARTS = ("novelty", "views")
+"""What a manifest of before format 4 lacks."""
+
+
+def make_graph(
+    classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0, doubts: bool = True
+) -> onnx.ModelProto:
+    """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it.
+
+    With ``doubts`` also what format 4 adds: an image is the newer, the further its mean is from a third of white, and
+    inverted where that mean is above 0.8.
+    """
     rng = np.random.default_rng(seed)
     head = rng.normal(size=(classes, CHANNELS)).astype(np.float32)
     constants: dict[str, npt.NDArray[Any]] = {
@@ -47,6 +62,13 @@ def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int
         "bias": np.zeros(classes, np.float32),
         "temperature": np.array(TEMPERATURE, np.float32),
     }
+    if doubts:
+        constants |= {
+            "axes": np.array([1, 2], np.int64),
+            "usual": np.array(1 / 3, np.float32),
+            "slopes": np.array([[0, 100, 0, 0, 0]], np.float32),
+            "offsets": np.array([0, -80, -9, -9, -9], np.float32),
+        }
     nodes = [
         helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["float", "scale"], ["unit"]),
@@ -61,6 +83,20 @@ def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int
         helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
         helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
     ]
+    outputs = []
+    if doubts:
+        nodes += [
+            helper.make_node("ReduceMean", ["unit", "axes"], ["light"], keepdims=0),
+            helper.make_node("Sub", ["light", "usual"], ["difference"]),
+            helper.make_node("Abs", ["difference"], ["novelty"]),
+            helper.make_node("Unsqueeze", ["light", "channel"], ["column"]),
+            helper.make_node("Gemm", ["column", "slopes", "offsets"], ["view_logits"]),
+            helper.make_node("Softmax", ["view_logits"], ["view"], axis=1),
+        ]
+        outputs = [
+            helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["N"]),
+            helper.make_tensor_value_info("view", TensorProto.FLOAT, ["N", len(VIEWS)]),
+        ]
     side = (size - 5) // 4 + 1
     graph = helper.make_graph(
         nodes,
@@ -70,10 +106,11 @@ def make_graph(classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes]),
             helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", CHANNELS]),
             helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["N", classes, side, side]),
+            *outputs,
         ],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -121,6 +158,23 @@ def make_manifest(
             for name in classes
             if name != "NORMAL"
         ],
+        novelty=NoveltyFit(
+            method="difference of the mean grey",
+            films=30,
+            threshold=NOVELTY_THRESHOLD,
+            validation_pass=0.98,
+            test_flagged=Interval(value=0.02, low=0.0, high=0.1),
+        ),
+        views=[
+            ViewPoint(
+                kind=kind,
+                threshold=0.5,
+                validation_recall=1.0,
+                validation_false_alarms=0.0,
+                test_false_alarms=Interval(value=0.0, low=0.0, high=0.1),
+            )
+            for kind in VIEWS[1:]
+        ],
         warnings=WARNINGS,
         config={"seed": 1},
         libraries={"onnxruntime": onnxruntime.__version__},
@@ -137,19 +191,27 @@ def write_artifact(
     version: str = "test",
     classes: list[str] = CLASSES,
     synthetic: bool = True,
+    doubts: bool = True,
 ) -> Manifest:
-    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes."""
-    onnx.save(graph or make_graph(len(classes)), folder / ONNX_FILE)
+    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes.
+
+    Without ``doubts`` it is as before format 4.
+    """
+    onnx.save(graph or make_graph(len(classes), doubts=doubts), folder / ONNX_FILE)
     # The service never reads the trainer's weights, but their hash is checked.
     (folder / WEIGHTS_FILE).write_bytes(b"weights")
     files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
     manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
+    if not doubts:
+        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "views": []})
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return manifest
 
 
-def store_artifact(version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES) -> Path:
+def store_artifact(
+    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True
+) -> Path:
     """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
     with bentoml.models.create(f"{name}:{version}") as model:
-        write_artifact(Path(model.path), version=version, classes=classes)
+        write_artifact(Path(model.path), version=version, classes=classes, doubts=doubts)
     return Path(bentoml.models.get(model.tag).path)

@@ -52,6 +52,11 @@ def turned() -> bytes:
     return encode(grey().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
 
 
+def glaring() -> bytes:
+    """A picture that is nearly white: novel and inverted to the tests' model."""
+    return encode(Image.fromarray(205 + film(96, 96) // 5), "PNG")
+
+
 def animated() -> bytes:
     """An animated PNG whose first frame is :func:`film` and whose second is black."""
     black = Image.new("L", (120, 90))

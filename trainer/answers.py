@@ -17,6 +17,8 @@ from trainer.errors import UserError
 
 ERRORS = "surrogateescape"
 """File names need not be UTF-8: they leave as the bytes that they came as."""
+ENDS = ("novelty", "input_warnings", "model_version")
+"""Last columns of CSV; warnings by their kinds, with spaces between."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Table:
         self._classes = manifest.classes
         self._width = max(len(file) for file in files)
         heads = "".join(f"  {name:>12}" for name in self._classes)
-        self.head = f"{'file':{self._width}}  {'label':14}{heads}  flagged\n"
+        self.head = f"{'file':{self._width}}  {'label':14}{heads}  flagged, !doubted\n"
 
     def line(self, file: str, result: Answer | ImageError) -> str:
         """A file's row; its text where it can't be read."""
@@ -53,16 +55,17 @@ class Table:
         if isinstance(result, ImageError):
             return f"{start}{result}\n"
         cells = "".join(f"  {result.scores[name]:12.4f}" for name in self._classes)
-        flagged = ", ".join(flag.label for flag in result.response.flags if flag.flagged)
-        return f"{start}{result.response.predictions[0].label:14}{cells}  {flagged}".rstrip() + "\n"
+        notes = [flag.label for flag in result.response.flags if flag.flagged]
+        notes += [f"!{warning.kind}" for warning in result.response.input_warnings]
+        return f"{start}{result.response.predictions[0].label:14}{cells}  {', '.join(notes)}".rstrip() + "\n"
 
 
 class Csv:
-    """For programs: ``file,error,label``, a flag an operating point, a probability a class, ``model_version``."""
+    """For programs: ``file,error,label``, a flag an operating point, a probability a class, then :data:`ENDS`."""
 
     def __init__(self, manifest: Manifest) -> None:
         flags = [f"flagged_{point.label}" for point in manifest.operating_points]
-        self._columns = ["file", "error", "label", *flags, *manifest.classes, "model_version"]
+        self._columns = ["file", "error", "label", *flags, *manifest.classes, *ENDS]
         self._version = manifest.model_version
         self.head = self.begin = self._row(dict(zip(self._columns, self._columns, strict=True)))
 
@@ -72,7 +75,11 @@ class Csv:
         if isinstance(result, ImageError):
             return self._row({**cells, "error": f"{result.slug}: {result}"})
         flags = {f"flagged_{flag.label}": str(flag.flagged).lower() for flag in result.response.flags}
-        return self._row({**cells, "label": result.response.predictions[0].label, **flags, **result.scores})
+        response = result.response
+        cells |= {"label": response.predictions[0].label, **flags, **result.scores}
+        cells["novelty"] = response.novelty.score if response.novelty else ""
+        cells["input_warnings"] = " ".join(warning.kind for warning in response.input_warnings)
+        return self._row(cells)
 
     def _row(self, cells: dict[str, Any]) -> str:
         stream = io.StringIO()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.manifold import TSNE
 
-from bento.artifact import ONNX_FILE, Manifest, OperatingPoint
+from bento.artifact import ONNX_FILE, Manifest, NoveltyFit, OperatingPoint, ViewPoint
 from bento.images import ImageError, Preprocessing
 from bento.predictor import Session
 from trainer.arrays import Array
@@ -27,6 +27,7 @@ from trainer.folder import Film
 from trainer.holdout import held_out_records
 from trainer.manifest import MANIFEST_FILE, SPLITS, Record, read_table
 from trainer.operating import judge_threshold, operating_points
+from trainer.outside import judge_outside
 from trainer.parallel import each_image
 from trainer.raw import FetchReport, read_fetch_report
 from trainer.runs import Run
@@ -57,7 +58,14 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
     core = core_document(test, training["temperature"], points)
     sources = judge_sources([test, validation], records)
-    transfer = _assess_held_out(run, saved, test, session, points) if saved.hold_out_source else None
+    transfer, held_out = None, None
+    if saved.hold_out_source:
+        transfer, held_out = _assess_held_out(run, saved, test, session, points)
+    outside = None
+    if "novelty" in training:  # runs of before format 4 have none
+        novelty = NoveltyFit.model_validate(training["novelty"])
+        views = [ViewPoint.model_validate(point) for point in training["views"]]
+        outside = judge_outside(test, novelty, views, held_out)
     thumbnails = _thumbnails(films_of(records, saved.data_dir, "train"), spec, saved.workers)
     truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
     controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
@@ -82,7 +90,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))
-    write_document(run.folder, core, sources, controls, audited, failures, transfer)
+    write_document(run.folder, core, sources, controls, audited, failures, transfer, outside)
     return test
 
 
@@ -101,12 +109,15 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None
     write_predictions(evaluation, out / "predictions.csv")
     present = judge_present(evaluation.judged, manifest.config.get("normal_class", NORMAL))
     core["present"] = present.model_dump()
-    write_document(out, core, judge_sources([evaluation], evaluation.films))
+    outside = None
+    if manifest.novelty is not None:
+        outside = judge_outside(evaluation, manifest.novelty, manifest.views)
+    write_document(out, core, judge_sources([evaluation], evaluation.films), outside=outside)
 
 
 def _assess_held_out(
     run: Run, saved: Settings, test: Evaluation, session: Session, points: list[OperatingPoint]
-) -> Transfer:
+) -> tuple[Transfer, Evaluation]:
     """Judge the films of the source that was left out; those of a class that the run does not know only count."""
     records = held_out_records(saved)
     known = [record for record in records if record.label in test.classes]
@@ -114,9 +125,10 @@ def _assess_held_out(
     outside = evaluate_films(films, test.classes, session, saved.preprocessing, saved.workers)
     write_predictions(outside, run.out_of_source_predictions)
     left_out = Counter(record.label for record in records if record.label not in test.classes)
-    return judge_transfer(
+    transfer = judge_transfer(
         str(saved.hold_out_source), test.judged, outside.judged, dict(left_out), points, saved.normal_class
     )
+    return transfer, outside
 
 
 def films_of(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:

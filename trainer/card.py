@@ -62,7 +62,7 @@ REPORTING_ITEMS = [
         "TRIPOD+AI",
         "27a",
         "poor or unavailable input",
-        "card: limits; the service's 4xx",
+        "card: outside what the model knows, limits; the service's 4xx",
     ),
     ReportingItem("CLAIM", "1", "names the use of AI and its category", "card: title"),
     ReportingItem("CLAIM", "5–6", "prospective or retrospective, study goal", "card: data, intended use"),

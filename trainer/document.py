@@ -36,6 +36,7 @@ from trainer.folder import Film
 from trainer.intervals import LEVEL, RESAMPLES, Judged, figures_with_intervals
 from trainer.manifest import Record
 from trainer.operating import judge_threshold
+from trainer.outside import OutsideFound
 from trainer.transfer import Transfer
 
 
@@ -170,10 +171,17 @@ def write_document(
     audit: Audit | None = None,
     failures: Failures | None = None,
     transfer: Transfer | None = None,
+    outside: OutsideFound | None = None,
 ) -> None:
     """Write ``metrics.json``: warnings first, and where there are any, the figures within each source next."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"sources": sources, "audit": audit, "failures": failures, "out_of_source": transfer}
+    parts = {
+        "sources": sources,
+        "audit": audit,
+        "failures": failures,
+        "out_of_source": transfer,
+        "outside": outside,
+    }
     warnings = warnings_of(core, sources, controls or [])
     first = {"by_source": core["by_source"]} if warnings else {}
     document = {"warnings": warnings, **first, **core}

@@ -39,6 +39,10 @@ class Evaluation:
     """``float32`` N×2×C: probabilities with the lungs blacked out, and with only them; N×0×C if not asked for."""
     unreadable: dict[str, str]
     """Path to reason, of films that were left out."""
+    novelty: Array | None = None
+    """``float32`` N; None of models that can't tell."""
+    views: Array | None = None
+    """``float32`` N×5: probability of each of ``VIEWS``; None of models that can't tell."""
 
     @cached_property
     def truth(self) -> Array:
@@ -103,16 +107,19 @@ def evaluate_films(
     """
     check_labels(films, classes)
     kept: list[Film] = []
-    rows: list[tuple[Array, Array, Array, Array]] = []
+    rows: list[tuple[Array, ...]] = []
     unreadable: dict[str, str] = {}
 
-    def judge(image: Array) -> tuple[Array, Array, Array, Array]:
+    def judge(image: Array) -> tuple[Array, ...]:
         # The whole film by itself: a batch of several can differ in the last bit from what the service answers.
         whole = session.predict(image[None])
         parts = np.empty((0, len(classes)), np.float32)
         if occlude:
             parts = session.predict(np.stack(occluded(image))).probabilities
-        return whole.probabilities[0], whole.embedding[0], thumbnail(image), parts
+        found = (whole.probabilities[0], whole.embedding[0], thumbnail(image), parts)
+        if whole.novelty is None or whole.view is None:
+            return found
+        return *found, whole.novelty[0], whole.view[0]
 
     results = each_image([film.file for film in films], spec, judge, workers)
     for film, (_, result) in zip(
@@ -127,8 +134,10 @@ def evaluate_films(
         raise UserError("none of the images can be read")
     if unreadable:
         note(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    probabilities, embeddings, thumbnails, parts = (np.stack(column) for column in zip(*rows, strict=True))
-    return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable)
+    probabilities, embeddings, thumbnails, parts, *doubts = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
+    return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable, *doubts)
 
 
 def write_predictions(evaluation: Evaluation, path: Path) -> None:

@@ -14,39 +14,44 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bento.predictor import Session
+from bento.predictor import DOUBTS, OUTPUTS, Session
 from trainer.arrays import Array
 from trainer.backbones import Classifier
 from trainer.errors import UserError
 from trainer.images import Images
+from trainer.novelty import Outside
 
 PARITY_TOLERANCE = 1e-4
 BATCH = 32
 
 
 class SealedGraph(nn.Module):
-    """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D and class activation map N×C×h×w.
+    """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D, class activation map N×C×h×w, novelty N
+    and views N×5.
 
     The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is two more
-    outputs of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit.
+    outputs of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty and views
+    are read off the same pass too, where the frozen stages end.
     """
 
-    def __init__(self, model: Classifier, temperature: float) -> None:
+    def __init__(self, model: Classifier, temperature: float, outside: Outside) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
+        self.outside = outside
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.model.stages[:-1](self.model.normalise(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        frozen = self.model.stages[: self.outside.cut](self.model.normalise(images))
+        features = self.model.stages[self.outside.cut : -1](frozen)
         embedding = self.model.stages[-1](features)
         logits = self.model.head(embedding)
         cam = torch.einsum("nkhw,ck->nchw", features, self.model.head.weight)
-        return torch.softmax(logits / self.temperature, dim=1), embedding, cam
+        return torch.softmax(logits / self.temperature, dim=1), embedding, cam, *self.outside(frozen)
 
 
-def export_onnx(model: Classifier, temperature: float, image_size: int, path: Path) -> None:
+def export_onnx(model: Classifier, temperature: float, outside: Outside, image_size: int, path: Path) -> None:
     """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
-    graph = SealedGraph(model, temperature).eval().cpu()
+    graph = SealedGraph(model, temperature, outside).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
     temporary = path.with_name(f".{path.name}.part")
     # The exporter narrates on standard output and warns of its own deprecations.
@@ -61,7 +66,7 @@ def export_onnx(model: Classifier, temperature: float, image_size: int, path: Pa
             (example,),
             temporary,
             input_names=["images"],
-            output_names=["probabilities", "embedding", "cam"],
+            output_names=[*OUTPUTS, *DOUBTS],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
             dynamo=True,
             external_data=False,

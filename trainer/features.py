@@ -18,9 +18,10 @@ from trainer.manifest import Record
 
 @dataclass(frozen=True)
 class Films:
-    """One split's films: N images and N class indices."""
+    """One split's films: N images, their N files and N class indices."""
 
     images: Images
+    files: list[Path]
     labels: Array
     groups: list[str]
     """Class and source of each film."""
@@ -51,7 +52,7 @@ def load_films(records: list[Record], classes: Sequence[str], settings: Settings
             make_room(cache, len(paths) * spec.image_size**2, int(settings.cache_gb * 1e9))
         images = decoded_images(paths, hashes, spec, cache, settings.workers, title)
     groups = [f"{record.label} {record.source}" for record in records]
-    return Films(images, labels, groups, f"{spec.model_dump_json()} {hashes}")
+    return Films(images, paths, labels, groups, f"{spec.model_dump_json()} {hashes}")
 
 
 def make_features(settings: Settings, prefix: Prefix, train: Films, validation: Films) -> Features:

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bento.artifact import ArtifactError, Manifest
+from bento.doubts import doubts_of
 from bento.images import ImageError, Intake
 from bento.predictor import Prediction, Predictor
 from bento.schemas import PredictResponse
@@ -134,7 +135,8 @@ def predict(
             _draw(explain / picture_name(file), taken, prediction)
         probabilities = prediction.probabilities[0]
         scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
-        return Answer(PredictResponse.of(probabilities, manifest), scores)
+        doubts = doubts_of(taken, prediction, manifest)
+        return Answer(PredictResponse.of(probabilities, doubts, manifest), scores)
 
     with _output(form, out, manifest, files) as output:
         if explain is not None:

@@ -30,15 +30,23 @@ from trainer.errors import UserError
 from trainer.files import read_json, write_text
 from trainer.holdout import run_records
 from trainer.manifest import Record, fingerprint, split_protocol
+from trainer.outside import OutsideFound
 from trainer.runs import Run, saved_settings
 from trainer.sources import describe_dataset
 
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
 LIMITS = [
-    "Frontal chest radiographs only; the model answers for any picture and does not notice that it is another one.",
+    "Frontal chest radiographs only. Photographs, other examinations and other parts of the body, and films that are "
+    "inverted, on their side or upside down are mostly noticed and marked, but answered for all the same unless the "
+    "service is set to refuse them. Mirrored films, lateral chest views, other findings and other kinds of patients "
+    "need not be noticed.",
     "It knows the listed classes only: every other finding is forced into one of them.",
     "Figures hold for films like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
+UNNOTICED = (
+    "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
+)
+"""Instead of the first of them, of models of before format 4."""
 
 
 def build_manifest(run: Run) -> Manifest:
@@ -59,6 +67,7 @@ def build_manifest(run: Run) -> Manifest:
     for name, digest in training["files"].items():
         if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
             raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
+    outside = OutsideFound.model_validate(metrics["outside"]) if "outside" in metrics else None
     sealed = datetime.fromtimestamp((run.sealed / ONNX_FILE).stat().st_mtime, UTC)
     return Manifest(
         model_name=settings.backbone,
@@ -76,6 +85,8 @@ def build_manifest(run: Run) -> Manifest:
             before=CalibrationFigures.model_validate(metrics["calibration"]["before"]),
             after=CalibrationFigures.model_validate(metrics["calibration"]["after"]),
         ),
+        novelty=outside.novelty if outside else None,
+        views=outside.views if outside else [],
         warnings=metrics["warnings"],
         data=_data_summary(settings.data_dir, records),
         config=_portable(settings.model_dump(mode="json")),
@@ -85,7 +96,10 @@ def build_manifest(run: Run) -> Manifest:
         },
         git_commit=_git_commit(),
         files=training["files"],
-        limits=[*LIMITS, *_held_out_limit(settings.hold_out_source)],
+        limits=[
+            *(LIMITS if outside else [UNNOTICED, *LIMITS[1:]]),
+            *_held_out_limit(settings.hold_out_source),
+        ],
     )
 
 

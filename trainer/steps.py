@@ -12,6 +12,7 @@ from trainer.files import read_json, write_text
 from trainer.folder import open_dataset
 from trainer.holdout import run_records
 from trainer.manifest import fingerprint
+from trainer.outside import OutsideFound, outside_text
 from trainer.predict import stored_model
 from trainer.publish import write_manifest
 from trainer.report import write_report
@@ -46,6 +47,8 @@ def evaluate_run(settings: Settings) -> Run:
     if "out_of_source" in document:
         transfer = Transfer.model_validate(document["out_of_source"])
         tables += f"\n\n{transfer_table([transfer])}\n{present_text(transfer.out_of_source)}"
+    if "outside" in document:
+        tables += "\n\n" + outside_text(OutsideFound.model_validate(document["outside"]))
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
     write_manifest(run)
@@ -70,4 +73,6 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     document = read_json(out / "metrics.json", "evaluate")
     print(evaluation_tables(evaluation, f"{tag} on {dataset}", document["warnings"]))
     print(f"\n{present_text(Present.model_validate(document['present']))}")
+    if "outside" in document:
+        print(outside_text(OutsideFound.model_validate(document["outside"])))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")

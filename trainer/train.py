@@ -22,6 +22,7 @@ from trainer.features import Features, Films, augmentation_of, load_films, make_
 from trainer.files import write_json
 from trainer.holdout import run_records
 from trainer.manifest import fingerprint
+from trainer.novelty import fit_outside
 from trainer.phases import PhasePlan, PhaseResult, parameter_groups, run_phase
 from trainer.processes import process_group
 from trainer.runs import Run, continued_settings, start_run
@@ -65,12 +66,11 @@ def train(settings: Settings, run: Run) -> None:
     torch.manual_seed(settings.seed)
     model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
     model.requires_grad_(False)
-    cuts = {"a": len(model.stages)}
-    if settings.epochs_b:
-        cuts["b"] = phase_b_cut(settings.backbone, model)
-    features = make_features(
-        settings, Prefix(model, tuple(sorted(cuts.values())), device), films["train"], films["val"]
-    )
+    last_blocks = phase_b_cut(settings.backbone, model)
+    cuts = {"a": len(model.stages), "b": last_blocks} if settings.epochs_b else {"a": len(model.stages)}
+    # The output before the last blocks also tells what is no film of this kind.
+    prefix = Prefix(model, (last_blocks, len(model.stages)), device)
+    features = make_features(settings, prefix, films["train"], films["val"])
     cached = time.perf_counter()
     board = Board(run.folder, classes)
     try:
@@ -93,7 +93,7 @@ def train(settings: Settings, run: Run) -> None:
     finally:
         board.close()
     if idist.get_rank() == 0:
-        summary = _seal(settings, run, model, films["val"], device)
+        summary = _seal(settings, run, model, films, features, device)
         summary |= {
             "classes": classes,
             "fingerprint": fingerprint(records),
@@ -155,18 +155,37 @@ def _sample(settings: Settings, films: Films) -> Tensor:
 
 
 def _seal(
-    settings: Settings, run: Run, model: Classifier, films: Films, device: torch.device
+    settings: Settings,
+    run: Run,
+    model: Classifier,
+    films: dict[str, Films],
+    features: Features,
+    device: torch.device,
 ) -> dict[str, object]:
-    logits = logits_of(model, films.images, device)
-    temperature = fit_temperature(logits, films.labels)
+    validation = films["val"]
+    logits = logits_of(model, validation.images, device)
+    temperature = fit_temperature(logits, validation.labels)
+    knowledge = fit_outside(
+        model,
+        phase_b_cut(settings.backbone, model),
+        films["train"],
+        validation,
+        features,
+        settings.preprocessing,
+        settings.seed,
+        settings.workers,
+        device,
+    )
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE
     save_weights(model, run.sealed / WEIGHTS_FILE)
-    export_onnx(model, temperature, settings.image_size, onnx)
+    export_onnx(model, temperature, knowledge.outside, settings.image_size, onnx)
     session = Session(onnx, logits.shape[1], settings.image_size)
-    difference = check_parity(session, films.images, softmax(logits / temperature, axis=1))
+    difference = check_parity(session, validation.images, softmax(logits / temperature, axis=1))
     return {
         "temperature": temperature,
-        "parity": {"images": len(films.labels), "largest_difference": difference},
+        "novelty": knowledge.novelty.model_dump(),
+        "views": [point.model_dump() for point in knowledge.views],
+        "parity": {"images": len(validation.labels), "largest_difference": difference},
         "files": {name: sha256_file(run.sealed / name) for name in (ONNX_FILE, WEIGHTS_FILE)},
     }

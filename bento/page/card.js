@@ -51,12 +51,10 @@ function flags(answer) {
 }
 
 function doubts(answer) {
-  const notes = (answer.input_warnings ?? []).map((warning) => warning.text);
-  if (answer.in_distribution === false) {
-    notes.unshift("Outside what the model knows: this image is unlike the films that it was trained on. "
-      + "Don't rely on the figures below.");
-  }
-  return notes.map((text) => make("p", { className: "note", textContent: text }));
+  const warnings = answer.input_warnings ?? [];
+  if (!warnings.length) return [];
+  return [make("div", { className: "doubts", role: "alert" },
+    ...warnings.map(({ text }) => make("p", { className: "note" }, make("strong", { textContent: "Warning: " }), text)))];
 }
 
 function picture(name, answer) {

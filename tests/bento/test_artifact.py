@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, load_manifest
-from tests.artifacts import CLASSES
+from tests.artifacts import CLASSES, OLD_PARTS
 
 
 def _edit(folder: Path, **changes: object) -> None:
@@ -27,6 +27,14 @@ POINT = {
     "validation_specificity": 0.9,
     "test_sensitivity": None,
     "test_specificity": None,
+}
+
+VIEW = {
+    "kind": "inverted",
+    "threshold": 0.5,
+    "validation_recall": 1.0,
+    "validation_false_alarms": 0.0,
+    "test_false_alarms": None,
 }
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -54,6 +62,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _edit(folder, operating_points=[POINT | {"threshold": 1.5}]),
         "operating_points.0.threshold: Input",
     ),
+    "a view that is none": (
+        lambda folder: _edit(folder, views=[VIEW | {"kind": "upright"}]),
+        "views name a kind that is none",
+    ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
     "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
@@ -75,6 +87,17 @@ def test_an_artifact_of_format_1_has_no_operating_points_and_no_warnings(artifac
     loaded = load_manifest(artifact)
     assert loaded.operating_points == []
     assert loaded.warnings == []
+
+
+def test_an_artifact_of_format_3_tells_no_novelty(artifact: Path) -> None:
+    path = artifact / MANIFEST_FILE
+    manifest = json.loads(path.read_text()) | {"format_version": 3}
+    for name in OLD_PARTS:
+        del manifest[name]
+    path.write_text(json.dumps(manifest))
+    loaded = load_manifest(artifact)
+    assert loaded.novelty is None
+    assert loaded.views == []
 
 
 @pytest.mark.parametrize("name", DAMAGE)

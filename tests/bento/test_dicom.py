@@ -50,7 +50,9 @@ def refusal(data: bytes) -> ImageError:
 
 
 def doubts(data: bytes) -> str:
-    return " ".join(take_in(data, Preprocessing(image_size=32)).warnings)
+    return " ".join(
+        one.text for one in take_in(data, Preprocessing(image_size=32)).warnings if one.kind == "dicom"
+    )
 
 
 def difference(data: bytes, expected: npt.NDArray[Any] = FILM) -> int:

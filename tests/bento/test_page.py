@@ -193,22 +193,24 @@ def test_a_busy_service_is_asked_again(page: Page, service_url: str) -> None:
 
 def test_doubts_about_the_film_come_before_its_figures(page: Page, service_url: str) -> None:
     opened(page, service_url)
-    doubts = {
-        "in_distribution": False,
-        "novelty": {"score": 9.0, "threshold": 1.0},
-        "input_warnings": [{"kind": "inverted", "text": "The film seems to be inverted."}],
-    }
-
-    def doubtful(route):  # type: ignore[no-untyped-def]
-        response = route.fetch()
-        route.fulfill(response=response, json=response.json() | doubts)
-
-    page.route("**/predict?explain=true", doubtful)
-    upload(page, ("film.png", FILM))
-    notes = page.locator("article .note")
+    upload(page, ("snow.png", pictures.glaring()))
+    card = page.locator("article.answered")
+    notes = card.get_by_role("alert").locator(".note")
     expect(notes).to_have_count(2)
-    expect(notes.first).to_contain_text("Outside what the model knows")
-    expect(notes.last).to_have_text("The film seems to be inverted.")
+    expect(notes.first).to_contain_text("Warning: Outside what the model knows")
+    expect(notes.last).to_contain_text("Warning: The film seems to be inverted")
+    order = "card => [...card.querySelectorAll('.doubts, .scores')].map((one) => one.className)"
+    assert card.evaluate(order) == ["doubts", "scores"]
+    assert not Axe().run(page)["violations"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    (row,) = csv.DictReader(io.StringIO(Path(download.value.path()).read_bytes().decode()))
+    assert row["in_distribution"] == "false"
+    assert row["input_warnings"] == "not-like-training inverted"
+
+
+def test_a_film_without_doubts_has_no_warning(page: Page, service_url: str) -> None:
+    expect(answered(page, service_url).get_by_role("alert")).to_have_count(0)
 
 
 @pytest.mark.parametrize("name", ["Normal", "Pneumonia", "Tuberculosis"])

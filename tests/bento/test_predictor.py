@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bento.artifact import ArtifactError
+from bento.artifact import VIEWS, ArtifactError
 from bento.predictor import Predictor
 from tests.artifacts import CHANNELS, CLASSES, IMAGE_SIZE, make_graph, write_artifact
 
@@ -21,6 +21,10 @@ def test_shapes_and_dtypes_are_as_promised(artifact: Path, batch: np.ndarray) ->
     assert result.embedding.shape == (3, CHANNELS)
     assert result.cam.shape[:2] == (3, len(CLASSES))
     assert result.cam.ndim == 4
+    assert result.novelty is not None
+    assert result.view is not None
+    assert result.novelty.shape == (3,)
+    assert result.view.shape == (3, len(VIEWS))
     assert {array.dtype for array in vars(result).values()} == {np.dtype(np.float32)}
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-6)
 
@@ -97,6 +101,7 @@ def _not_a_number() -> onnx.ModelProto:
         pytest.param(make_graph(size=32), "images is", id="another image size"),
         pytest.param(_renamed("cam"), "it maps", id="an output is missing"),
         pytest.param(_fixed_batch(), "fixed batch", id="no dynamic batch"),
+        pytest.param(make_graph(doubts=False), "lacks the outputs", id="novelty that the manifest speaks of"),
         pytest.param(_not_a_number(), "do not sum to 1", id="weights that are not numbers"),
         pytest.param(onnx.ModelProto(), "can't load", id="no graph at all"),
     ],

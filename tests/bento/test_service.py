@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bento.artifact import VIEWS
 from bento.images import load_array
 from bento.predictor import Predictor
 from bento.problems import KINDS, MEDIA_TYPE
 from tests import pictures
-from tests.artifacts import CLASSES, WARNINGS
+from tests.artifacts import CLASSES, NOVELTY_THRESHOLD, WARNINGS
 from tests.conftest import MAX_UPLOAD_BYTES, SERVED_VERSION
 from tests.dicoms import SECRET
 
@@ -50,7 +51,13 @@ def test_every_good_kind_of_image_gets_the_predictors_own_answer(
     response = post(client, pictures.GOOD[name])
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"top_k", "predictions", "flags", "model_name", "model_version"}
+    assert set(body) == {
+        *("top_k", "predictions", "flags", "in_distribution", "novelty", "input_warnings"),
+        *("model_name", "model_version"),
+    }
+    assert body["in_distribution"] is True
+    assert body["novelty"]["score"] < body["novelty"]["threshold"] == NOVELTY_THRESHOLD
+    assert body["input_warnings"] == []
     assert body["top_k"] == len(body["predictions"]) == 3
     assert body["model_version"] == SERVED_VERSION
     confidences = [one["confidence"] for one in body["predictions"]]
@@ -66,6 +73,20 @@ def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> Non
     noise = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
     other = pictures.encode(Image.fromarray(noise), "PNG")
     assert post(client, FILM).json()["predictions"] != post(client, other).json()["predictions"]
+
+
+def test_what_is_outside_or_looks_wrong_is_answered_with_doubts(client: httpx.Client) -> None:
+    body = post(client, pictures.glaring()).json()
+    assert body["in_distribution"] is False
+    assert body["novelty"]["score"] > body["novelty"]["threshold"]
+    assert [one["kind"] for one in body["input_warnings"]] == ["not-like-training", "inverted"]
+    assert all(one["text"].endswith(".") for one in body["input_warnings"])
+    assert len(body["predictions"]) == 3
+    red = pictures.encode(Image.merge("RGB", [pictures.grey(), *2 * [Image.new("L", (120, 90))]]), "JPEG")
+    assert [one["kind"] for one in post(client, red).json()["input_warnings"]] == ["colour"]
+    counted = client.get("/metrics").text
+    for kind in ("not-like-training", "inverted", "colour"):
+        assert f'chest_xray_doubts_total{{kind="{kind}"}}' in counted
 
 
 @pytest.mark.parametrize("name", pictures.BAD)
@@ -223,6 +244,9 @@ def test_health_and_metadata(client: httpx.Client) -> None:
     assert body["data"]["synthetic"] is True
     assert body["warnings"] == WARNINGS
     assert [point["label"] for point in body["operating_points"]] == ["PNEUMONIA", "TUBERCULOSIS"]
+    assert body["novelty"]["threshold"] == NOVELTY_THRESHOLD
+    assert {"validation_pass", "test_flagged"} <= set(body["novelty"])
+    assert [view["kind"] for view in body["views"]] == list(VIEWS[1:])
     assert body["request_limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES
 
 

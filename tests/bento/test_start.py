@@ -51,7 +51,7 @@ def test_without_a_model_one_line_says_how_to_make_one(tmp_path: Path) -> None:
         (
             "newer",
             lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 99}'),
-            "is newer than 3",
+            "is newer than 4",
         ),
     ],
 )
@@ -107,3 +107,11 @@ def test_the_bentos_packages_are_the_projects_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text(encoding="utf-8"))
     assert bentofile["python"]["packages"] == project["dependencies"]
+
+
+def test_a_model_that_can_not_tell_what_it_knows_can_not_be_set_to_refuse() -> None:
+    folder = store_artifact("format-3-refusing", doubts=False)
+    result = serve(CHEST_XRAY_MODEL=f"chest_xray:{folder.name}", CHEST_XRAY_REFUSE_UNKNOWN="true")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "CHEST_XRAY_REFUSE_UNKNOWN: the model chest_xray:format-3-refusing can't tell" in result.stderr

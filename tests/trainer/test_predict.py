@@ -117,7 +117,7 @@ def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
 def test_the_table_has_a_line_a_file(films: Path, tag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(films), "--model", tag]) == 1
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["file", "label", *CLASSES, "flagged"]
+    assert head.split() == ["file", "label", *CLASSES, "flagged,", "!doubted"]
     assert len(lines) == 4
     assert "the image's header is damaged" in lines[2] or "not an image" in lines[2]
 

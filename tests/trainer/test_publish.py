@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bento.artifact import SYNTHETIC_NOTICE, load_manifest
+from bento.artifact import SYNTHETIC_NOTICE, VIEWS, load_manifest
 from tests.dicoms import dicom
 from tests.server import running_service
 from tests.trainer.conftest import Trained, trainer
@@ -41,6 +41,10 @@ def test_the_manifest_is_whole_and_names_no_folder_of_this_machine(trained: Trai
     manifest = load_manifest(folder)
     metrics = json.loads(trained.run.metrics.read_text())
     assert manifest.metrics.macro_f1 == metrics["test"]["macro_f1"]
+    assert manifest.novelty is not None
+    assert manifest.novelty.test_flagged is not None
+    assert manifest.novelty.model_dump() == metrics["outside"]["novelty"]
+    assert [point.kind for point in manifest.views] == list(VIEWS[1:])
     assert manifest.data.synthetic
     assert manifest.data.split == "grouped"
     assert sum(sum(counts.values()) for counts in manifest.data.counts.values()) == 150

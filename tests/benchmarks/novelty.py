@@ -1,0 +1,163 @@
+"""What does a model notice that it does not know? ``python -m tests.benchmarks.novelty --run RUN``.
+
+Judges the run's sealed model on pictures that are no chest films (``--not-films FOLDER``), on its own test films, on
+those through simulated scanners and turned by a program, and on other hospitals' films (``--films FOLDER``), as the
+service would: by novelty alone, and with all checks.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from PIL import Image
+
+from bento.artifact import ONNX_FILE, Manifest
+from bento.checks import check_content
+from bento.doubts import doubts_of
+from bento.images import Intake, fit, take_in
+from bento.predictor import OUTPUTS, Predictor
+from trainer.assess import films_of
+from trainer.corruptions import CORRUPTIONS, corrupt
+from trainer.errors import UserError
+from trainer.manifest import read_manifest
+from trainer.predict import image_files
+from trainer.runs import Run, saved_settings
+from trainer.views import TURNS, read_film
+
+MOST_FLAGGED, LEAST_TOLD = 0.03, 0.95
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is noticed of some images."""
+
+    title: str
+    films: int
+    novel: int
+    any: int
+    kinds: dict[str, int]
+    highest: float
+    """Of the scores, in thresholds."""
+    lowest: float
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kinds.items()))
+        return (
+            f"{self.title:34} {self.films:5} {self.novel:5} {self.novel / self.films:7.1%} {self.any:5} "
+            f"{self.any / self.films:7.1%}   {self.lowest:4.2f}–{self.highest:4.2f}  {kinds}"
+        )
+
+
+def judge(title: str, intakes: Sequence[Intake], predictor: Predictor) -> Row:
+    """The service's doubts about images."""
+    manifest = predictor.manifest
+    if manifest.novelty is None:
+        raise UserError("the model can't tell what it does not know; train it again")
+    found = [doubts_of(one, predictor.predict(one.image[None]), manifest) for one in intakes]
+    kinds = [warning.kind for doubts in found for warning in doubts.warnings]
+    scores = np.array([doubts.score for doubts in found], dtype=np.float64) / manifest.novelty.threshold
+    return Row(
+        title,
+        len(found),
+        sum(doubts.in_distribution is False for doubts in found),
+        sum(bool(doubts.refusal) for doubts in found),
+        {kind: kinds.count(kind) for kind in set(kinds)},
+        float(scores.max()),
+        float(scores.min()),
+    )
+
+
+def changed(film: Image.Image, manifest: Manifest) -> Intake:
+    """A film changed before the intake."""
+    taken = fit(film, manifest.preprocessing)
+    return Intake(taken.film, taken.image, taken.frame, check_content(taken.film))
+
+
+def cost(graph: Path, size: int, rounds: int = 300) -> tuple[float, float]:
+    """Milliseconds of CPU for a pass on one thread, without and with what tells novelty; medians, in turns."""
+    whole = onnx.load(graph)
+    bare = onnx.ModelProto()
+    bare.CopyFrom(whole)
+    del bare.graph.output[:]
+    bare.graph.output.extend(output for output in whole.graph.output if output.name in OUTPUTS)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    sessions = [
+        onnxruntime.InferenceSession(one.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for one in (bare, whole)
+    ]
+    batch = {"images": np.random.default_rng(0).integers(0, 256, (1, size, size), np.uint8)}
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(2 * rounds):
+        start = time.process_time()
+        sessions[number % 2].run(None, batch)
+        times[number % 2].append(1000 * (time.process_time() - start))
+    return float(np.median(times[0])), float(np.median(times[1]))
+
+
+def main() -> int:
+    """Command line; 1 where too few pictures are told apart or too many films flagged."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--run", required=True, help="evaluated")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--not-films", type=Path, help="folder of pictures that are no chest films")
+    parser.add_argument("--films", type=Path, nargs="*", default=[], help="folders of other hospitals' films")
+    options = parser.parse_args()
+    run = Run(options.runs_dir / options.run)
+    try:
+        settings = saved_settings(run)
+        predictor = Predictor(run.sealed)
+        met = report(predictor, films_of_test(settings.data_dir), options.not_films, options.films)
+    except UserError as error:
+        print(f"novelty: {error}", file=sys.stderr)
+        return 2
+    before, after = cost(run.sealed / ONNX_FILE, settings.image_size)
+    print(
+        f"a pass: {before:.2f} ms of CPU without these outputs, {after:.2f} ms with them ({after / before - 1:+.1%})"
+    )
+    return 0 if met else 1
+
+
+def films_of_test(data_dir: Path) -> list[Path]:
+    """Files of the test split."""
+    return [film.file for film in films_of(read_manifest(data_dir), data_dir, "test")]
+
+
+def report(predictor: Predictor, test: list[Path], not_films: Path | None, others: list[Path]) -> bool:
+    """Print the table; whether what is wanted is met."""
+    spec = predictor.manifest.preprocessing
+    print(f"{'':34} {'films':>5} {'novel':>13} {'any warning':>13}   score / threshold, warnings")
+    own = judge("own test films", [take_in(file, spec) for file in test], predictor)
+    print(own)
+    met = own.any / own.films <= MOST_FLAGGED
+    if not_films:
+        told = judge(not_films.name, [take_in(file, spec) for file in image_files([not_films])], predictor)
+        print(told)
+        met &= told.any / told.films >= LEAST_TOLD
+    for folder in others:
+        print(judge(folder.name, [take_in(file, spec) for file in image_files([folder])], predictor))
+    films = [read_film(file, spec.image_size) for file in test]
+    for name, turn in TURNS.items():
+        print(judge(name, [changed(turn(film), predictor.manifest) for film in films], predictor))
+    for strength in (1, 2, 3):
+        intakes = [
+            changed(corrupt(film, one, strength), predictor.manifest)
+            for number, film in enumerate(films)
+            for one in (CORRUPTIONS[number % len(CORRUPTIONS)],)
+        ]
+        print(judge(f"simulated scanner, strength {strength}", intakes, predictor))
+    print(
+        f"wanted: {LEAST_TOLD:.0%} told apart, at most {MOST_FLAGGED:.0%} of the own: {'met' if met else 'not met'}"
+    )
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())
