@@ -97,18 +97,21 @@ def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
     main(["predict", str(films), "--model", tag, "--format", "csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     flags = ["flagged_PNEUMONIA", "flagged_TUBERCULOSIS"]
-    assert list(rows[0]) == ["file", "error", "label", *flags, *CLASSES, "model_version"]
+    doubts = ["novelty", "input_warnings"]
+    assert list(rows[0]) == ["file", "error", "label", *flags, *CLASSES, *doubts, "model_version"]
     for row, value in zip(rows, objects, strict=True):
         assert row["file"] == value["file"]
         assert row["model_version"] == stored_artifact.name
         if "error" in value:
             assert row["error"] == f"{value['error']['slug']}: {value['error']['detail']}"
-            assert {row[name] for name in ("label", *flags, *CLASSES)} == {""}
+            assert {row[name] for name in ("label", *flags, *CLASSES, *doubts)} == {""}
         else:
             assert {p["label"]: p["confidence"] for p in value["predictions"]} == {
                 name: float(row[name]) for name in CLASSES
             }
             assert row["label"] == value["predictions"][0]["label"]
+            assert float(row["novelty"]) == value["novelty"]["score"]
+            assert row["input_warnings"].split() == [one["kind"] for one in value["input_warnings"]]
             assert [row[f"flagged_{flag['label']}"] for flag in value["flags"]] == [
                 str(flag["flagged"]).lower() for flag in value["flags"]
             ]
@@ -154,7 +157,7 @@ def test_a_file_name_need_not_be_utf8_nor_one_line(form: str, tmp_path: Path, ta
 MISTAKES = [
     # one row a sentence: words after the model, what the line must say
     (["gone.png"], "gone.png: no such file or folder"),
-    (["empty"], "empty: no JPEG or PNG file in this folder"),
+    (["empty"], "empty: no JPEG, PNG or DICOM file in this folder"),
     (["films", "--out", "x.csv"], "give --format csv or json with it"),
     (["films", "--format", "csv", "--out", "other.csv"], "its first line is not the one"),
     (["films", "--format", "json", "--out", "other.csv"], "is no answer of this form"),
