@@ -106,6 +106,10 @@ RECIPES = (
         {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06, "epochs_b": 16},
         ema=0.99,
     ),
+    Recipe(
+        "BN, groups, half noise, 20 epochs, 8 views",
+        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06, "epochs_b": 20, "views": 8},
+    ),
     Recipe("BN, groups, LS", {"batch_norm": 0.1, "class_weighting": "groups", "label_smoothing": 0.05}),
     Recipe("BN, groups, 3e-3", {"batch_norm": 0.1, "class_weighting": "groups", "lr_b": 3e-3}),
     Recipe("twice the epochs", {"epochs_b": 20}),

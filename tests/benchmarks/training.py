@@ -25,6 +25,7 @@ from torchvision import models
 
 from tests.benchmarks.processes import watch
 from trainer.backbones import Tail, build_classifier, phase_b_cut
+from trainer.config import Settings
 from trainer.device import prepare
 from trainer.manifest import read_manifest
 from trainer.runs import Run
@@ -101,7 +102,7 @@ def tail_limit(folder: Path) -> dict[str, float]:
     films = training_films(folder)
     model = build_classifier(BACKBONE, 3, weights=str(folder / WEIGHTS))
     cut = phase_b_cut(BACKBONE, model)
-    tail = Tail(model, cut).train()
+    tail = Tail(model, cut, Settings.model_fields["batch_norm"].default).train()
     with torch.inference_mode():
         shape = model.stages[:cut](model.normalise(torch.zeros(32, SIZE, SIZE))).shape
     x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
