@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     # --- training -------------------------------------------------------------------------------------------
     epochs_a: int = Field(default=10, ge=1)
     """Phase A (backbone frozen, head trained): largest number of epochs."""
-    epochs_b: int = Field(default=10, ge=0)
+    epochs_b: int = Field(default=16, ge=0)
     """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
     lr_a: float = Field(default=3e-3, gt=0)
     """Phase A: peak learning rate of the head."""
