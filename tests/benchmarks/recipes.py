@@ -52,6 +52,8 @@ BASE: dict[str, Any] = {
     "lr_b": 2e-3,
     "views": 4,
     "noise": 0.12,
+    "batch_norm": 0.0,
+    "epochs_b": 10,
 }
 """What each ingredient is added to, or left out of: the rest is the trainer's default."""
 
@@ -74,6 +76,7 @@ class Recipe:
     """Pull towards the pre-trained weights (Li et al. 2018)."""
 
 
+BATCH_NORM_GROUPS: dict[str, Any] = {"batch_norm": 0.1, "class_weighting": "groups"}
 RECIPES = (
     Recipe("base"),
     Recipe("no crop, no CLAHE", {"crop": "none", "contrast": "none"}),
@@ -92,26 +95,15 @@ RECIPES = (
     Recipe("L2-SP", l2sp=0.01),
     Recipe("half the learning rate", {"lr_b": 1e-3}),
     Recipe("equal learning rates", {"block_lr_factor": 1.0}),
-    Recipe("BatchNorm trained", {"batch_norm": 0.1}),
-    Recipe("BN, groups", {"batch_norm": 0.1, "class_weighting": "groups"}),
-    Recipe("BN, groups, EMA", {"batch_norm": 0.1, "class_weighting": "groups"}, ema=0.99),
-    Recipe("BN, groups, half noise", {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06}),
+    Recipe("BatchNorm follows", {"batch_norm": 0.1}),
+    Recipe("BatchNorm, groups", BATCH_NORM_GROUPS),
+    Recipe("BatchNorm, groups, averaged weights", BATCH_NORM_GROUPS, ema=0.99),
+    Recipe("BatchNorm, groups, half the noise", BATCH_NORM_GROUPS | {"noise": 0.06}),
+    Recipe("the same, averaged weights", BATCH_NORM_GROUPS | {"noise": 0.06}, ema=0.99),
+    Recipe("the same, 16 epochs", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 16}, ema=0.99),
     Recipe(
-        "BN, groups, half noise, EMA",
-        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06},
-        ema=0.99,
+        "half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}
     ),
-    Recipe(
-        "BN, groups, half noise, long",
-        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06, "epochs_b": 16},
-        ema=0.99,
-    ),
-    Recipe(
-        "BN, groups, half noise, 20 epochs, 8 views",
-        {"batch_norm": 0.1, "class_weighting": "groups", "noise": 0.06, "epochs_b": 20, "views": 8},
-    ),
-    Recipe("BN, groups, LS", {"batch_norm": 0.1, "class_weighting": "groups", "label_smoothing": 0.05}),
-    Recipe("BN, groups, 3e-3", {"batch_norm": 0.1, "class_weighting": "groups", "lr_b": 3e-3}),
     Recipe("twice the epochs", {"epochs_b": 20}),
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
