@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """Images a step (and process)."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's weight decay."""
+    averaging: float = Field(default=1.5, ge=0)
+    """Phase B: epochs that a moving average of the weights reaches back; the average is the model. 0: none."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
     class_weighting: Literal["groups", "classes", "none"] = "groups"

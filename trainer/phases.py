@@ -16,6 +16,7 @@ from ignite.handlers import (
     Checkpoint,
     DiskSaver,
     EarlyStopping,
+    EMAHandler,
     LRScheduler,
     ProgressBar,
     global_step_from_engine,
@@ -51,6 +52,8 @@ class PhasePlan:
     patience: int
     weight_decay: float
     label_smoothing: float
+    averaging: float
+    """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
     seed: int
 
 
@@ -102,7 +105,12 @@ def run_phase(
     warmup = round(plan.warmup_epochs * len(train))
     scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
     trainer = create_trainer(idist.auto_model(tail), idist.auto_optim(optimizer), plan.label_smoothing)
-    evaluator = create_evaluator(tail, nn.CrossEntropyLoss(), classes)
+    judged: nn.Module = tail
+    if plan.averaging * len(train) > 1:
+        average = EMAHandler(tail, momentum=1 / (plan.averaging * len(train)))
+        average.attach(trainer)
+        judged = average.ema_model
+    evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), classes)
 
     def score(engine: Engine) -> float:
         return float(engine.state.metrics["macro_f1"])
@@ -111,7 +119,7 @@ def run_phase(
     saver = TolerantSaver(str(folder), create_dir=True, require_empty=False)
     # Ignite removes an old checkpoint before it writes the new one: with two of each, a killed run has one.
     best = Checkpoint(
-        {"tail": tail},
+        {"tail": judged},
         saver,
         n_saved=2,
         filename_prefix=f"{plan.name}_best",
@@ -123,6 +131,7 @@ def run_phase(
     state = {
         "trainer": trainer,
         "tail": tail,
+        "judged": judged,
         "optimizer": optimizer,
         "scheduler": scheduler,
         "stopping": stopping,

@@ -124,7 +124,7 @@ def _run_phase(
         s.class_weighting
     )
     rank, world = idist.get_rank(), idist.get_world_size()
-    lr, epochs = (s.lr_a, s.epochs_a) if name == "a" else (s.lr_b, s.epochs_b)
+    lr, epochs, averaging = (s.lr_a, s.epochs_a, 0.0) if name == "a" else (s.lr_b, s.epochs_b, s.averaging)
     plan = PhasePlan(
         name=name,
         epochs=epochs,
@@ -133,6 +133,7 @@ def _run_phase(
         patience=s.patience,
         weight_decay=s.weight_decay,
         label_smoothing=s.label_smoothing,
+        averaging=averaging,
         seed=s.seed,
     )
     return run_phase(
