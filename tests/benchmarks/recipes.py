@@ -100,7 +100,9 @@ RECIPES = (
     Recipe("BatchNorm, groups, averaged weights", BATCH_NORM_GROUPS, ema=0.99),
     Recipe("BatchNorm, groups, half the noise", BATCH_NORM_GROUPS | {"noise": 0.06}),
     Recipe("the same, averaged weights", BATCH_NORM_GROUPS | {"noise": 0.06}, ema=0.99),
-    Recipe("the same, 16 epochs", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 16}, ema=0.99),
+    Recipe(
+        "the same, averaged weights, 16 epochs", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 16}, ema=0.99
+    ),
     Recipe(
         "half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}
     ),
@@ -108,7 +110,6 @@ RECIPES = (
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
     Recipe("image size 288", {"image_size": 288}),
-    Recipe("the trainer's default", {name: Settings.model_fields[name].default for name in BASE}),
 )
 
 
