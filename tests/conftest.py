@@ -2,9 +2,13 @@
 
 import atexit
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before bentoml is imported anywhere: it reads both once.
 _HOME = tempfile.TemporaryDirectory(prefix="chest-xray-tests-")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from bento.artifact import VIEWS, ViewPoint
@@ -66,6 +65,10 @@ class ViewHead(nn.Module):
 
     def __init__(self, features: Array, views: Array) -> None:
         """Fit to ``features`` N×D and ``views``, N indices into ``VIEWS``, all of which occur."""
+        from sklearn.linear_model import (
+            LogisticRegression,
+        )  # takes a second; training should begin before that
+
         super().__init__()
         mean, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > 1e-6, spread, 1.0)

@@ -109,7 +109,7 @@ def test_predict_from_the_shell_gives_the_same_numbers(
     assert answers[5]["file"].endswith("broken.png")
     assert answers[5]["error"]
     # The same film as DICOM has the same figures.
-    assert {**answers[6], "path": ""} == {**answers[0], "path": ""}
+    assert {**answers[6], "file": ""} == {**answers[0], "file": ""}
 
 
 def test_an_external_test_of_a_stored_model(trained: Trained, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> N
     evaluator = create_evaluator(model, nn.CrossEntropyLoss(), ["A", "B"])
     board.attach("a", trainer, evaluator, optimizer)
     for _ in range(2):
-        trainer.run(batches, max_epochs=1)
+        trainer.run([(x, y, torch.ones(2)) for x, y in batches], max_epochs=1)
         evaluator.run(batches)
     board.close()
     images = (
