@@ -20,7 +20,7 @@ from PIL import Image
 from bento.artifact import ONNX_FILE, Manifest
 from bento.checks import check_content
 from bento.doubts import doubts_of
-from bento.images import Intake, fit, take_in
+from bento.images import ImageError, Intake, Preprocessing, fit, take_in
 from bento.predictor import OUTPUTS, Predictor
 from trainer.assess import films_of
 from trainer.corruptions import CORRUPTIONS, corrupt
@@ -130,6 +130,17 @@ def films_of_test(data_dir: Path) -> list[Path]:
     return [film.file for film in films_of(read_manifest(data_dir), data_dir, "test")]
 
 
+def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
+    """A folder's pictures; what the intake refuses is named and left out."""
+    found = []
+    for file in image_files([folder]):
+        try:
+            found.append(take_in(file, spec))
+        except ImageError as error:
+            print(f"{file.name}: refused: {error}")
+    return found
+
+
 def report(predictor: Predictor, test: list[Path], not_films: Path | None, others: list[Path]) -> bool:
     """Print the table; whether what is wanted is met."""
     spec = predictor.manifest.preprocessing
@@ -138,11 +149,11 @@ def report(predictor: Predictor, test: list[Path], not_films: Path | None, other
     print(own)
     met = own.any / own.films <= MOST_FLAGGED
     if not_films:
-        told = judge(not_films.name, [take_in(file, spec) for file in image_files([not_films])], predictor)
+        told = judge(not_films.name, readable(not_films, spec), predictor)
         print(told)
         met &= told.any / told.films >= LEAST_TOLD
     for folder in others:
-        print(judge(folder.name, [take_in(file, spec) for file in image_files([folder])], predictor))
+        print(judge(folder.name, readable(folder, spec), predictor))
     films = [read_film(file, spec.image_size) for file in test]
     for name, turn in TURNS.items():
         print(judge(name, [changed(turn(film), predictor.manifest) for film in films], predictor))
