@@ -23,8 +23,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
+from bento.images import Preprocessing, load_array
 from tests.benchmarks.processes import watch
 from trainer.backbones import Tail, build_classifier, phase_b_cut
+from trainer.config import Settings
 from trainer.device import prepare
 from trainer.manifest import read_manifest
 from trainer.runs import Run
@@ -75,8 +77,11 @@ def prepare_data(folder: Path, films: int) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
+    spec = Preprocessing(image_size=SIZE, crop="anatomy", contrast="clahe")
+    files = sorted((folder / "films").rglob("*.jpg"))[:32]
+    grey = torch.from_numpy(np.stack([load_array(file, spec) for file in files])).float().unsqueeze(1) / 255
     with torch.no_grad():
-        network(torch.randn(32, 3, SIZE, SIZE))
+        network(((grey - 0.45) / 0.225).expand(-1, 3, -1, -1))
     save_file(
         {name: value for name, value in network.state_dict().items() if "classifier" not in name},
         folder / WEIGHTS,
@@ -101,7 +106,7 @@ def tail_limit(folder: Path) -> dict[str, float]:
     films = training_films(folder)
     model = build_classifier(BACKBONE, 3, weights=str(folder / WEIGHTS))
     cut = phase_b_cut(BACKBONE, model)
-    tail = Tail(model, cut).train()
+    tail = Tail(model, cut, Settings.model_fields["batch_norm"].default).train()
     with torch.inference_mode():
         shape = model.stages[:cut](model.normalise(torch.zeros(32, SIZE, SIZE))).shape
     x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
@@ -123,8 +128,7 @@ def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
     shutil.rmtree(runs / name, ignore_errors=True)
     words = ["--data-dir", str(data), "--runs-dir", str(runs), "--run", name, "--backbone", BACKBONE]
     words += ["--weights", str(folder / WEIGHTS), "--epochs-a", str(EPOCHS), "--epochs-b", str(EPOCHS)]
-    # Random weights amplify every rounding, with statistics of their own so far that the graph is not the same to 1e-4.
-    seen = watch("trainer", "train", *words, "--batch-norm", "0", "--patience", "99", *changes)
+    seen = watch("trainer", "train", *words, "--patience", "99", *changes)
     summary = json.loads(Run(runs / name).training.read_text())
     disk = sum(path.stat().st_size for path in (data / "cache").iterdir()) / 1e6
     figures = {
