@@ -198,9 +198,9 @@ def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
 def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: float, epochs: int) -> None:
     tail.requires_grad_(True)
     extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
-    names, codes = np.unique(np.array(bench.films["train"].groups), return_inverse=True)
-    classes = torch.tensor([bench.classes.index(name.split(" ")[0]) for name in names])
     films = bench.films["train"]
+    _, first, codes = np.unique(np.array(films.groups), return_index=True, return_inverse=True)
+    classes = torch.from_numpy(films.labels[first])
     weights = {"classes": even_weights(films.labels), "groups": even_weights(films.groups)}.get(
         s.class_weighting
     )
