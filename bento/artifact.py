@@ -2,10 +2,10 @@
 
 An artifact is a folder (an entry of the BentoML model store) with three files:
 
-* ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and
-  ``cam`` N×C×h×w (class activation map; its mean over h and w is the class's uncalibrated logit, less the
-  head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the training films; compare with
-  :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`VIEWS`);
+* ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and ``cam``
+  N×C×h×w (class activation map, as fine as the trainer could make it; its mean over h and w is the class's
+  uncalibrated logit, less the head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the
+  training films; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`VIEWS`);
 * ``weights.safetensors``: the same weights for the trainer;
 * ``manifest.json``: :class:`Manifest`, the contract of both rooms.
 """

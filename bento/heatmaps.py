@@ -1,11 +1,13 @@
 """Heat maps: where on the film the model's evidence for each class lies.
 
 A class activation map (Zhou et al. 2016) is an output of the same forward pass: the last layer's weights of a class,
-applied at each place of the last feature map. Its mean is the class's score before calibration, less a constant.
+applied at each place of the last feature map. Its mean is the class's score before calibration, less a constant. Detail
+between its 7×7 cells comes from the finer activations where the frozen stages end, weighed by what they do to the score
+on training films (:mod:`trainer.attribution`); it changes no mean. Older models' maps are without it.
 
-What it can show: which coarse region of the film (a cell of a map of 7×7 is 32 pixels of 224) raised or lowered a
-score. What it can't: a lesion's outline, a cause, or that the answer is right. A map also lights up on what merely
-goes with a class in the training films, such as a hospital's marker, and a score can rest on what is missing.
+What it can show: which region of the film (a cell of a map of 14×14 is 16 pixels of 224) raised or lowered a score.
+What it can't: a lesion's outline, a cause, or that the answer is right. A map also lights up on what merely goes with
+a class in the training films, such as a hospital's marker, and a score can rest on what is missing.
 """
 
 import base64

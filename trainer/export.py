@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bento.predictor import DOUBTS, OUTPUTS, Session
 from trainer.arrays import Array
+from trainer.attribution import FineMap
 from trainer.backbones import Classifier
 from trainer.errors import UserError
 from trainer.images import Images
@@ -29,15 +30,16 @@ class SealedGraph(nn.Module):
     """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D, class activation map N×C×h×w, novelty N
     and views N×5.
 
-    The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is two more
-    outputs of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty and views
-    are read off the same pass too, where the frozen stages end.
+    The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is one more
+    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty, views and
+    the map's detail are read off the same pass too, where the frozen stages end.
     """
 
-    def __init__(self, model: Classifier, temperature: float, outside: Outside) -> None:
+    def __init__(self, model: Classifier, temperature: float, outside: Outside, fine_map: FineMap) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
+        self.fine_map = fine_map
         self.outside = outside
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -46,12 +48,15 @@ class SealedGraph(nn.Module):
         embedding = self.model.stages[-1](features)
         logits = self.model.head(embedding)
         cam = torch.einsum("nkhw,ck->nchw", features, self.model.head.weight)
-        return torch.softmax(logits / self.temperature, dim=1), embedding, cam, *self.outside(frozen)
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
+        return probabilities, embedding, self.fine_map(cam, frozen), *self.outside(frozen)
 
 
-def export_onnx(model: Classifier, temperature: float, outside: Outside, image_size: int, path: Path) -> None:
+def export_onnx(
+    model: Classifier, temperature: float, outside: Outside, fine_map: FineMap, image_size: int, path: Path
+) -> None:
     """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
-    graph = SealedGraph(model, temperature, outside).eval().cpu()
+    graph = SealedGraph(model, temperature, outside, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
     temporary = path.with_name(f".{path.name}.part")
     # The exporter narrates on standard output and warns of its own deprecations.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from bento.predictor import Session
+from trainer.attribution import fit_fine_map
 from trainer.backbones import Classifier, Tail, build_classifier, phase_b_cut
 from trainer.batches import PlainBatches, TrainBatches, even_weights
 from trainer.cache import Prefix
@@ -166,9 +167,10 @@ def _seal(
     validation = films["val"]
     logits = logits_of(model, validation.images, device)
     temperature = fit_temperature(logits, validation.labels)
+    cut = phase_b_cut(settings.backbone, model)
     knowledge = fit_outside(
         model,
-        phase_b_cut(settings.backbone, model),
+        cut,
         films["train"],
         validation,
         features,
@@ -177,10 +179,11 @@ def _seal(
         settings.workers,
         device,
     )
+    fine_map = fit_fine_map(model, cut, features.train[cut], len(films["train"].labels), settings.seed)
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE
     save_weights(model, run.sealed / WEIGHTS_FILE)
-    export_onnx(model, temperature, knowledge.outside, settings.image_size, onnx)
+    export_onnx(model, temperature, knowledge.outside, fine_map, settings.image_size, onnx)
     session = Session(onnx, logits.shape[1], settings.image_size)
     difference = check_parity(session, validation.images, softmax(logits / temperature, axis=1))
     return {

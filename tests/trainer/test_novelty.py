@@ -11,6 +11,7 @@ from bento.artifact import VIEWS
 from bento.images import Preprocessing
 from bento.predictor import Session
 from trainer.arrays import Array
+from trainer.attribution import FineMap
 from trainer.augment import Augmentation
 from trainer.backbones import Classifier, build_classifier, phase_b_cut
 from trainer.batches import from_images
@@ -67,7 +68,9 @@ def knowledge(model: Classifier, films: list[Path]) -> Knowledge:
 @pytest.fixture(scope="module")
 def session(model: Classifier, knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory) -> Session:
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    export_onnx(model, 1.0, knowledge.outside, SPEC.image_size, path)
+    channels = model.stages[: knowledge.outside.cut](torch.zeros(1, 3, 64, 64)).shape[1]
+    fine_map = FineMap(torch.zeros(3, channels, 1, 1))
+    export_onnx(model, 1.0, knowledge.outside, fine_map, SPEC.image_size, path)
     return Session(path, 3, SPEC.image_size)
 
 

@@ -91,6 +91,11 @@ def test_the_sealed_graph_is_the_trained_network(trained: Trained) -> None:
     assert check_parity(session, images, probabilities) < 1e-4
     prediction = session.predict(images)
     # The map's mean and the head's bias are the logit: a class activation map explains the very score it is shown with.
+    assert prediction.cam.shape[1:] == (
+        3,
+        6,
+        6,
+    )  # as fine as the frozen stages' output, not as the last stage's
     from_map = prediction.cam.mean(axis=(2, 3)) + model.head.bias.detach().numpy()
     np.testing.assert_allclose(from_map, logits, atol=1e-3)
     with pytest.raises(UserError, match="not the trained network"):
