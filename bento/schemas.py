@@ -121,7 +121,7 @@ class ClassMap(_Schema):
 
 
 class Explanation(_Schema):
-    """Where the evidence for each class lies: coarse regions, no outlines, and no proof that the answer is right."""
+    """Where the evidence for each class lies: regions, no outlines, and no proof that the answer is right."""
 
     film: str
     """The upright film that the maps belong on: a PNG of at most 512 pixels a side, as a `data:` URL."""
