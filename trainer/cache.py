@@ -22,6 +22,7 @@ from tqdm import tqdm
 from trainer.arrays import Array, create_array, missing_anywhere, open_array, own_rows, release
 from trainer.augment import Augmentation
 from trainer.backbones import Classifier, folded
+from trainer.device import side_by_side
 from trainer.images import Images
 
 BATCH = 32
@@ -140,11 +141,15 @@ def prefix_outputs(
             ]
             for view in range(views.count):
                 random = views.random(len(images), view)
-                for start in range(0, len(own), BATCH):
-                    rows = own[start : start + BATCH]
+
+                def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
                     batch = views.make(images[rows], None if random is None else random[rows])
                     for array, x in zip(arrays, prefix.outputs(batch), strict=True):
                         array[view, rows] = x.half().cpu().numpy()
                         release(array)
-                    bar.update(len(rows))
+                    return len(rows)
+
+                batches = [own[start : start + BATCH] for start in range(0, len(own), BATCH)]
+                for count in side_by_side(fill, batches, prefix.device):
+                    bar.update(count)
     return [open_array(path) for path in paths]

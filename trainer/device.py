@@ -2,6 +2,9 @@
 
 import ctypes
 import platform
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import ignite.distributed as idist
 import torch
@@ -9,6 +12,8 @@ import torch
 from bento.settings import available_cores
 from trainer.errors import UserError
 
+T = TypeVar("T")
+R = TypeVar("R")
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
@@ -34,3 +39,20 @@ def prepare(device: str) -> torch.device:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     return torch.device("cuda", idist.get_local_rank())
+
+
+def side_by_side(function: Callable[[T], R], parts: Iterable[T], device: torch.device) -> Iterator[R]:
+    """What ``function`` makes of each part, in their order; on a CPU every core works on a part of its own.
+
+    Several threads on one part wait for each other at each operator; small operators and Python keep all but one idle.
+    Each part's result is that of one thread, so that it does not depend on the number of cores.
+    """
+    if device.type != "cpu":
+        yield from map(function, parts)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(function, parts)
+    finally:
+        torch.set_num_threads(threads)  # some of its libraries count for the whole process

@@ -18,6 +18,7 @@ from bento.predictor import DOUBTS, OUTPUTS, Session
 from trainer.arrays import Array
 from trainer.attribution import FineMap
 from trainer.backbones import Classifier
+from trainer.device import side_by_side
 from trainer.errors import UserError
 from trainer.images import Images
 from trainer.novelty import Outside
@@ -102,14 +103,16 @@ def save_weights(model: Classifier, path: Path) -> None:
     temporary.replace(path)
 
 
-@torch.inference_mode()
 def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:
     """``float32`` logits N×C of N films, by PyTorch in full precision."""
     model = model.to(device).eval()
-    parts = [
-        model(torch.from_numpy(np.array(images[rows])).to(device)).cpu().numpy() for rows in _rows(images)
-    ]
-    return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def run(rows: Array) -> Array:
+        logits: Array = model(torch.from_numpy(np.array(images[rows])).to(device)).cpu().numpy()
+        return logits
+
+    return np.concatenate(list(side_by_side(run, _rows(images), device)))
 
 
 def _rows(images: Images) -> Iterator[npt.NDArray[np.int64]]:

@@ -24,6 +24,7 @@ from trainer.backbones import Classifier
 from trainer.batches import Fetch
 from trainer.cache import BATCH, Prefix
 from trainer.corruptions import CORRUPTIONS, corrupt
+from trainer.device import side_by_side
 from trainer.features import Features, Films
 from trainer.views import TURNS, Turn, ViewHead, changed_films, view_points
 
@@ -178,8 +179,14 @@ def _drawn(rng: np.random.Generator, films: int, most: int) -> Array:
 
 def _features(prefix: Prefix, images: Array | Tensor) -> Array:
     """``float32`` N×2C of grey images N×S×S in [0, 255]."""
+
+    def look(batch: Tensor) -> Array:
+        features: Array = pooled(prefix.outputs(batch)[0]).cpu().numpy()
+        return features
+
+    prefix.stages  # noqa: B018 - once, before the threads ask for them
     batches = torch.split(torch.as_tensor(images), BATCH)
-    return np.concatenate([pooled(prefix.outputs(batch)[0]).cpu().numpy() for batch in batches])
+    return np.concatenate(list(side_by_side(look, batches, prefix.device)))
 
 
 @torch.inference_mode()

@@ -161,3 +161,19 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk: Path) -> N
     with pytest.raises(UserError, match=r"no space left for 0\.00 GB of cache; free some"):
         fill(small_disk / "big.npy", 1)
     assert list(small_disk.iterdir()) == []
+
+
+def test_the_cache_does_not_depend_on_the_number_of_threads(model: Classifier, tmp_path: Path) -> None:
+    films = np.stack([film.pixels for film in generate(70, 64, hospitals=2, seed=2)])
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(outputs(model, films, tmp_path / str(threads)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
