@@ -64,9 +64,15 @@ class Distance(nn.Module):
     mean: Tensor
     whiten: Tensor
 
-    def __init__(self, features: Array) -> None:
-        """Fit to ``features`` N×D; any N from 1 on."""
+    def __init__(self, mean: Tensor, whiten: Tensor) -> None:
+        """``mean``: D. ``whiten``: D×D."""
         super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("whiten", whiten)
+
+    @classmethod
+    def fit(cls, features: Array) -> "Distance":
+        """From ``features`` N×D; any N from 1 on."""
         features = features.astype(np.float64)
         mean, spread = features.mean(axis=0), features.std(axis=0)
         stirred = spread[spread > 0]
@@ -77,8 +83,7 @@ class Distance(nn.Module):
         level = values.mean() or 1.0
         values = (1 - SHRINKAGE) * np.maximum(values, 0) + SHRINKAGE * level
         whiten = vectors / np.sqrt(values * len(values)) / spread[:, None]
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("whiten", torch.tensor(whiten, dtype=torch.float32))
+        return cls(*(torch.tensor(value, dtype=torch.float32) for value in (mean, whiten)))
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.sqrt(((features - self.mean) @ self.whiten).square().sum(dim=1))
@@ -144,13 +149,13 @@ def fit_outside(
     plain = look(np.asarray(train.images[rows]))
     other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_FILMS["views"]))
     means = plain.shape[1] // 2
-    distance = Distance(np.concatenate([plain, other])[:, :means])
+    distance = Distance.fit(np.concatenate([plain, other])[:, :means])
 
     few = np.sort(rng.permutation(len(rows))[: MOST_FILMS["turned"]])
     turned = [turn([train.files[row] for row in rows[few]], change) for change in TURNS.values()]
     upright = [plain[few], other[: len(few)]]
     counts = [sum(map(len, upright)), *map(len, turned)]
-    views = ViewHead(np.concatenate([*upright, *turned]), np.repeat(np.arange(len(VIEWS)), counts))
+    views = ViewHead.fit(np.concatenate([*upright, *turned]), np.repeat(np.arange(len(VIEWS)), counts))
 
     rows = _drawn(rng, len(validation.files), MOST_FILMS["validation"])
     plain = _read(features.validation[cut], rows)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from functools import partial
 
 import ignite.distributed as idist
 import numpy as np
@@ -22,6 +23,7 @@ from trainer.export import check_parity, export_onnx, logits_of, save_weights
 from trainer.features import Features, Films, augmentation_of, load_films, make_features
 from trainer.files import write_json
 from trainer.holdout import run_records
+from trainer.knowledge import kept_knowledge, knowledge_path
 from trainer.manifest import fingerprint
 from trainer.novelty import fit_outside
 from trainer.phases import PhasePlan, PhaseResult, parameter_groups, run_phase
@@ -168,7 +170,8 @@ def _seal(
     logits = logits_of(model, validation.images, device)
     temperature = fit_temperature(logits, validation.labels)
     cut = phase_b_cut(settings.backbone, model)
-    knowledge = fit_outside(
+    fit = partial(
+        fit_outside,
         model,
         cut,
         films["train"],
@@ -179,6 +182,17 @@ def _seal(
         settings.workers,
         device,
     )
+    if settings.cache == "off":
+        knowledge = fit()
+    else:
+        path = knowledge_path(
+            Prefix(model, (cut,), device),
+            (films["train"].key, validation.key),
+            augmentation_of(settings),
+            settings.seed,
+            settings.data_dir / "cache",
+        )
+        knowledge = kept_knowledge(path, cut, fit)
     fine_map = fit_fine_map(model, cut, features.train[cut], len(films["train"].labels), settings.seed)
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE

@@ -63,21 +63,25 @@ class ViewHead(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, features: Array, views: Array) -> None:
-        """Fit to ``features`` N×D and ``views``, N indices into ``VIEWS``, all of which occur."""
-        from sklearn.linear_model import (
-            LogisticRegression,
-        )  # takes a second; training should begin before that
-
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        """``weight``: 5×D. ``bias``: 5."""
         super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    @classmethod
+    def fit(cls, features: Array, views: Array) -> "ViewHead":
+        """From ``features`` N×D and ``views``, N indices into ``VIEWS``, all of which occur."""
+        # Takes a second; training should begin before that.
+        from sklearn.linear_model import LogisticRegression
+
         mean, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > 1e-6, spread, 1.0)
         regression = LogisticRegression(C=STRENGTH, max_iter=500)
         regression.fit((features - mean) / spread, views)
         weight = regression.coef_ / spread
         bias = regression.intercept_ - weight @ mean
-        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32))
-        self.register_buffer("bias", torch.tensor(bias, dtype=torch.float32))
+        return cls(*(torch.tensor(value, dtype=torch.float32) for value in (weight, bias)))
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.softmax(features @ self.weight.T + self.bias, dim=1)

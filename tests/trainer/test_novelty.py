@@ -162,7 +162,7 @@ def test_few_films_and_random_weights_give_finite_scores(films: list[Path], trai
     ],
 )
 def test_a_distance_is_finite_whatever_it_is_fitted_to(features: Array) -> None:
-    distance = Distance(features)
+    distance = Distance.fit(features)
     near = distance(torch.from_numpy(features))
     far = distance(torch.from_numpy(features + 1000))
     assert torch.isfinite(near).all()
@@ -172,7 +172,7 @@ def test_a_distance_is_finite_whatever_it_is_fitted_to(features: Array) -> None:
 
 def test_a_typical_film_scores_about_one() -> None:
     features = RNG.normal(size=(4000, 10)).astype(np.float32) * 3 + 7
-    assert float(Distance(features)(torch.from_numpy(features)).mean()) == pytest.approx(1, abs=0.05)
+    assert float(Distance.fit(features)(torch.from_numpy(features)).mean()) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(("films_", "rank"), [(1, 1), (15, 15), (40, 39), (1000, 975)])
