@@ -7,38 +7,28 @@ finished is kept in ``--work``, so that a broken run goes on where it stopped, a
 """
 
 import argparse
-import copy
 import hashlib
-import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bento.images import Preprocessing, decode, fit, open_image
+from tests.benchmarks.ingredients import Bench, Recipe, logits_of, train_tail
 from trainer.arrays import Array
-from trainer.backbones import Tail, build_classifier, phase_b_cut
-from trainer.batches import Fetch, PlainBatches, TrainBatches, WeightedBatch, even_weights, from_cache
+from trainer.backbones import build_classifier, phase_b_cut
+from trainer.batches import PlainBatches, from_cache
 from trainer.cache import Prefix
 from trainer.calibration import fit_temperature
 from trainer.config import Settings
 from trainer.corruptions import CORRUPTIONS, corrupt
 from trainer.device import prepare
-from trainer.features import Films, load_films, make_features
+from trainer.features import load_films, make_features
 from trainer.intervals import Figures, Judged, macro_f1, patient_weights, ranking_figures, weighted_figures
-from trainer.manifest import Record, read_manifest
-from trainer.phases import cosine_with_warmup, parameter_groups
+from trainer.manifest import read_manifest
 from trainer.sources import fetch
 from trainer.split import split
 
@@ -56,24 +46,6 @@ BASE: dict[str, Any] = {
     "epochs_b": 10,
 }
 """What each ingredient is added to, or left out of: the rest is the trainer's default."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One row of the table: settings of the trainer, and ingredients that the trainer does not have."""
-
-    name: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    loss: str = "mean"
-    """``dro``: the worst (class, source) group most (Sagawa et al. 2020); ``focal``: hard ones most (Lin et al. 2017);
-    ``drawn``: unweighted, every group drawn equally often."""
-    ema: float = 0.0
-    """Decay of an exponential moving average of the weights, which is what is then judged."""
-    mix: str = ""
-    """Of the prefix's outputs. ``mixup``: of two films and their labels (Verma et al. 2019); ``style``: their channels'
-    mean and deviation only (Zhou et al. 2021)."""
-    l2sp: float = 0.0
-    """Pull towards the pre-trained weights (Li et al. 2018)."""
 
 
 BATCH_NORM_GROUPS: dict[str, Any] = {"batch_norm": 0.1, "class_weighting": "groups"}
@@ -111,23 +83,6 @@ RECIPES = (
     Recipe("head only", {"epochs_b": 0}),
     Recipe("image size 288", {"image_size": 288}),
 )
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One seed's films, as one intake and augmentation show them to the tail."""
-
-    settings: Settings
-    classes: list[str]
-    films: dict[str, Films]
-    train: dict[int, Fetch]
-    validation: dict[int, Fetch]
-    tests: Array
-    """``float16`` V×N×…: the prefix's output at the cut for the test films as they are, then through each scanner."""
-    records: list[Record]
-    """Of the test films."""
-    model: Any
-    cut: int
 
 
 def scanned(path: Path, spec: Preprocessing) -> Array:
@@ -184,138 +139,15 @@ def hash_of(prefix: Prefix, settings: Settings) -> str:
     return hashlib.sha256(re.sub("0x[0-9a-f]+", "", content).encode()).hexdigest()[:16]
 
 
-def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
-    """Both phases; the weights of the best validation macro F1, as the trainer keeps them."""
-    s = settings
-    model = copy.deepcopy(bench.model)
-    _phase(bench, recipe, s, Tail(model, len(model.stages)), len(model.stages), s.lr_a, s.epochs_a)
-    tail = Tail(model, bench.cut, s.batch_norm)
-    if s.epochs_b:
-        _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b)
-    return tail
-
-
-def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: float, epochs: int) -> None:
-    tail.requires_grad_(True)
-    extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
-    films = bench.films["train"]
-    _, first, codes = np.unique(np.array(films.groups), return_index=True, return_inverse=True)
-    classes = torch.from_numpy(films.labels[first])
-    weights = {"classes": even_weights(films.labels), "groups": even_weights(films.groups)}.get(
-        s.class_weighting
-    )
-    # Labelled by group, which tells the class too.
-    kind = Drawn if recipe.loss == "drawn" else TrainBatches
-    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights)
-    validation = PlainBatches(bench.validation[cut], bench.films["val"].labels)
-    loss = Loss(extras, s.label_smoothing, classes)
-    optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)
-    total, warmup = epochs * len(batches), round(s.warmup_epochs * len(batches))
-    scheduler = LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total))
-    average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(extras.ema)) if extras.ema else None  # type: ignore[no-untyped-call]
-    start = [value.detach().clone() for value in tail.stages.parameters()]
-    rng = np.random.default_rng(s.seed)
-    best, kept, stream = (
-        _score(tail, validation, len(bench.classes)),
-        copy.deepcopy(tail.state_dict()),
-        iter(batches),
-    )
-    for epoch in range(1, epochs + 1):
-        torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
-        tail.train()
-        for _ in range(len(batches)):
-            x, group, own = next(stream)
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(tail, x, group, own, rng)
-            if extras.l2sp:
-                pull = sum(
-                    (((a - b) ** 2).sum() for a, b in zip(tail.stages.parameters(), start, strict=True)),
-                    torch.zeros(()),
-                )
-                value = value + extras.l2sp * pull
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            scheduler.step()
-            if average:
-                average.update_parameters(tail)
-        judged = average.module if average else tail
-        score = _score(judged, validation, len(bench.classes))
-        if score > best:
-            best, kept = score, copy.deepcopy(judged.state_dict())
-    tail.load_state_dict(kept)
-
-
-class Drawn(TrainBatches):
-    """Batches of films drawn with return, every group equally often."""
-
-    def __iter__(self) -> Iterator[WeightedBatch]:
-        rng = np.random.default_rng(self.seed)
-        shares = even_weights(self.labels).astype(np.float64)
-        for step in itertools.count():
-            rows = np.sort(rng.choice(len(self.labels), self.batch_size, p=shares / shares.sum()))
-            # Another view each batch, so that a film drawn twice is not the same picture twice.
-            yield self.fetch(rows, step), torch.from_numpy(self.labels[rows]), torch.ones(len(rows))
-
-
-class Loss:
-    """The recipe's loss of a batch."""
-
-    def __init__(self, recipe: Recipe, smoothing: float, classes: Tensor) -> None:
-        """``classes``: the class of each of G groups."""
-        self.recipe, self.smoothing, self.classes = recipe, smoothing, classes
-        self.shares = torch.full((len(classes),), 1 / len(classes))
-
-    def __call__(
-        self, tail: Tail, x: Tensor, group: Tensor, weights: Tensor, rng: np.random.Generator
-    ) -> Tensor:
-        target = F.one_hot(self.classes[group], int(self.classes.max()) + 1).float()
-        if self.recipe.mix:
-            x, target = self._mixed(x, target, rng)
-        logits = tail(x)
-        target = target * (1 - self.smoothing) + self.smoothing / target.shape[1]
-        each = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
-        if self.recipe.loss == "focal":
-            each = each * (1 - torch.exp(-each)) ** 2
-        if self.recipe.loss == "dro":
-            present = [index for index in range(len(self.shares)) if bool((group == index).any())]
-            losses = torch.stack([each[group == index].mean() for index in present])
-            with torch.no_grad():
-                self.shares[present] *= torch.exp(0.05 * losses)
-                self.shares /= self.shares.sum()
-            return (losses * self.shares[present]).sum() / self.shares[present].sum()
-        return (each * weights).sum() / weights.sum()
-
-    def _mixed(self, x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        other = torch.from_numpy(rng.permutation(len(x)))
-        if self.recipe.mix == "mixup":
-            share = float(rng.beta(0.2, 0.2))
-            return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]
-        share = float(rng.beta(0.1, 0.1))
-        mean, deviation = x.mean(dim=(2, 3), keepdim=True), x.std(dim=(2, 3), keepdim=True) + 1e-5
-        mixed = [share * part + (1 - share) * part[other] for part in (mean, deviation)]
-        return (x - mean) / deviation * mixed[1] + mixed[0], target
-
-
-@torch.inference_mode()
-def _logits(tail: nn.Module, batches: PlainBatches) -> Array:
-    tail.eval()
-    return np.concatenate([tail(x).numpy() for x, _ in batches])
-
-
-def _score(tail: nn.Module, batches: PlainBatches, classes: int) -> float:
-    predicted, truth = _logits(tail, batches).argmax(axis=1), batches.labels
-    return float(macro_f1(truth, predicted, classes, np.ones((1, len(truth))))[0])
-
-
 def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> None:
     """Train, judge, and keep what the table needs."""
     tail = train_tail(bench, recipe, settings)
-    validation = _logits(tail, PlainBatches(bench.validation[bench.cut], bench.films["val"].labels))
+    validation = logits_of(tail, PlainBatches(bench.validation[bench.cut], bench.films["val"].labels))
     temperature = fit_temperature(validation, bench.films["val"].labels)
     views = []
     for view in bench.tests:
         fetch_view = from_cache(view[None], torch.device("cpu"))
-        views.append(_logits(tail, PlainBatches(fetch_view, bench.films["test"].labels)))
+        views.append(logits_of(tail, PlainBatches(fetch_view, bench.films["test"].labels)))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.npz")
     np.savez_compressed(
