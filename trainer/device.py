@@ -16,13 +16,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
+M_ARENA_MAX = -8
 
 
 def prepare(device: str) -> torch.device:
     """Choose the device and tune the process for it.
 
     On a CPU, glibc hands every large tensor back to the kernel and gets it zeroed again at the next step; told
-    to keep its pages, training steps take about 0.6 of the time. On a GPU, TF32 is allowed in matrix products.
+    to keep its pages, training steps take about 0.6 of the time. It can do so in its main arena alone, which all
+    threads therefore share. On a GPU, TF32 is allowed in matrix products.
 
     Raises:
         UserError: CUDA was asked for and is not there.
@@ -33,6 +35,7 @@ def prepare(device: str) -> torch.device:
         torch.set_num_threads(max(1, available_cores() // idist.get_nproc_per_node()))
         if platform.libc_ver()[0] == "glibc":
             libc = ctypes.CDLL(None)
+            libc.mallopt(M_ARENA_MAX, 1)
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         return torch.device("cpu")

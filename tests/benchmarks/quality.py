@@ -1,0 +1,129 @@
+"""What the speed costs in quality: ``python -m tests.benchmarks.quality --dataset FOLDER``.
+
+The reference project's loop (``plain_loop.py``: two phases, weighted cross-entropy, cosine schedule, best checkpoint by
+validation accuracy, whole films seen at test) and ours by the command line, with the same films, split, size, backbone
+and weights. Test macro F1 of both, over all films and within each source, for each seed.
+"""
+
+import argparse
+import copy
+import csv
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from tests.benchmarks.plain_loop import begin_phase, loader, predict, train_epoch
+from trainer.arrays import Array
+from trainer.backbones import BACKBONES
+from trainer.cli import main as trainer
+from trainer.manifest import Record, read_manifest
+from trainer.metrics import compute_metrics
+
+LEARNING_RATES = {"a": 1e-3, "b": 1e-4}
+"""The second one lower, as the reference project has it."""
+EPOCHS = 10
+
+
+def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Array:
+    """Test probabilities N×C of the plain loop's best network, in the order of torchvision's ``ImageFolder``."""
+    torch.manual_seed(seed)
+    row = BACKBONES[backbone]
+    films = {split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")}
+    labels = {split: torch.tensor(part.dataset.targets) for split, part in films.items()}  # type: ignore[attr-defined]
+    counts = torch.bincount(labels["train"])
+    network = row.build()
+    network.load_state_dict(row.imagenet())
+    classifier = network.get_submodule("classifier")
+    assert isinstance(classifier, nn.Sequential)
+    classifier[-1] = nn.Linear(row.embedding_size, len(counts))
+    best, state = -1.0, network.state_dict()
+    for phase, lr in LEARNING_RATES.items():
+        network.load_state_dict(state)
+        optimizer = begin_phase(network, phase, lr)
+        schedule = CosineAnnealingLR(optimizer, EPOCHS)
+        for _ in range(EPOCHS):
+            train_epoch(network, optimizer, films["train"], len(labels["train"]) / len(counts) / counts)
+            schedule.step()
+            accuracy = (predict(network, films["val"]).argmax(1) == labels["val"]).double().mean().item()
+            if accuracy > best:
+                best, state = accuracy, copy.deepcopy(network.state_dict())
+    network.load_state_dict(state)
+    probabilities: Array = torch.softmax(predict(network, films["test"]).double(), dim=1).numpy()
+    return probabilities
+
+
+def our_probabilities(file: Path, classes: list[str]) -> dict[str, list[float]]:
+    """Of a run's ``predictions.csv``, by path."""
+    with file.open(newline="") as stream:
+        return {row["path"]: [float(row[name]) for name in classes] for row in csv.DictReader(stream)}
+
+
+def figures(films: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
+    """Macro F1 over all films and within each source."""
+    truth = np.array([classes.index(film.label) for film in films])
+    sources = np.array([film.source for film in films])
+    parts = {"all": np.ones(len(films), bool)} | {name: sources == name for name in sorted(set(sources))}
+    return {
+        name: compute_metrics(truth[part], probabilities[part], classes).macro_f1
+        for name, part in parts.items()
+    }
+
+
+def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dict[str, float]]:
+    """Both designs' figures for one seed."""
+    data, runs = work / f"data-{seed}", work / "runs"
+    words = [
+        "--dataset",
+        options.dataset,
+        "--data-dir",
+        str(data),
+        "--runs-dir",
+        str(runs),
+        "--run",
+        str(seed),
+    ]
+    words += ["--seed", str(seed), "--backbone", options.backbone, "--image-size", str(options.image_size)]
+    for step in ("fetch", "split", "train", "evaluate"):
+        if trainer([step, *words]):
+            raise SystemExit(f"{step} of seed {seed} failed")
+    records = read_manifest(data)
+    classes = sorted({record.label for record in records})
+    films = [record for record in records if record.split == "test"]
+    ours = our_probabilities(runs / str(seed) / "predictions.csv", classes)
+    # ImageFolder's order: by class, then by the name in the split's folder.
+    films.sort(key=lambda film: (film.label, Path(film.path).name))
+    plain = plain_probabilities(data, options.backbone, options.image_size, seed)
+    return {
+        "plain": figures(films, classes, plain),
+        "ours": figures(films, classes, np.array([ours[film.path] for film in films])),
+    }
+
+
+def main() -> None:
+    """Train both designs with each seed and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument(
+        "--backbone", default="efficientnet_lite0", choices=[n for n in BACKBONES if "eff" in n]
+    )
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options = parser.parse_args()
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        for seed in options.seeds:
+            found.append(compare(options, seed, Path(name)))
+            print(f"seed {seed}: {found[-1]}", flush=True)
+    print(f"\ntest macro F1, {options.backbone} at {options.image_size}, mean of seeds {options.seeds}")
+    for part in found[0]["plain"]:
+        plain, ours = (statistics.mean(row[design][part] for row in found) for design in ("plain", "ours"))
+        print(f"{part:12} plain {plain:.3f}   ours {ours:.3f}   {ours - plain:+.3f}")
+
+
+if __name__ == "__main__":
+    main()
