@@ -3,8 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from trainer.metrics import Floats, Integers
 
@@ -27,6 +25,10 @@ def fit_temperature(logits: Floats, truth: Integers) -> float:
         logits: N×C.
         truth: N class indices.
     """
+    # Takes half a second; training should begin before that.
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     rows = np.arange(len(truth))
     logits = logits.astype(np.float64)
 
@@ -43,6 +45,8 @@ def uncalibrated(probabilities: Floats, temperature: float) -> npt.NDArray[np.fl
 
     Calibrated log-probabilities are the divided logits, less a constant a row, which softmax forgets.
     """
+    from scipy.special import softmax
+
     smallest = np.finfo(np.float32).smallest_subnormal
     logits = temperature * np.log(np.maximum(probabilities.astype(np.float64), smallest))
     return np.asarray(softmax(logits, axis=1))

@@ -7,7 +7,6 @@ from functools import partial
 import ignite.distributed as idist
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
@@ -199,7 +198,8 @@ def _seal(
     save_weights(model, run.sealed / WEIGHTS_FILE)
     export_onnx(model, temperature, knowledge.outside, fine_map, settings.image_size, onnx)
     session = Session(onnx, logits.shape[1], settings.image_size)
-    difference = check_parity(session, validation.images, softmax(logits / temperature, axis=1))
+    probabilities = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
+    difference = check_parity(session, validation.images, probabilities)
     return {
         "temperature": temperature,
         "novelty": knowledge.novelty.model_dump(),
