@@ -16,6 +16,36 @@ from bento.problems import MEDIA_TYPE, REQUEST_ID_HEADER, problem_content
 MAX_HEADER_BYTES = 64 * 1024
 
 
+class Gathering:
+    """A transport that sends what is written in one turn of the event loop at once.
+
+    uvicorn writes a response's headers and its body apart: two system calls, and two packets that wake the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, soon."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts and not self._transport.is_closing():
+            self._transport.write(b"".join(self._parts))
+        self._parts.clear()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Headers must be complete within ``header_timeout`` seconds and ``MAX_HEADER_BYTES``.
 
@@ -32,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
