@@ -67,7 +67,7 @@ def figures(films: list[Record], classes: list[str], probabilities: Array) -> di
     """Macro F1 over all films and within each source."""
     truth = np.array([classes.index(film.label) for film in films])
     sources = np.array([film.source for film in films])
-    parts = {"all": np.ones(len(films), bool)} | {name: sources == name for name in sorted(set(sources))}
+    parts = {"all": np.ones(len(films), bool)} | {name: sources == name for name in sorted({film.source for film in films})}
     return {
         name: compute_metrics(truth[part], probabilities[part], classes).macro_f1
         for name, part in parts.items()

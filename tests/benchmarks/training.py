@@ -162,7 +162,7 @@ def run_stage(stage: str, folder: Path, films: int, epochs: int) -> None:
 def main() -> None:
     """Run all stages, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--films", type=int, default=600)
+    parser.add_argument("--films", type=int, default=1200)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--plain-epochs", type=int, default=1)
     parser.add_argument("--folder", type=Path)
