@@ -66,8 +66,9 @@ def our_probabilities(file: Path, classes: list[str]) -> dict[str, list[float]]:
 def figures(films: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
     """Macro F1 over all films and within each source."""
     truth = np.array([classes.index(film.label) for film in films])
-    sources = np.array([film.source for film in films])
-    parts = {"all": np.ones(len(films), bool)} | {name: sources == name for name in sorted({film.source for film in films})}
+    sources = [film.source for film in films]
+    parts = {"all": np.ones(len(films), bool)}
+    parts |= {name: np.array(sources) == name for name in sorted(set(sources))}
     return {
         name: compute_metrics(truth[part], probabilities[part], classes).macro_f1
         for name, part in parts.items()
