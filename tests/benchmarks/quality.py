@@ -1,7 +1,7 @@
 """What the speed costs in quality: ``python -m tests.benchmarks.quality --dataset FOLDER``.
 
 The reference project's loop (``plain_loop.py``: two phases, weighted cross-entropy, cosine schedule, best checkpoint by
-validation accuracy, whole films seen at test) and ours by the command line, with the same films, split, size, backbone
+validation accuracy, the films' middle at test) and ours by the command line, with the same films, split, size, backbone
 and weights. Test macro F1 of both, over all films and within each source, for each seed.
 """
 
