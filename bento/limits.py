@@ -1,18 +1,16 @@
 """Bounded work: how many images may wait or run, for how long, and how many bytes of them are held."""
 
 import asyncio
-import json
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.metrics import QUEUE, WORK
-from bento.problems import MEDIA_TYPE, REQUEST_ID_HEADER, ProblemError, problem_content
+from bento.problems import ProblemError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -182,44 +180,25 @@ class _Answer:
             await self._send(message)
 
 
-class Shedding:
-    """Outermost application: refuses uploads while no place is free, before anything else is done for them.
+class Door:
+    """Before everything else: lets no upload in while no place is free.
 
     A refusal must cost next to nothing, or refusing takes the time that the accepted requests need.
     """
 
-    def __init__(self, app: ASGIApp, paths: frozenset[str], places: Places) -> None:
-        self.app = app
+    def __init__(self, paths: frozenset[str], places: Places) -> None:
         self.paths = paths
         self.places = places
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
+    def admits(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether the request of this ASGI scope may come in, as far as is known by its headers."""
+        if scope["path"] not in self.paths or scope["method"] != "POST":
+            return True
         if self.places.full:
-            await _shed(send)
-            return
+            return False
         # Without it, all that arrives until the first of them takes its place would go the long way to a refusal.
-        scope[EXPECTATION] = expectation = Expectation(self.places)
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            expectation.end()
-
-
-async def _shed(send: Send) -> None:
-    request = uuid.uuid4().hex
-    content = problem_content("overloaded", FULL, request)
-    body = json.dumps(content).encode()
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", RETRY_AFTER.encode()),
-        (REQUEST_ID_HEADER.encode(), request.encode()),
-    ]
-    await send({"type": "http.response.start", "status": content["status"], "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        scope[EXPECTATION] = Expectation(self.places)
+        return True
 
 
 class UploadMemory:

@@ -29,7 +29,7 @@ from bento.doubts import doubts_of
 from bento.guard import Form, UploadGuard, explanation_wanted, received
 from bento.images import ImageError, take_in
 from bento.keys import ApiKeys, read_hashes
-from bento.limits import Admission, Places, Shedding, Threads, UploadMemory
+from bento.limits import Admission, Door, Places, Threads, UploadMemory
 from bento.memory import give_back
 from bento.observe import Observation, Untraced, log_as_json
 from bento.predictor import Predictor
@@ -145,6 +145,8 @@ class ChestXray:
         log_as_json()
         metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version).set(1)
         self._ready_until = 0.0
+        # BentoML would bind them anew for each request, and inspect their signatures.
+        self.predict, self.predict_batch = self.predict, self.predict_batch
         PREDICTOR.session  # noqa: B018 - loaded from here on
         give_back()
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
@@ -218,7 +220,7 @@ def _outermost(app: ASGIApp) -> ASGIApp:
     # Where no exporter can be configured, BentoML still makes six spans a request: a quarter of its own cost.
     if not {"BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"} & os.environ.keys():
         app = Untraced(app)
-    return Shedding(app, frozenset(FORMS), PLACES)
+    return app
 
 
-connections.install(SETTINGS.header_timeout, _outermost)
+connections.install(SETTINGS.header_timeout, Door(frozenset(FORMS), PLACES), _outermost)

@@ -7,8 +7,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.limits import FILMS, Admission, Places, Shedding, Threads, UploadMemory
-from bento.problems import MEDIA_TYPE, ProblemError
+from bento.limits import FILMS, Admission, Door, Places, Threads, UploadMemory
+from bento.problems import ProblemError
 
 pytestmark = pytest.mark.anyio
 
@@ -129,32 +129,33 @@ async def test_a_batch_takes_a_place_for_each_film() -> None:
     assert places.taken == 0
 
 
-async def test_where_no_place_is_left_nothing_is_read() -> None:
+def test_the_door_is_shut_for_uploads_alone_and_while_no_place_is_free_only() -> None:
     places = Places(1)
-    app = Shedding(Worker(0), paths=frozenset({"/predict"}), places=places)
-    async with client(app) as http:
-        assert (await http.post("/predict")).text == "done"
-        places.take(1)
-        refused = await http.post("/predict")
-        assert (refused.status_code, refused.headers["content-type"]) == (503, MEDIA_TYPE)
-        assert refused.json()["type"] == "/problems/overloaded"
-        assert refused.json()["request_id"] == refused.headers["x-request-id"]
-        assert refused.headers["retry-after"] == "1"
-        assert (await http.get("/predict")).text == "done"
-        assert (await http.post("/health")).text == "done"
+    door = Door(frozenset({"/predict"}), places)
+    places.take(1)
+    assert not door.admits({"method": "POST", "path": "/predict"})
+    assert door.admits({"method": "GET", "path": "/predict"})
+    assert door.admits({"method": "POST", "path": "/health"})
+    assert places.expected == 0
 
 
 async def test_uploads_that_have_just_begun_count_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bento.limits.EXPECTED_SECONDS", 0.5)
+    monkeypatch.setattr("bento.limits.EXPECTED_SECONDS", 0.2)
+    upload = {"method": "POST", "path": "/predict"}
     places = Places(2)
-    app = Shedding(Worker(0.8), paths=frozenset({"/predict"}), places=places)
-    async with client(app) as http:
-        begun = [asyncio.create_task(http.post("/predict")) for _ in range(2)]
-        await asyncio.sleep(0.01)
-        assert (await http.post("/predict")).status_code == 503
-        await asyncio.sleep(0.6)  # neither has taken a place: they are slow, and keep nobody out
-        assert (await http.post("/predict")).text == "done"
-        assert [(await one).text for one in begun] == ["done"] * 2
+    door = Door(frozenset({"/predict"}), places)
+    assert [door.admits({**upload}) for _ in range(3)] == [True, True, False]
+    await asyncio.sleep(0.3)  # neither has taken a place: they are slow, and keep nobody out
+    assert door.admits({**upload})
+    app = Admission(Worker(0), paths=frozenset({"/predict"}), places=places, timeout=5)
+
+    async def with_expectation(scope: Scope, receive: Receive, send: Send) -> None:
+        assert door.admits(scope)
+        await app(scope, receive, send)
+
+    async with client(with_expectation) as http:
+        assert (await http.post("/predict")).text == "done"  # it is expected no more: it is here
+    await asyncio.sleep(0.3)
     assert (places.taken, places.expected) == (0, 0)
 
 
