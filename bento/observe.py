@@ -1,10 +1,12 @@
 """One line of JSON and one measurement a request; nothing of an image, no file name."""
 
+import asyncio
 import json
 import logging
 import time
+from collections import deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +15,19 @@ from bento.metrics import REQUESTS
 from bento.problems import CLIENT_GONE, request_id
 
 logger = logging.getLogger(__name__)
+WRITE_SECONDS = 0.1
+PIPE_BYTES = 4096
+"""What a pipe takes in one piece (``PIPE_BUF``): lines of several workers are not torn."""
+
+
+class SupportsWrite(Protocol):
+    """A text stream."""
+
+    def write(self, text: str, /) -> object:
+        """Take a text."""
+
+    def flush(self) -> object:
+        """Pass on what was taken."""
 
 
 class Observation:
@@ -88,9 +103,49 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class Buffered:
+    """A stream whose lines the event loop writes ten times a second, and every other caller at once.
+
+    Each write gives up Python's lock, and the loop would wait to get it back from a thread that decodes.
+    """
+
+    def __init__(self, stream: SupportsWrite) -> None:
+        self._stream = stream
+        self._lines: deque[str] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, line: str) -> None:
+        """Keep a whole line."""
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Have what is kept written, soon or now."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+            return
+        if self._timer is None:
+            self._timer = loop.call_later(WRITE_SECONDS, self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        size = 0
+        while self._lines:
+            line = self._lines.popleft()
+            size += len(line)
+            if size > PIPE_BYTES:
+                self._stream.flush()
+                size = len(line)
+            self._stream.write(line)
+        self._stream.flush()
+
+
 def log_as_json() -> None:
     """Have every handler that BentoML has set up in this process write JSON; this package speaks from INFO on."""
     for name in ("", "bentoml", "uvicorn.error"):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(JsonFormatter())
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler.stream, Buffered):
+                handler.setStream(Buffered(handler.stream))
     logging.getLogger(__package__).setLevel(logging.INFO)

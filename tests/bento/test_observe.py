@@ -1,3 +1,5 @@
+import asyncio
+import io
 import json
 import logging
 
@@ -7,7 +9,7 @@ from prometheus_client import REGISTRY
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.observe import JsonFormatter, Observation
+from bento.observe import PIPE_BYTES, WRITE_SECONDS, Buffered, JsonFormatter, Observation
 from bento.problems import CLIENT_GONE, ProblemDocuments
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +85,42 @@ def test_a_multi_line_message_stays_one_line() -> None:
     text = JsonFormatter().format(record)
     assert "\n" not in text
     assert json.loads(text)["message"] == "a\nb ü"
+
+
+class Pipe(io.StringIO):
+    """Remembers what left in one piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def flush(self) -> None:
+        self.pieces.append(self.getvalue())
+        self.seek(0)
+        self.truncate()
+
+
+async def test_lines_of_the_event_loop_leave_together() -> None:
+    pipe = Pipe()
+    handler = logging.StreamHandler(Buffered(pipe))
+    for number in range(3):
+        handler.emit(logging.makeLogRecord({"msg": str(number)}))
+    assert pipe.pieces == []
+    await asyncio.sleep(2 * WRITE_SECONDS)
+    assert pipe.pieces == ["0\n1\n2\n"]
+    handler.emit(logging.makeLogRecord({"msg": "later"}))
+    await asyncio.to_thread(handler.emit, logging.makeLogRecord({"msg": "from a thread: at once"}))
+    assert pipe.pieces[1:] == ["later\nfrom a thread: at once\n"]
+    await asyncio.sleep(2 * WRITE_SECONDS)
+    assert "".join(pipe.pieces).count("later") == 1
+
+
+def test_without_a_loop_lines_leave_at_once_and_whole() -> None:
+    pipe = Pipe()
+    lines = [f"{number:04}" + "x" * 995 + "\n" for number in range(10)]
+    stream = Buffered(pipe)
+    for line in lines:
+        stream.write(line)
+    stream.flush()
+    assert "".join(pipe.pieces) == "".join(lines)
+    assert all(len(piece) <= PIPE_BYTES and piece.endswith("\n") for piece in pipe.pieces)
