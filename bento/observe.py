@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, TextIO
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,16 +18,6 @@ logger = logging.getLogger(__name__)
 WRITE_SECONDS = 0.1
 PIPE_BYTES = 4096
 """What a pipe takes in one piece (``PIPE_BUF``): lines of several workers are not torn."""
-
-
-class SupportsWrite(Protocol):
-    """A text stream."""
-
-    def write(self, text: str, /) -> object:
-        """Take a text."""
-
-    def flush(self) -> object:
-        """Pass on what was taken."""
 
 
 class Observation:
@@ -109,7 +99,7 @@ class Buffered:
     Each write gives up Python's lock, and the loop would wait to get it back from a thread that decodes.
     """
 
-    def __init__(self, stream: SupportsWrite) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: deque[str] = deque()
         self._timer: asyncio.TimerHandle | None = None
