@@ -44,9 +44,10 @@ class Augmentation:
         Returns:
             ``float32`` N×H×W in [0, 255].
         """
-        turn, down, right, zoom, gamma, contrast, mirror, blur, aspect, *grain = random.to(
-            images.device
-        ).unbind(1)
+        places = random[:, 11:]  # stay on the CPU, which cuts the noise out
+        turn, down, right, zoom, gamma, contrast, mirror, blur, aspect, *grain = (
+            random[:, :11].to(images.device).unbind(1)
+        )
         angle = turn * math.radians(self.rotation)
         stretch = torch.exp(aspect * self.scale / 2)
         wide, high = (1 + zoom * self.scale) * stretch, (1 + zoom * self.scale) / stretch
@@ -67,12 +68,13 @@ class Augmentation:
         mean = batch.mean(dim=(1, 2), keepdim=True)
         batch = mean + (batch - mean) * torch.exp(contrast * self.exposure).view(-1, 1, 1)
         if self.noise:
-            batch = batch + self._noise(grain, *batch.shape[1:])
+            batch = batch + self._noise(grain, places, *batch.shape[1:])
         return batch.clamp(0, 1) * 255
 
-    def _noise(self, grain: list[Tensor], height: int, width: int) -> Tensor:
+    def _noise(self, grain: list[Tensor], places: Tensor, height: int, width: int) -> Tensor:
         """N×H×W. Half of the views have none: most films are clean."""
-        strength, coarse, down, right = ((part + 1) / 2 for part in grain)
+        strength, coarse = ((part + 1) / 2 for part in grain)
+        down, right = ((places + 1) / 2).unbind(1)
         field = self._grain.to(strength.device)
         # Never larger than the field: intakes of more pixels get it repeated.
         field = field.repeat(1, 1 + height // GRAIN, 1 + width // GRAIN)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from trainer.arrays import Array, release
 from trainer.cache import Prefix, Views
+from trainer.device import to_device
 from trainer.images import Images
 
 Batch = tuple[Tensor, Tensor]
-WeightedBatch = tuple[Tensor, Tensor, Tensor]
-"""Input, class indices M, weights M in the loss."""
+TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Input, class indices M, weights M in the loss, source indices M."""
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows, int], Tensor]
 """Row numbers and view (from 0, any number) to what the tail is given: ``float32`` M×…, on the device."""
@@ -23,7 +24,7 @@ def from_cache(features: Array, device: torch.device) -> Fetch:
     """Read K×N×… ``float16`` outputs of the prefix; of any further view, view modulo K."""
 
     def fetch(rows: Rows, view: int) -> Tensor:
-        x = torch.from_numpy(features[view % len(features)][rows]).to(device).float()
+        x = to_device(torch.from_numpy(features[view % len(features)][rows]), device).float()
         release(features)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
@@ -39,7 +40,7 @@ def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch
             drawn.clear()
             drawn[view] = views.random(len(images), view)
         random = drawn[view]
-        batch = views.make(images[rows], None if random is None else random[rows])
+        batch = views.make(images[rows], None if random is None else random[rows], prefix.device)
         # A clone, because autograd does not take tensors made in inference mode.
         return prefix.outputs(batch, [cut])[0].clone()
 
@@ -61,10 +62,12 @@ class TrainBatches:
         rank: int = 0,
         world_size: int = 1,
         weights: Array | None = None,
+        sources: Array | None = None,
     ) -> None:
-        """``labels``: N class indices. ``weights``: N weights in the loss; None: all the same."""
+        """``labels``, ``sources``: N indices. ``weights``: N weights in the loss. None: all the same."""
         self.fetch, self.labels, self.seed = fetch, labels, seed
         self.weights = np.ones(len(labels), np.float32) if weights is None else weights
+        self.sources = np.zeros(len(labels), np.int64) if sources is None else sources
         self.rank, self.world_size = rank, world_size
         self.batch_size = min(batch_size, len(labels) // world_size)
         self.first_epoch = 1
@@ -73,7 +76,7 @@ class TrainBatches:
         """Batches an epoch; what is left over (another part each time) sits that epoch out."""
         return len(self.labels) // (self.batch_size * self.world_size)
 
-    def __iter__(self) -> Iterator[WeightedBatch]:
+    def __iter__(self) -> Iterator[TrainBatch]:
         epoch = self.first_epoch
         while True:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
@@ -81,10 +84,11 @@ class TrainBatches:
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
                 x = self.fetch(rows, epoch - 1)
-                y, weights = (
-                    torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.weights)
+                y, weights, sources = (
+                    torch.from_numpy(part[rows]).to(x.device)
+                    for part in (self.labels, self.weights, self.sources)
                 )
-                yield x, y, weights
+                yield x, y, weights, sources
             epoch += 1
 
 

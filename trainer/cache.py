@@ -22,7 +22,7 @@ from tqdm import tqdm
 from trainer.arrays import Array, create_array, missing_anywhere, open_array, own_rows, release
 from trainer.augment import Augmentation
 from trainer.backbones import Classifier, folded
-from trainer.device import side_by_side
+from trainer.device import side_by_side, to_device
 from trainer.images import Images
 
 BATCH = 32
@@ -83,9 +83,9 @@ class Views:
         """The random numbers of one view of N images, a function of seed and view alone; None for the plain view."""
         return self.augmentation.draw(images, self.seed * 1_000_003 + view) if self.augmentation else None
 
-    def make(self, images: Array, random: Tensor | None) -> Tensor:
-        """Grey images N×S×S in [0, 255] as this view shows them."""
-        batch = torch.from_numpy(np.ascontiguousarray(images))
+    def make(self, images: Array, random: Tensor | None, device: torch.device) -> Tensor:
+        """Grey images N×S×S in [0, 255] as this view shows them, on the device."""
+        batch = to_device(torch.from_numpy(np.ascontiguousarray(images)), device)
         return self.augmentation.apply(batch, random) if self.augmentation and random is not None else batch
 
 
@@ -143,7 +143,8 @@ def prefix_outputs(
                 random = views.random(len(images), view)
 
                 def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
-                    batch = views.make(images[rows], None if random is None else random[rows])
+                    own_random = None if random is None else random[rows]
+                    batch = views.make(images[rows], own_random, prefix.device)
                     for array, x in zip(arrays, prefix.outputs(batch), strict=True):
                         array[view, rows] = x.half().cpu().numpy()
                         release(array)

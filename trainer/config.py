@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Share of the target spread over all classes."""
     class_weighting: Literal["groups", "classes", "none"] = "groups"
     """What weighs the same in the loss. groups: every class of every source; classes: every class; none: every film."""
+    source_alignment: float = Field(default=1.0, ge=0)
+    """Phase B: how strongly the films of one class from different sources are pulled to the same mean embedding, so that less of the hospital is learnt; 0: not."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"

@@ -4,10 +4,12 @@ import ctypes
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import ignite.distributed as idist
 import torch
+from torch import Tensor
 
 from bento.settings import available_cores
 from trainer.errors import UserError
@@ -42,6 +44,23 @@ def prepare(device: str) -> torch.device:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     return torch.device("cuda", idist.get_local_rank())
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Without TF32, whose ten bits of mantissa are too coarse to compare a network with its export."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on the device; to a GPU through pinned memory, so that nobody waits for the copy."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x
 
 
 def side_by_side(function: Callable[[T], R], parts: Iterable[T], device: torch.device) -> Iterator[R]:

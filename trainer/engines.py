@@ -1,4 +1,4 @@
-"""Pure factories of Ignite engines: they hold no state and wire nothing."""
+"""Pure factories of Ignite engines, which hold no state and wire nothing, and the loss that they lower."""
 
 import torch
 from ignite.engine import Engine
@@ -7,25 +7,74 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from trainer.batches import Batch, WeightedBatch
+from trainer.backbones import Tail
+from trainer.batches import Batch, TrainBatch
 
 
-def weighted_cross_entropy(logits: Tensor, y: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:
-    """Mean over the films of a batch, by their weights; logits M×C."""
-    losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=label_smoothing)
-    return (losses * weights).sum() / weights.sum()
+class Objective(nn.Module):
+    """The loss of a batch: cross-entropy, and how far apart the sources of one class are.
+
+    A module around the network, so that processes that train together share its gradients.
+    """
+
+    def __init__(self, tail: Tail, label_smoothing: float = 0.0, source_alignment: float = 0.0) -> None:
+        super().__init__()
+        self.tail = tail
+        self.label_smoothing = label_smoothing
+        self.source_alignment = source_alignment
+
+    def forward(self, x: Tensor, y: Tensor, weights: Tensor, sources: Tensor) -> Tensor:
+        """Input M×…, classes M, weights M and source indices M to a scalar."""
+        embedding = self.tail.stages(x)
+        logits = self.tail.head(self.tail.dropout(embedding))
+        losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
+        loss = (losses * weights).sum() / weights.sum()
+        if self.source_alignment:
+            loss = loss + self.source_alignment * source_distance(embedding, y, sources)
+        return loss
 
 
-def create_trainer(model: nn.Module, optimizer: Optimizer, label_smoothing: float) -> Engine:
-    """An engine whose step is forward, backward and update; its output is the batch's loss."""
+def source_distance(embedding: Tensor, y: Tensor, sources: Tensor) -> Tensor:
+    """Squared distance of the mean embeddings of two sources' films of one class, the mean over all such pairs.
 
-    def step(engine: Engine, batch: WeightedBatch) -> float:
-        model.train()
-        x, y, weights = batch
+    The maximum mean discrepancy with a linear kernel (Gretton et al. 2012) between sources, within each class, since
+    sources may differ in which classes they have (Li et al. 2018, "conditional invariant").
+
+    Args:
+        embedding: M×D.
+        y: M class indices.
+        sources: M source indices.
+
+    Returns:
+        A scalar, in units of a feature's variance; 0 where no class has two sources.
+    """
+    embedding = embedding.float()
+    spread = embedding.detach().var(dim=0) + 1e-3
+    centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
+    classes, count = int(y.max()) + 1, int(sources.max()) + 1
+    members = F.one_hot(y * count + sources, classes * count).to(centred.dtype)
+    films = members.sum(dim=0)
+    means = (members.T @ centred / films.clamp_min(1)[:, None]).view(classes, count, -1)
+    present = (films > 0).view(classes, count).sum(dim=1)
+    # Of n points: n times the sum of their squares less the square of their sum is the sum over all pairs.
+    apart = present * means.square().mean(dim=2).sum(dim=1) - means.sum(dim=1).square().mean(dim=1)
+    pairs = present * (present - 1) / 2
+    return apart.sum() / pairs.sum().clamp_min(1)
+
+
+def create_trainer(objective: nn.Module, optimizer: Optimizer) -> Engine:
+    """An engine whose step is forward, backward and update; its output is the batch's loss.
+
+    ``objective``: an :class:`Objective`, or one that several processes share.
+    """
+
+    def step(engine: Engine, batch: TrainBatch) -> float:
+        objective.train()
         optimizer.zero_grad(set_to_none=True)
         # bfloat16 needs no scaling of the loss; on CPUs it made the tail slower.
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=x.device.type == "cuda"):
-            loss = weighted_cross_entropy(model(x), y, weights, label_smoothing)
+        device = batch[0].device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            loss: Tensor = objective(*batch)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.item()

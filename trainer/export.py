@@ -18,7 +18,7 @@ from bento.predictor import DOUBTS, OUTPUTS, Session
 from trainer.arrays import Array
 from trainer.attribution import FineMap
 from trainer.backbones import Classifier
-from trainer.device import side_by_side
+from trainer.device import full_precision, side_by_side, to_device
 from trainer.errors import UserError
 from trainer.images import Images
 from trainer.novelty import Outside
@@ -109,10 +109,12 @@ def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:
 
     @torch.inference_mode()
     def run(rows: Array) -> Array:
-        logits: Array = model(torch.from_numpy(np.array(images[rows])).to(device)).cpu().numpy()
+        batch = to_device(torch.from_numpy(np.array(images[rows])), device)
+        logits: Array = model(batch).cpu().numpy()
         return logits
 
-    return np.concatenate(list(side_by_side(run, _rows(images), device)))
+    with full_precision():
+        return np.concatenate(list(side_by_side(run, _rows(images), device)))
 
 
 def _rows(images: Images) -> Iterator[npt.NDArray[np.int64]]:

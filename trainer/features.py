@@ -23,10 +23,15 @@ class Films:
     images: Images
     files: list[Path]
     labels: Array
-    groups: list[str]
-    """Class and source of each film."""
+    sources: list[str]
+    """Of each film; empty where unknown."""
     key: str
     """Names the films, their order and their preprocessing."""
+
+    @property
+    def groups(self) -> list[str]:
+        """Class and source of each film."""
+        return [f"{label} {source}" for label, source in zip(self.labels, self.sources, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ def load_films(records: list[Record], classes: Sequence[str], settings: Settings
         if missing_anywhere([images_path(hashes, spec, cache)]):
             make_room(cache, len(paths) * spec.image_size**2, int(settings.cache_gb * 1e9))
         images = decoded_images(paths, hashes, spec, cache, settings.workers, title)
-    groups = [f"{record.label} {record.source}" for record in records]
-    return Films(images, paths, labels, groups, f"{spec.model_dump_json()} {hashes}")
+    sources = [record.source for record in records]
+    return Films(images, paths, labels, sources, f"{spec.model_dump_json()} {hashes}")
 
 
 def make_features(settings: Settings, prefix: Prefix, train: Films, validation: Films) -> Features:

@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainer.backbones import Tail
 from trainer.batches import PlainBatches, TrainBatches
-from trainer.engines import create_evaluator, create_trainer
+from trainer.engines import Objective, create_evaluator, create_trainer
 from trainer.tensorboard import Board
 
 
@@ -52,6 +52,7 @@ class PhasePlan:
     patience: int
     weight_decay: float
     label_smoothing: float
+    source_alignment: float
     averaging: float
     """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
     seed: int
@@ -104,7 +105,8 @@ def run_phase(
     total = plan.epochs * len(train)
     warmup = round(plan.warmup_epochs * len(train))
     scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
-    trainer = create_trainer(idist.auto_model(tail), idist.auto_optim(optimizer), plan.label_smoothing)
+    objective = Objective(tail, plan.label_smoothing, plan.source_alignment)
+    trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
     judged: nn.Module = tail
     if plan.averaging * len(train) > 1:
         average = EMAHandler(tail, momentum=1 / (plan.averaging * len(train)))

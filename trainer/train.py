@@ -125,8 +125,10 @@ def _run_phase(
     weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(
         s.class_weighting
     )
+    _, sources = np.unique(train.sources, return_inverse=True)
     rank, world = idist.get_rank(), idist.get_world_size()
-    lr, epochs, averaging = (s.lr_a, s.epochs_a, 0.0) if name == "a" else (s.lr_b, s.epochs_b, s.averaging)
+    head_only = name == "a"
+    lr, epochs = (s.lr_a, s.epochs_a) if head_only else (s.lr_b, s.epochs_b)
     plan = PhasePlan(
         name=name,
         epochs=epochs,
@@ -135,13 +137,14 @@ def _run_phase(
         patience=s.patience,
         weight_decay=s.weight_decay,
         label_smoothing=s.label_smoothing,
-        averaging=averaging,
+        source_alignment=0.0 if head_only else s.source_alignment,
+        averaging=0.0 if head_only else s.averaging,
         seed=s.seed,
     )
     return run_phase(
         plan,
         tail,
-        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights),
+        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights, sources),
         PlainBatches(features.validation[cut], films["val"].labels, rank, world),
         classes,
         run.checkpoints,

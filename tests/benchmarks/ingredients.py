@@ -15,10 +15,12 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tests.benchmarks.erasure import source_eraser
 from trainer.arrays import Array
 from trainer.backbones import Tail
-from trainer.batches import Fetch, PlainBatches, TrainBatches, WeightedBatch, even_weights
+from trainer.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights
 from trainer.config import Settings
+from trainer.engines import source_distance
 from trainer.features import Films
 from trainer.intervals import macro_f1
 from trainer.manifest import Record
@@ -41,6 +43,8 @@ class Recipe:
     mean and deviation only (Zhou et al. 2021)."""
     l2sp: float = 0.0
     """Pull towards the pre-trained weights (Li et al. 2018)."""
+    erase: bool = False
+    """Afterwards take out of the embedding what tells the source; see ``trainer.erasure``."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Bench:
     """Of the test films."""
     model: Any
     cut: int
+    device: torch.device
 
 
 def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
@@ -68,7 +73,25 @@ def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
     tail = Tail(model, bench.cut, s.batch_norm)
     if s.epochs_b:
         _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b)
+    if recipe.erase:
+        films = bench.films["train"]
+        fitted = embeddings_of(tail, bench.train[bench.cut], len(films.labels))
+        eraser = source_eraser(fitted, films.labels, films.sources)
+        tail.stages.append(Erased(*eraser).to(bench.device))
     return tail
+
+
+class Erased(nn.Module):
+    """Embeddings N×D without what tells the source."""
+
+    def __init__(self, mean: Array, a: Array, b: Array) -> None:
+        super().__init__()
+        for name, value in (("mean", mean), ("a", a), ("b", b)):
+            self.register_buffer(name, torch.from_numpy(value).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, a, b = (self.get_buffer(name) for name in ("mean", "a", "b"))
+        return x - (x - mean) @ a @ b
 
 
 def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: float, epochs: int) -> None:
@@ -76,15 +99,16 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
     films = bench.films["train"]
     _, first, codes = np.unique(np.array(films.groups), return_index=True, return_inverse=True)
-    classes = torch.from_numpy(films.labels[first])
+    classes = torch.from_numpy(films.labels[first]).to(bench.device)
     weights = {"classes": even_weights(films.labels), "groups": even_weights(films.groups)}.get(
         s.class_weighting
     )
     # Labelled by group, which tells the class too.
     kind = Drawn if recipe.loss == "drawn" else TrainBatches
-    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights)
+    _, sources = np.unique(films.sources, return_inverse=True)
+    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights, sources=sources)
     validation = PlainBatches(bench.validation[cut], bench.films["val"].labels)
-    loss = Loss(extras, s.label_smoothing, classes)
+    loss = Loss(extras, s.label_smoothing, s.source_alignment if cut == bench.cut else 0.0, classes)
     optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)
     total, warmup = epochs * len(batches), round(s.warmup_epochs * len(batches))
     scheduler = LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total))
@@ -100,9 +124,9 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
         torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
         tail.train()
         for _ in range(len(batches)):
-            x, group, own = next(stream)
+            batch = next(stream)
             optimizer.zero_grad(set_to_none=True)
-            value = loss(tail, x, group, own, rng)
+            value = loss(tail, batch, rng)
             if extras.l2sp:
                 pull = sum(
                     (((a - b) ** 2).sum() for a, b in zip(tail.stages.parameters(), start, strict=True)),
@@ -124,30 +148,32 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
 class Drawn(TrainBatches):
     """Batches of films drawn with return, every group equally often."""
 
-    def __iter__(self) -> Iterator[WeightedBatch]:
+    def __iter__(self) -> Iterator[TrainBatch]:
         rng = np.random.default_rng(self.seed)
         shares = even_weights(self.labels).astype(np.float64)
         for step in itertools.count():
             rows = np.sort(rng.choice(len(self.labels), self.batch_size, p=shares / shares.sum()))
             # Another view each batch, so that a film drawn twice is not the same picture twice.
-            yield self.fetch(rows, step), torch.from_numpy(self.labels[rows]), torch.ones(len(rows))
+            x = self.fetch(rows, step)
+            y, sources = (torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.sources))
+            yield x, y, torch.ones(len(rows), device=x.device), sources
 
 
 class Loss:
     """The recipe's loss of a batch."""
 
-    def __init__(self, recipe: Recipe, smoothing: float, classes: Tensor) -> None:
+    def __init__(self, recipe: Recipe, smoothing: float, alignment: float, classes: Tensor) -> None:
         """``classes``: the class of each of G groups."""
-        self.recipe, self.smoothing, self.classes = recipe, smoothing, classes
-        self.shares = torch.full((len(classes),), 1 / len(classes))
+        self.recipe, self.smoothing, self.alignment, self.classes = recipe, smoothing, alignment, classes
+        self.shares = torch.full((len(classes),), 1 / len(classes), device=classes.device)
 
-    def __call__(
-        self, tail: Tail, x: Tensor, group: Tensor, weights: Tensor, rng: np.random.Generator
-    ) -> Tensor:
+    def __call__(self, tail: Tail, batch: TrainBatch, rng: np.random.Generator) -> Tensor:
+        x, group, weights, sources = batch
         target = F.one_hot(self.classes[group], int(self.classes.max()) + 1).float()
         if self.recipe.mix:
             x, target = self._mixed(x, target, rng)
-        logits = tail(x)
+        embedding = tail.stages(x)
+        logits = tail.head(tail.dropout(embedding))
         target = target * (1 - self.smoothing) + self.smoothing / target.shape[1]
         each = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
         if self.recipe.loss == "focal":
@@ -159,10 +185,13 @@ class Loss:
                 self.shares[present] *= torch.exp(0.05 * losses)
                 self.shares /= self.shares.sum()
             return (losses * self.shares[present]).sum() / self.shares[present].sum()
-        return (each * weights).sum() / weights.sum()
+        value = (each * weights).sum() / weights.sum()
+        if self.alignment:
+            value = value + self.alignment * source_distance(embedding, self.classes[group], sources)
+        return value
 
     def _mixed(self, x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        other = torch.from_numpy(rng.permutation(len(x)))
+        other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
         if self.recipe.mix == "mixup":
             share = float(rng.beta(0.2, 0.2))
             return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]
@@ -173,10 +202,18 @@ class Loss:
 
 
 @torch.inference_mode()
+def embeddings_of(tail: Tail, fetch: Fetch, films: int) -> Array:
+    """``float32`` embeddings N×D of N films' first view."""
+    tail.eval()
+    rows = np.array_split(np.arange(films), -(-films // PlainBatches.BATCH))
+    return np.concatenate([tail.stages(fetch(part, 0)).cpu().numpy() for part in rows])
+
+
+@torch.inference_mode()
 def logits_of(tail: nn.Module, batches: PlainBatches) -> Array:
     """``float32`` logits N×C of N films."""
     tail.eval()
-    return np.concatenate([tail(x).numpy() for x, _ in batches])
+    return np.concatenate([tail(x).cpu().numpy() for x, _ in batches])
 
 
 def _score(tail: nn.Module, batches: PlainBatches, classes: int) -> float:

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from bento.images import Preprocessing, decode, fit, open_image
-from tests.benchmarks.ingredients import Bench, Recipe, logits_of, train_tail
+from tests.benchmarks.ingredients import Bench, Recipe, embeddings_of, logits_of, train_tail
 from trainer.arrays import Array
 from trainer.backbones import build_classifier, phase_b_cut
 from trainer.batches import PlainBatches, from_cache
@@ -44,11 +47,13 @@ BASE: dict[str, Any] = {
     "noise": 0.12,
     "batch_norm": 0.0,
     "epochs_b": 10,
+    "source_alignment": 0.0,
 }
 """What each ingredient is added to, or left out of: the rest is the trainer's default."""
 
 
 BATCH_NORM_GROUPS: dict[str, Any] = {"batch_norm": 0.1, "class_weighting": "groups"}
+LONGER: dict[str, Any] = BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 16}
 RECIPES = (
     Recipe("base"),
     Recipe("no crop, no CLAHE", {"crop": "none", "contrast": "none"}),
@@ -72,12 +77,22 @@ RECIPES = (
     Recipe("BatchNorm, groups, averaged weights", BATCH_NORM_GROUPS, ema=0.99),
     Recipe("BatchNorm, groups, half the noise", BATCH_NORM_GROUPS | {"noise": 0.06}),
     Recipe("the same, averaged weights", BATCH_NORM_GROUPS | {"noise": 0.06}, ema=0.99),
-    Recipe(
-        "the same, averaged weights, 16 epochs", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 16}, ema=0.99
-    ),
+    Recipe("the same, averaged weights, 16 epochs", LONGER, ema=0.99),
     Recipe(
         "half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}
     ),
+    Recipe("16 epochs, sources aligned, 0.1", LONGER | {"source_alignment": 0.1}, ema=0.99),
+    Recipe("16 epochs, sources aligned, 0.3", LONGER | {"source_alignment": 0.3}, ema=0.99),
+    Recipe("16 epochs, sources aligned, 1.0", LONGER | {"source_alignment": 1.0}, ema=0.99),
+    Recipe("16 epochs, source erased", LONGER, ema=0.99, erase=True),
+    Recipe(
+        "16 epochs, sources aligned, 0.3, and erased",
+        LONGER | {"source_alignment": 0.3},
+        ema=0.99,
+        erase=True,
+    ),
+    Recipe("16 epochs, batches of 16", LONGER | {"batch_size": 16}, ema=0.995),
+    Recipe("16 epochs, 288 pixels", LONGER | {"image_size": 288}, ema=0.99),
     Recipe("twice the epochs", {"epochs_b": 20}),
     Recipe("twice the views", {"views": 8}),
     Recipe("head only", {"epochs_b": 0}),
@@ -97,7 +112,7 @@ def scanned(path: Path, spec: Preprocessing) -> Array:
     return np.stack([fit(view, spec).image for view in (*views, mixed)])
 
 
-def make_bench(settings: Settings) -> Bench:
+def make_bench(settings: Settings, device: torch.device) -> Bench:
     """Fetch, split, decode and run the prefix, as far as the caches do not have it."""
     fetch(settings)
     split(settings)
@@ -106,10 +121,10 @@ def make_bench(settings: Settings) -> Bench:
     parts = {name: [one for one in records if one.split == name] for name in ("train", "val", "test")}
     films = {name: load_films(parts[name], classes, settings, name) for name in parts}
     torch.manual_seed(settings.seed)
-    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights)
+    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
     model.requires_grad_(False)
     cut = phase_b_cut(settings.backbone, model)
-    prefix = Prefix(model, (cut, len(model.stages)), torch.device("cpu"))
+    prefix = Prefix(model, (cut, len(model.stages)), device)
     features = make_features(settings, prefix, films["train"], films["val"])
     kept = settings.data_dir / "cache" / f"scanned-{hash_of(prefix, settings)}.npy"
     if not kept.is_file():
@@ -119,7 +134,7 @@ def make_bench(settings: Settings) -> Bench:
             )[0]
             for record in parts["test"]
         ]
-        np.save(kept, torch.stack(tests, dim=1).half().numpy())
+        np.save(kept, torch.stack(tests, dim=1).half().cpu().numpy())
     return Bench(
         settings,
         classes,
@@ -130,6 +145,7 @@ def make_bench(settings: Settings) -> Bench:
         parts["test"],
         model,
         cut,
+        device,
     )
 
 
@@ -146,8 +162,11 @@ def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> Non
     temperature = fit_temperature(validation, bench.films["val"].labels)
     views = []
     for view in bench.tests:
-        fetch_view = from_cache(view[None], torch.device("cpu"))
+        fetch_view = from_cache(view[None], bench.device)
         views.append(logits_of(tail, PlainBatches(fetch_view, bench.films["test"].labels)))
+    films = bench.films["train"]
+    fitted = embeddings_of(tail, bench.train[bench.cut], len(films.labels))
+    judged = embeddings_of(tail, from_cache(bench.tests[:1], bench.device), len(bench.records))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.npz")
     np.savez_compressed(
@@ -156,10 +175,17 @@ def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> Non
         temperature=temperature,
         truth=bench.films["test"].labels,
         classes=bench.classes,
+        guessed=guessed_sources(fitted, films.sources, judged),
         sources=[record.source for record in bench.records],
         patients=[record.patient for record in bench.records],
     )
     temporary.replace(path)
+
+
+def guessed_sources(fitted: Array, sources: list[str], judged: Array) -> Array:
+    """The source that a linear classifier, fitted to training films' embeddings, guesses for each test film."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    return np.asarray(probe.fit(fitted, sources).predict(judged))
 
 
 def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
@@ -204,6 +230,17 @@ def figures(run: dict[str, Array], weights: Array) -> Figures:
             wrong = own & (truth == classes.index("NORMAL"))
             called = predicted[view][wrong] == classes.index("PNEUMONIA")
             found[f"{name} called pneumonia"] = (weights[:, wrong] @ called) / weights[:, wrong].sum(axis=1)
+    normal = truth == classes.index("NORMAL")
+    right = (run["guessed"] == run["sources"]).astype(np.float64)
+    found["source told"] = weights @ right / weights.sum(axis=1)
+    found["of normals"] = np.mean(
+        [
+            weights[:, own] @ right[own] / weights[:, own].sum(axis=1)
+            for own in (normal & (run["sources"] == source) for source in set(run["sources"].tolist()))
+            if own.any()
+        ],
+        axis=0,
+    )
     for name, divisor in (("ECE before", 1.0), ("after", float(run["temperature"]))):
         judged = Judged(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
         found[name] = (
@@ -219,10 +256,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/recipes"), help="films, caches and results")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--only", nargs="+", help="names of recipes")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     options = parser.parse_args()
-    prepare("cpu")
+    device = prepare(options.device)
     chosen = [recipe for recipe in RECIPES if not options.only or recipe.name in options.only]
 
     def path(recipe: Recipe, seed: int) -> Path:
@@ -241,7 +279,7 @@ def main() -> None:
                 **BASE | recipe.settings,
             )
             if bench is None or not same_views(bench.settings, settings):
-                bench = make_bench(settings)
+                bench = make_bench(settings, device)
             measure(bench, recipe, settings, path(recipe, seed))
             print(f"seed {seed}: {recipe.name}", flush=True)
     base = RECIPES[0]

@@ -21,7 +21,7 @@ def data(n: int = 50, views: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 def epoch(batches: TrainBatches, number: int) -> list[tuple[list[float], list[int]]]:
     batches.first_epoch = number
-    return [(x[:, 0].tolist(), y.tolist()) for x, y, _ in islice(iter(batches), len(batches))]
+    return [(x[:, 0].tolist(), y.tolist()) for x, y, _, _ in islice(iter(batches), len(batches))]
 
 
 def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> None:
@@ -38,7 +38,7 @@ def test_an_epoch_shows_each_image_at_most_once_with_its_label_and_view() -> Non
 def test_a_later_start_sees_the_batches_of_the_unbroken_run() -> None:
     features, labels = data()
     stream = TrainBatches(from_cache(features, CPU), labels, 8, 1)
-    unbroken = [y.tolist() for _, y, _ in islice(iter(stream), 3 * len(stream))]
+    unbroken = [y.tolist() for _, y, _, _ in islice(iter(stream), 3 * len(stream))]
     assert [y for _, y in epoch(TrainBatches(from_cache(features, CPU), labels, 8, 1), 3)] == unbroken[12:]
     assert unbroken[:6] != unbroken[6:12]
 
@@ -73,7 +73,7 @@ def test_groups_weigh_the_same_whatever_their_size() -> None:
     weights = even_weights(["rare"] * 20 + ["common"] * 380)
     assert weights[:20].sum() == pytest.approx(weights[20:].sum())
     assert weights.mean() == pytest.approx(1)
-    for _, y, batch in islice(
+    for _, y, batch, _ in islice(
         iter(TrainBatches(from_cache(features, CPU), labels, 40, 1, weights=weights)), 5
     ):
         np.testing.assert_array_equal(batch.numpy(), weights[y.numpy()])

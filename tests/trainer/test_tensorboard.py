@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim import SGD
 
 from tests.trainer.conftest import Trained
-from trainer.engines import create_evaluator, create_trainer
+from trainer.backbones import Classifier, Tail
+from trainer.engines import Objective, create_evaluator, create_trainer
 from trainer.tensorboard import EVALUATION, Board
 
 
@@ -35,16 +36,16 @@ def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> N
     # Film 3 alone is always wrong: bias makes class 0, its label is 1.
     labels = torch.tensor([0, 0, 0, 1])
     batches = [(torch.zeros(2, 5), labels[:2]), (torch.zeros(2, 5), labels[2:])]
-    model = nn.Linear(5, 2)
-    nn.init.constant_(model.bias[:1], 3.0)
+    model = Tail(Classifier([], embedding_size=5, classes=2), cut=1)
+    nn.init.constant_(model.head.bias[:1], 3.0)
     optimizer = SGD(model.parameters(), lr=0.0)
     board = Board(tmp_path, ["A", "B"])
     board.validation_films(np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)]))
-    trainer: Engine = create_trainer(model, optimizer, label_smoothing=0)
+    trainer: Engine = create_trainer(Objective(model), optimizer)
     evaluator = create_evaluator(model, nn.CrossEntropyLoss(), ["A", "B"])
     board.attach("a", trainer, evaluator, optimizer)
     for _ in range(2):
-        trainer.run([(x, y, torch.ones(2)) for x, y in batches], max_epochs=1)
+        trainer.run([(x, y, torch.ones(2), torch.zeros(2).long()) for x, y in batches], max_epochs=1)
         evaluator.run(batches)
     board.close()
     images = (
