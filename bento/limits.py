@@ -1,19 +1,14 @@
 """Bounded work: how many images may wait or run, for how long, and how many bytes of them are held."""
 
 import asyncio
-import time
-from collections.abc import Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.metrics import QUEUE, WORK
 from bento.problems import ProblemError
 
-P = ParamSpec("P")
-T = TypeVar("T")
 RETRY_AFTER = "1"
 FULL = "the service is at its limit"
 EXPECTED_SECONDS = 0.01
@@ -77,32 +72,9 @@ class Ticket:
 _ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
 
 
-class Threads:
-    """The threads that decode and classify."""
-
-    def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="work")
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in a thread; what nobody waits for any more is never begun.
-
-        Raises:
-            ProblemError: the request was abandoned before a thread was free.
-        """
-        ticket = _ticket.get()
-        submitted = time.perf_counter()
-
-        def work() -> T:
-            begin = time.perf_counter()
-            QUEUE.observe(begin - submitted)
-            if ticket is not None and ticket.abandoned:
-                raise ProblemError("deadline-exceeded", "nobody waits for the answer any more")
-            try:
-                return function(*args, **kwargs)
-            finally:
-                WORK.observe(time.perf_counter() - begin)
-
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+def current_ticket() -> Ticket | None:
+    """Of the request that this task answers; None outside of any."""
+    return _ticket.get()
 
 
 class Admission:

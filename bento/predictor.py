@@ -32,6 +32,12 @@ class Prediction:
     view: npt.NDArray[np.float32] | None = None
     """N×5: probability of each of ``VIEWS``; None of graphs before format 4."""
 
+    def row(self, index: int) -> "Prediction":
+        """What it says of one image."""
+        own = slice(index, index + 1)
+        novelty, view = (None if part is None else part[own] for part in (self.novelty, self.view))
+        return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, view)
+
 
 class Session:
     """A sealed graph, ready to run on the CPU. :meth:`predict` may be called from several threads at once.

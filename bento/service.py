@@ -9,6 +9,8 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -27,15 +29,16 @@ from bento.artifact import STORE_NAME, ArtifactError
 from bento.container import image
 from bento.doubts import doubts_of
 from bento.guard import Form, UploadGuard, explanation_wanted, received
-from bento.images import ImageError, take_in
+from bento.images import ImageError, Intake, take_in
 from bento.keys import ApiKeys, read_hashes
-from bento.limits import Admission, Door, Places, Threads, UploadMemory
+from bento.limits import Admission, Door, Places, UploadMemory
 from bento.memory import give_back
 from bento.observe import Observation, Untraced, log_as_json
-from bento.predictor import Predictor
+from bento.predictor import Prediction, Predictor
 from bento.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
 from bento.schemas import BatchResponse, BatchResult, ExplainedResponse, Metadata, PredictResponse, Problem
 from bento.settings import ENV_PREFIX, Settings
+from bento.threads import Threads
 
 # It warns of every malformed body; the client is told, and the access log knows.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -98,7 +101,6 @@ if os.environ.get(SUPERVISOR) != str(os.getppid()):
     os.environ[SUPERVISOR] = str(os.getpid())
     PREDICTOR.release()
 
-THREADS = Threads(SETTINGS.threads)
 PLACES = Places(SETTINGS.max_concurrency)
 
 
@@ -111,17 +113,39 @@ def _bytes_of(value: object, _: object) -> bytes | bytearray:
 Film = Annotated[Path, ContentType("image/*"), WrapValidator(_bytes_of)]
 
 
-def classify(film: bytes | bytearray, explain: bool = False) -> PredictResponse:
-    """One image's answer; an :class:`ExplainedResponse` where ``explain`` asks for heat maps.
+@dataclass(frozen=True)
+class Asked:
+    """An image, and whether heat maps are wanted."""
+
+    film: bytes | bytearray
+    explain: bool = False
+
+
+def decode(asked: Asked) -> tuple[Intake, bool]:
+    """The image on its way to the model.
 
     Raises:
-        ProblemError: it is no image that the service takes, or one that it is set to refuse.
+        ProblemError: it is no image that the service takes.
     """
     try:
-        intake = take_in(film, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels)
+        return take_in(asked.film, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), asked.explain
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
-    prediction = PREDICTOR.predict(intake.image[np.newaxis])
+
+
+def classify(films: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
+    """An answer for each image, or why it gets none."""
+    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in films]))
+    answers: list[PredictResponse | Exception] = []
+    for index, (intake, explain) in enumerate(films):
+        try:
+            answers.append(_answer(intake, predictions.row(index), explain))
+        except ProblemError as error:
+            answers.append(error)
+    return answers
+
+
+def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictResponse:
     doubts = doubts_of(intake, prediction, MANIFEST)
     for warning in doubts.warnings:
         metrics.DOUBTS.labels(warning.kind).inc()
@@ -134,6 +158,9 @@ def classify(film: bytes | bytearray, explain: bool = False) -> PredictResponse:
         explanation = heatmaps.explain(intake, prediction.cam[0], MANIFEST.classes)
         return ExplainedResponse(**dict(response), explanation=explanation)
     return response
+
+
+THREADS = Threads(SETTINGS.threads, decode, classify)
 
 
 class ChestXray:
@@ -164,7 +191,7 @@ class ChestXray:
     @answered
     async def predict(self, file: Film) -> PredictResponse:
         """Classify one JPEG, PNG or DICOM image: the most probable classes, the first one first."""
-        answer = await THREADS.run(classify, cast(bytes, file), explanation_wanted())
+        answer = await THREADS.run(Asked(cast(bytes, file), explanation_wanted()))
         # BentoML passes a response through; an answer it would write down itself, slower and without what an
         # explained one has more than the declared type.
         return cast(PredictResponse, Response(answer.model_dump_json(), media_type="application/json"))
@@ -178,7 +205,7 @@ class ChestXray:
 
 async def _result(index: int, film: bytes) -> BatchResult:
     try:
-        return BatchResult(index=index, prediction=await THREADS.run(classify, film))
+        return BatchResult(index=index, prediction=await THREADS.run(Asked(film)))
     except ProblemError as error:
         content = problem_content(error.slug, error.detail, request_id.get())
         return BatchResult(index=index, problem=Problem.model_validate(content))

@@ -7,8 +7,9 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.limits import FILMS, Admission, Door, Places, Threads, UploadMemory
+from bento.limits import FILMS, Admission, Door, Places, UploadMemory
 from bento.problems import ProblemError
+from bento.threads import Threads
 
 pytestmark = pytest.mark.anyio
 
@@ -80,14 +81,16 @@ async def test_a_passed_deadline_is_answered_at_once_but_keeps_its_place_until_t
 
 async def test_work_that_nobody_waits_for_is_not_begun() -> None:
     done: list[str] = []
-    threads = Threads(1)
 
-    def slow(name: str) -> None:
+    def slow(name: str) -> str:
         time.sleep(0.3)
         done.append(name)
+        return name
+
+    threads: Threads[str, str, str] = Threads(1, slow, list)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await threads.run(slow, Headers(scope=scope)["x-name"])
+        await threads.run(Headers(scope=scope)["x-name"])
         await PlainTextResponse("done")(scope, receive, send)
 
     async with client(admission(app, limit=3, timeout=0.45)) as http:
