@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=lambda: max(1, available_cores() // CORES_PER_WORKER), ge=1, le=256)
     """Processes that serve. One fills eight cores: all but a tenth of its work is outside Python's lock."""
     threads: int = Field(default_factory=_default_threads, ge=1, le=1024)
-    """Images a worker decodes and classifies at the same time: one more than its cores fills the gaps."""
+    """Threads of a worker that classify, under load two images a pass; one more than its cores fills the gaps."""
     max_concurrency: int = Field(default=64, ge=1)
     """Uploaded images that may wait or run in a worker; further ones are told to try again (503)."""
     header_timeout: float = Field(default=10.0, gt=0)
