@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the films; 0 keeps those of --weights."""  # noqa: E501
     warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
-    patience: int = Field(default=10, ge=1)
+    patience: int = Field(default=5, ge=1)
     """Early stopping: epochs without a better validation macro F1."""
     batch_size: int = Field(default=32, ge=2)
     """Images a step (and process)."""
