@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
@@ -138,6 +138,11 @@ def calls_text(calls: Sequence[Call]) -> str:
     )
 
 
+def linear_probe() -> Pipeline:
+    """What guesses a film's source from its embedding."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+
+
 def probe_source(
     embeddings: Floats, labels: Sequence[str], sources: Sequence[str], patients: Sequence[str]
 ) -> Probe | None:
@@ -158,9 +163,8 @@ def probe_source(
         rows = np.sort(np.random.default_rng(0).choice(rows, PROBE_FILMS, replace=False))
     source, label = named[rows], np.array(labels)[rows]
     owner = np.array(patients, dtype=object)[rows].astype(str)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    guessed = cross_val_predict(model, embeddings[rows], source, groups=owner, cv=folds)
+    guessed = cross_val_predict(linear_probe(), embeddings[rows], source, groups=owner, cv=folds)
     correct = (guessed == source).astype(np.float64)
     found = intervals(lambda w: {"accuracy": w @ correct / w.sum(axis=1)}, owner.tolist())
     largest = [max(np.unique(source[label == one], return_counts=True)[1]) for one in np.unique(label)]

@@ -49,7 +49,7 @@ def source_distance(embedding: Tensor, y: Tensor, sources: Tensor) -> Tensor:
         A scalar, in units of a feature's variance; 0 where no class has two sources.
     """
     embedding = embedding.float()
-    spread = embedding.detach().var(dim=0) + 1e-3
+    spread = embedding.detach().var(dim=0, correction=min(1, len(embedding) - 1)) + 1e-3
     centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
     classes, count = int(y.max()) + 1, int(sources.max()) + 1
     members = F.one_hot(y * count + sources, classes * count).to(centred.dtype)

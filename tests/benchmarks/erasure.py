@@ -2,8 +2,8 @@
 
 Sources and classes go together in public data, and erasing all that tells a source would erase what tells a class.
 Covariances are therefore those within each class that several sources have; what distinguishes the sources there has
-nothing to do with disease. Afterwards no linear classifier tells those films' sources better than chance, on the films
-that it was fitted to; the embedding changes as little as possible.
+nothing to do with disease. But for the shrinkage, no linear classifier then tells the sources of the films that it was
+fitted to better than chance; the embedding changes as little as possible.
 """
 
 from collections.abc import Sequence

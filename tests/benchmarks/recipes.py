@@ -15,9 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from bento.images import Preprocessing, decode, fit, open_image
 from tests.benchmarks.ingredients import Bench, Recipe, embeddings_of, logits_of, train_tail
@@ -27,6 +24,7 @@ from trainer.batches import PlainBatches, from_cache
 from trainer.cache import Prefix
 from trainer.calibration import fit_temperature
 from trainer.config import Settings
+from trainer.confounding import linear_probe
 from trainer.corruptions import CORRUPTIONS, corrupt
 from trainer.device import prepare
 from trainer.features import load_films, make_features
@@ -175,17 +173,11 @@ def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> Non
         temperature=temperature,
         truth=bench.films["test"].labels,
         classes=bench.classes,
-        guessed=guessed_sources(fitted, films.sources, judged),
+        guessed=linear_probe().fit(fitted, films.sources).predict(judged),
         sources=[record.source for record in bench.records],
         patients=[record.patient for record in bench.records],
     )
     temporary.replace(path)
-
-
-def guessed_sources(fitted: Array, sources: list[str], judged: Array) -> Array:
-    """The source that a linear classifier, fitted to training films' embeddings, guesses for each test film."""
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
-    return np.asarray(probe.fit(fitted, sources).predict(judged))
 
 
 def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:

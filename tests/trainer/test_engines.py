@@ -39,6 +39,7 @@ def test_what_tells_the_class_alone_is_no_distance() -> None:
     x, y, _ = films()
     assert source_distance(x, y, torch.zeros_like(y)).item() == pytest.approx(0, abs=1e-6)
     assert source_distance(x, y, y).item() == pytest.approx(0, abs=1e-6)  # each source has a class of its own
+    assert source_distance(x[:1], y[:1], y[:1]).item() == 0
 
 
 def test_the_loss_is_weighted_cross_entropy_and_the_distance() -> None:
