@@ -1,6 +1,6 @@
 """The frozen-prefix cache: what is frozen is computed once.
 
-The prefix's output for each image and each of K augmented views is kept on disk as ``float16``, under a key
+The prefix's output for each image and each of its K views is kept on disk as ``float16``, under a key
 made of everything that determines it; an epoch then runs the trained tail only. Phase A's tail is the head,
 Phase B's the last blocks and the head: one pass through the backbone fills both caches.
 """
@@ -73,20 +73,36 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Views:
-    """K views of each film: augmented ones, or one plain one."""
+    """K views of each film: one plain one, or augmented ones, of which one is the film itself if there are several.
+
+    A network that was never shown a film as it is finds such films strange, which all of those are that it is for:
+    resampling alone moves the frozen features. Which of its views is the film itself differs between films, so that
+    every batch has some of both kinds.
+    """
 
     augmentation: Augmentation | None = None
     count: int = 1
     seed: int = 0
 
     def random(self, images: int, view: int) -> Tensor | None:
-        """The random numbers of one view of N images, a function of seed and view alone; None for the plain view."""
-        return self.augmentation.draw(images, self.seed * 1_000_003 + view) if self.augmentation else None
+        """The random numbers of one view of N images, a function of seed and view alone.
+
+        NaN for a film that is shown as it is; None where all are.
+        """
+        if self.augmentation is None:
+            return None
+        random = self.augmentation.draw(images, self.seed * 1_000_003 + view)
+        if self.count > 1:
+            random[(torch.arange(images) + view) % self.count == 0] = torch.nan
+        return random
 
     def make(self, images: Array, random: Tensor | None, device: torch.device) -> Tensor:
         """Grey images N×S×S in [0, 255] as this view shows them, on the device."""
         batch = to_device(torch.from_numpy(np.ascontiguousarray(images)), device)
-        return self.augmentation.apply(batch, random) if self.augmentation and random is not None else batch
+        if self.augmentation is None or random is None:
+            return batch
+        changed = self.augmentation.apply(batch, random.nan_to_num())
+        return torch.where(random[:, :1, None].isnan().to(device), batch, changed)
 
 
 def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int:
@@ -96,7 +112,7 @@ def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int
 
 def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
     """One file a cut, under the key of everything that determines what is in it."""
-    content = json.dumps([prefix.digest(), fingerprint, repr(views)])
+    content = json.dumps(["one view is the film", prefix.digest(), fingerprint, repr(views)])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
 

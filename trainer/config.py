@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
     patience: int = Field(default=5, ge=1)
-    """Early stopping: epochs without a better validation macro F1."""
+    """Early stopping: epochs in a row whose validation macro F1 is more than a standard error below the best."""
     batch_size: int = Field(default=32, ge=2)
     """Images a step (and process)."""
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -91,9 +91,9 @@ class Settings(BaseSettings):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"
-    """views: the frozen prefix runs once for each of --views augmented views; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
+    """views: the frozen prefix runs once for each of --views views of a film; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
     views: int = Field(default=4, ge=1, le=64)
-    """Augmented views of each training image in the cache; epoch e trains on view e modulo this number."""
+    """Views of each training image, in turn by epoch: the film as it is (unless there is only one view), the others augmented; in the cache there are no more."""  # noqa: E501
     cache_gb: float = Field(default=20.0, ge=0)
     """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
     rotation: float = Field(default=12.0, ge=0, le=45)
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     sharpness: float = Field(default=1.0, ge=0, le=1)
     """Augmentation: strength of random blurring and, half as much, sharpening."""
     noise: float = Field(default=0.06, ge=0, le=0.5)
-    """Augmentation: largest standard deviation of noise, as a share of the grey scale; half of the views get none."""
+    """Augmentation: largest standard deviation of noise, as a share of the grey scale; half of them get none."""
     flip: bool = False
     """Augmentation: mirror left and right. Off: the heart has a side."""
 

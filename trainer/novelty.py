@@ -3,7 +3,7 @@
 Both are read off the frozen, pre-trained stages, pooled over the film. Fine-tuning collapses what its classes do not
 need, and with it what tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
 
-The score is the Mahalanobis distance (Lee et al. 2018) to the training films, untouched and in one augmented view,
+The score is the Mahalanobis distance (Lee et al. 2018) to the training films, untouched and in one of their views,
 from a correlation matrix shrunk towards the identity, divided by the square root of the number of features. Classes
 are not kept apart: that brought nothing. Its threshold lets 97.5 % of the validation films pass, also when they are
 seen through other scanners, simulated: else every other hospital's film would be one that the model does not know.
@@ -135,7 +135,7 @@ def fit_outside(
         cut: index of the first stage that is trained.
         train: at least one film.
         validation: at least one film.
-        features: outputs of the stages before ``cut`` for both, of the training films in augmented views.
+        features: outputs of the stages before ``cut`` for both, of the training films in their views.
         spec: the intake.
         seed: draws films and simulated scanners.
         workers: threads that decode; 0: one a core.

@@ -1,7 +1,6 @@
 """One training phase: Ignite's handlers around the engines. Phase A trains the head, Phase B the last blocks too."""
 
 import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from trainer.backbones import Tail
 from trainer.batches import PlainBatches, TrainBatches
 from trainer.engines import Objective, create_evaluator, create_trainer
+from trainer.errors import UserError
+from trainer.selection import Selection
 from trainer.tensorboard import Board
 
 
@@ -63,8 +64,9 @@ class PhaseResult:
     """How a phase ended."""
 
     best_epoch: int
-    """0: no epoch was better than the weights it started from."""
+    """The one that became the model, see :class:`trainer.selection.Selection`; 0: the weights it started from."""
     best_macro_f1: float
+    """Its macro F1 on the validation films."""
     epochs: int
     seconds: float
 
@@ -114,8 +116,14 @@ def run_phase(
         judged = average.ema_model
     evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), classes)
 
-    def score(engine: Engine) -> float:
-        return float(engine.state.metrics["macro_f1"])
+    selection = Selection(len(validation.labels))
+
+    @evaluator.on(Events.COMPLETED)
+    def select(engine: Engine) -> None:
+        selection.takes(trainer.state.epoch, engine.state.metrics["macro_f1"])
+
+    def score(_: Engine) -> float:
+        return trainer.state.epoch if selection.epoch == trainer.state.epoch else -1
 
     stopping = EarlyStopping(plan.patience, score, trainer)
     saver = TolerantSaver(str(folder), create_dir=True, require_empty=False)
@@ -126,9 +134,8 @@ def run_phase(
         n_saved=2,
         filename_prefix=f"{plan.name}_best",
         score_function=score,
-        score_name="macro_f1",
         global_step_transform=global_step_from_engine(trainer),
-        filename_pattern="{filename_prefix}_{name}_epoch={global_step}_{score_name}={score}.pt",
+        filename_pattern="{filename_prefix}_{name}_epoch={global_step}.pt",
     )
     state = {
         "trainer": trainer,
@@ -136,6 +143,7 @@ def run_phase(
         "judged": judged,
         "optimizer": optimizer,
         "scheduler": scheduler,
+        "selection": selection,
         "stopping": stopping,
         "best": best,
     }
@@ -166,6 +174,10 @@ def run_phase(
     checkpoint = newest_checkpoint(folder, plan.name) if resume else None
     if checkpoint:
         saved: Mapping[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        if lacking := state.keys() - saved.keys():
+            raise UserError(
+                f"{checkpoint}: of another version of the trainer (no {', '.join(sorted(lacking))}); start a new run"
+            )
         Checkpoint.load_objects(state, saved)
         train.first_epoch = trainer.state.epoch + 1
     else:
@@ -179,8 +191,7 @@ def run_phase(
     seconds = time.perf_counter() - started
     if idist.get_rank() == 0:  # the others get them from this one when the next phase begins
         tail.load_state_dict(torch.load(str(best.last_checkpoint), weights_only=True, map_location="cpu"))
-    epoch, f1 = re.findall(r"epoch=(\d+)_macro_f1=([\d.]+)\.pt$", str(best.last_checkpoint))[0]
-    return PhaseResult(int(epoch), float(f1), trainer.state.epoch, seconds)
+    return PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds)
 
 
 def newest_checkpoint(folder: Path, phase: str) -> Path | None:

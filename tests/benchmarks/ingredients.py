@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from trainer.features import Films
 from trainer.intervals import macro_f1
 from trainer.manifest import Record
 from trainer.phases import cosine_with_warmup, parameter_groups
+from trainer.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,18 @@ class Bench:
     device: torch.device
 
 
-def train_tail(bench: Bench, recipe: Recipe, settings: Settings) -> Tail:
-    """Both phases; the weights of the best validation macro F1, as the trainer keeps them."""
+Observe = Callable[[float, nn.Module], None]
+"""Told of every epoch's macro F1 on the validation films, and the network that has it."""
+
+
+def train_tail(bench: Bench, recipe: Recipe, settings: Settings, observe: Observe | None = None) -> Tail:
+    """Both phases; the weights that the trainer would keep. ``observe`` is told of Phase B, its start included."""
     s = settings
     model = copy.deepcopy(bench.model)
     _phase(bench, recipe, s, Tail(model, len(model.stages)), len(model.stages), s.lr_a, s.epochs_a)
     tail = Tail(model, bench.cut, s.batch_norm)
     if s.epochs_b:
-        _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b)
+        _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b, observe)
     if recipe.erase:
         films = bench.films["train"]
         fitted = embeddings_of(tail, bench.train[bench.cut], len(films.labels))
@@ -94,7 +99,16 @@ class Erased(nn.Module):
         return x - (x - mean) @ a @ b
 
 
-def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: float, epochs: int) -> None:
+def _phase(
+    bench: Bench,
+    recipe: Recipe,
+    s: Settings,
+    tail: Tail,
+    cut: int,
+    lr: float,
+    epochs: int,
+    observe: Observe | None = None,
+) -> None:
     tail.requires_grad_(True)
     extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
     films = bench.films["train"]
@@ -115,11 +129,19 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
     average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(extras.ema)) if extras.ema else None  # type: ignore[no-untyped-call]
     start = [value.detach().clone() for value in tail.stages.parameters()]
     rng = np.random.default_rng(s.seed)
-    best, kept, stream = (
-        _score(tail, validation, len(bench.classes)),
+    selection, kept, stream = (
+        Selection(len(validation.labels)),
         copy.deepcopy(tail.state_dict()),
         iter(batches),
     )
+
+    def judge(epoch: int, judged: nn.Module) -> bool:
+        score = _score(judged, validation, len(bench.classes))
+        if observe:
+            observe(score, judged)
+        return selection.takes(epoch, score)
+
+    judge(0, tail)
     for epoch in range(1, epochs + 1):
         torch.manual_seed(s.seed * 1_000_003 + epoch * 1009)
         tail.train()
@@ -139,9 +161,8 @@ def _phase(bench: Bench, recipe: Recipe, s: Settings, tail: Tail, cut: int, lr: 
             if average:
                 average.update_parameters(tail)
         judged = average.module if average else tail
-        score = _score(judged, validation, len(bench.classes))
-        if score > best:
-            best, kept = score, copy.deepcopy(judged.state_dict())
+        if judge(epoch, judged):
+            kept = copy.deepcopy(judged.state_dict())
     tail.load_state_dict(kept)
 
 

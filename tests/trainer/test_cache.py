@@ -52,13 +52,26 @@ def test_the_cache_holds_what_the_prefix_computes(model: Classifier, images: Arr
         np.testing.assert_allclose(embeddings[0], model.stages[4:](x).numpy(), rtol=5e-3, atol=5e-3)
 
 
-def test_views_are_the_augmentations_of_their_seed(model: Classifier, images: Array, tmp_path: Path) -> None:
+def test_views_are_the_augmentations_of_their_seed_and_one_is_the_film(
+    model: Classifier, images: Array, tmp_path: Path
+) -> None:
     maps, _ = outputs(model, images, tmp_path)
-    view = AUGMENTATION.apply(torch.from_numpy(images), AUGMENTATION.draw(5, 1_000_003 + 1))
-    with torch.inference_mode():
-        expected = model.stages[:4](model.normalise(view)).numpy()
-    np.testing.assert_allclose(maps[1], expected, rtol=2e-3, atol=2e-3)
-    assert np.abs(maps[0].astype(np.float32) - maps[1]).mean() > 0.01
+    (plain,) = outputs(model, images, tmp_path, views=Views())[:1]
+    films = torch.from_numpy(images)
+    for view in range(VIEWS.count):
+        drawn = AUGMENTATION.apply(films, AUGMENTATION.draw(5, 1_000_003 + view))
+        with torch.inference_mode():
+            augmented = model.stages[:4](model.normalise(drawn)).numpy()
+        assert np.abs(augmented - plain[0]).mean() > 0.01
+        for film in range(5):
+            expected = plain[0][film] if (film + view) % VIEWS.count == 0 else augmented[film]
+            np.testing.assert_allclose(maps[view, film], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_a_single_view_is_an_augmented_one(model: Classifier, images: Array, tmp_path: Path) -> None:
+    maps, _ = outputs(model, images, tmp_path, views=replace(VIEWS, count=1))
+    plain, _ = outputs(model, images, tmp_path, views=Views())
+    assert (np.abs(maps[0].astype(np.float32) - plain[0]).mean(axis=(1, 2, 3)) > 0.005).all()
 
 
 def test_cached_and_uncached_training_of_the_tail_give_the_same_gradients(

@@ -121,6 +121,19 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(trained: Trained) 
     assert sha256_file(folder / "model" / WEIGHTS_FILE) == sha256_file(trained.run.sealed / WEIGHTS_FILE)
 
 
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(trained: Trained) -> None:
+    folder = trained.run.folder.with_name("older")
+    shutil.copytree(trained.run.folder, folder)
+    for path in (folder / "checkpoints").glob("a_last_*.pt"):
+        saved = torch.load(path, weights_only=True)
+        del saved["selection"]
+        torch.save(saved, path)
+    done = trainer("train", "--resume", "--run", "older", *trained.folders)
+    assert done.returncode == 2
+    assert "of another version of the trainer (no selection); start a new run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_ctrl_c_ends_with_one_line_and_keeps_the_best_checkpoint(trained: Trained) -> None:
     words = ["train", *FLAGS, *trained.folders, "--run", "interrupted", "--epochs-b", "50"]
     folder = trained.run.folder.with_name("interrupted")

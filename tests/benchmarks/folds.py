@@ -1,0 +1,222 @@
+"""Every film judged once, by a model that never saw its patient: ``python -m tests.benchmarks.folds --dataset FOLDER``.
+
+Ten-fold cross-validation, grouped by patient and stratified by class and source: one fold is for the test, the next one
+for validation. Three seeds' test films are too few to tell a gain of 0.02 from luck; all films together are not. Rows:
+views with and without the film itself among them, and three ways to choose the epoch, from the same training. What is
+finished is kept in ``--work``, so that a broken run goes on where it stopped.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold
+
+from tests.benchmarks.ingredients import Bench, Recipe, logits_of, train_tail
+from trainer.arrays import Array
+from trainer.backbones import Classifier, build_classifier, phase_b_cut
+from trainer.batches import Fetch, PlainBatches, Rows, from_cache
+from trainer.cache import Prefix, Views, prefix_outputs
+from trainer.config import Settings
+from trainer.device import prepare
+from trainer.features import Films, augmentation_of, load_films
+from trainer.intervals import macro_f1, patient_weights
+from trainer.manifest import Record, read_manifest
+from trainer.selection import Selection
+from trainer.sources import fetch
+from trainer.split import split
+
+FOLDS = 10
+VIEWS = ("the film among its views", "augmented views only")
+RECIPE = Recipe("default", ema=0.99)
+"""Of the trainer: its moving average reaches back 1.5 epochs."""
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All films of the data set, and what the frozen stages make of them."""
+
+    settings: Settings
+    records: list[Record]
+    classes: list[str]
+    films: Films
+    model: Classifier
+    device: torch.device
+
+    def features(self, views: str) -> list[Array]:
+        """K×N×… outputs at the cuts of both phases, the later one first; ``""``: of the films as they are."""
+        s, count = self.settings, len(self.model.stages)
+        prefix = Prefix(self.model, (phase_b_cut(s.backbone, self.model), count), self.device)
+        augmentation, cache = augmentation_of(s), s.data_dir / "cache"
+        kinds = {
+            "": [Views()],
+            VIEWS[0]: [Views(augmentation, s.views, s.seed)],
+            VIEWS[1]: [Views(augmentation, 1, s.seed + 1000 * view) for view in range(s.views)],
+        }[views]
+        parts = [
+            prefix_outputs(prefix, self.films.images, s.image_size, self.films.key, cache, kind, views)
+            for kind in kinds
+        ]
+        return [
+            array if len(array) > 1 else array[0] for array in map(np.concatenate, zip(*parts, strict=True))
+        ]
+
+
+def everything(settings: Settings, device: torch.device) -> Everything:
+    """Fetch, decode and build the network."""
+    fetch(settings)
+    split(settings)
+    records = read_manifest(settings.data_dir)
+    classes = sorted({record.label for record in records})
+    torch.manual_seed(settings.seed)
+    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
+    model.requires_grad_(False)
+    return Everything(
+        settings, records, classes, load_films(records, classes, settings, "all"), model, device
+    )
+
+
+def folds_of(records: list[Record]) -> Array:
+    """The fold of each film."""
+    kinds = [f"{record.label} {record.source}" for record in records]
+    folds = np.zeros(len(records), dtype=np.int64)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for fold, (_, rows) in enumerate(splitter.split(kinds, kinds, [record.group for record in records])):
+        folds[rows] = fold
+    return folds
+
+
+def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) -> None:
+    """Train without one fold and keep every epoch's validation macro F1 and logits of that fold's films."""
+    after = (fold + 1) % FOLDS
+    rows = {
+        "train": np.flatnonzero((folds != fold) & (folds != after)),
+        "val": np.flatnonzero(folds == after),
+        "test": np.flatnonzero(folds == fold),
+    }
+    cuts = (phase_b_cut(data.settings.backbone, data.model), len(data.model.stages))
+
+    def fetches(views: str, part: str) -> dict[int, Fetch]:
+        whole = {
+            cut: from_cache(array, data.device) for cut, array in zip(cuts, data.features(views), strict=True)
+        }
+        return {cut: _of_rows(one, rows[part]) for cut, one in whole.items()}
+
+    bench = Bench(
+        data.settings,
+        data.classes,
+        {part: _some(data.films, rows[part]) for part in ("train", "val")},
+        fetches(views, "train"),
+        fetches("", "val"),
+        np.zeros(0),
+        [],
+        data.model,
+        cuts[0],
+        data.device,
+    )
+    test = PlainBatches(fetches("", "test")[cuts[0]], data.films.labels[rows["test"]])
+    scores, logits = [], []
+
+    def observe(score: float, model: torch.nn.Module) -> None:
+        scores.append(score)
+        logits.append(logits_of(model, test))
+
+    train_tail(bench, RECIPE, data.settings, observe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part.npz")
+    np.savez_compressed(
+        temporary, scores=scores, logits=np.stack(logits), rows=rows["test"], val=len(rows["val"])
+    )
+    temporary.replace(path)
+
+
+def _of_rows(whole: Fetch, rows: Rows) -> Fetch:
+    return lambda own, view: whole(rows[own], view)
+
+
+def _some(films: Films, rows: Rows) -> Films:
+    sources = [films.sources[row] for row in rows]
+    return replace(films, files=[], labels=films.labels[rows], sources=sources)
+
+
+def latest_near_best(scores: Array, films: int) -> int:
+    """The trainer's rule."""
+    selection = Selection(films)
+    for epoch, score in enumerate(scores):
+        selection.takes(epoch, float(score))
+    return selection.epoch
+
+
+RULES: dict[str, Callable[[Array, int], int]] = {
+    "latest within one standard error": latest_near_best,
+    "best": lambda scores, films: int(scores.argmax()),
+    "last": lambda scores, films: len(scores) - 1,
+}
+
+
+def predictions(results: list[dict[str, Array]], rule: str, films: int) -> Array:
+    """The class of each of N films, as the model of its fold has it."""
+    found = np.zeros(films, dtype=np.int64)
+    for one in results:
+        epoch = RULES[rule](one["scores"], int(one["val"]))
+        found[one["rows"]] = one["logits"][epoch].argmax(axis=1)
+    return found
+
+
+def print_table(data: Everything, results: dict[str, list[dict[str, Array]]]) -> None:
+    """Macro F1 over all films and over each source's, with the paired difference from the first row."""
+    truth, count = data.films.labels, len(data.classes)
+    sources = np.array(data.films.sources)
+    parts = {"macro F1": np.ones(len(truth), dtype=bool)} | {
+        one: sources == one for one in sorted(set(sources))
+    }
+    base: Array | None = None
+    print("| views | epoch | " + " | ".join(parts) + " |\n|---|---|" + "---|" * len(parts))
+    for views, of_folds in results.items():
+        for rule in RULES:
+            guessed = predictions(of_folds, rule, len(truth))
+            base = guessed if base is None else base
+            cells = []
+            for own in parts.values():
+                one = np.ones((1, int(own.sum())))
+                cells.append(f"{macro_f1(truth[own], guessed[own], count, one)[0]:.3f}")
+                if guessed is not base:
+                    draws = np.concatenate(
+                        [
+                            macro_f1(truth[own], guessed[own], count, weights[:, own])
+                            - macro_f1(truth[own], base[own], count, weights[:, own])
+                            for weights in patient_weights([one.group for one in data.records], 1000, 0)
+                        ]
+                    )
+                    low, high = np.percentile(draws, [2.5, 97.5])
+                    cells[-1] += f" ({low:+.3f} to {high:+.3f})"
+            print(f"| {views} | {rule} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--work", type=Path, default=Path("build/folds"), help="films, caches and results")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
+    options = parser.parse_args()
+    settings = Settings(dataset=options.dataset, data_dir=options.work / "data", backbone=options.backbone)
+    data = everything(settings, prepare(options.device))
+    folds = folds_of(data.records)
+    results: dict[str, list[dict[str, Array]]] = {views: [] for views in VIEWS}
+    for fold in range(FOLDS):
+        for number, views in enumerate(VIEWS):
+            path = options.work / "results" / f"{number}-{fold}.npz"
+            if not path.is_file():
+                run_fold(data, views, folds, fold, path)
+            results[views].append(dict(np.load(path)))
+            print(f"fold {fold + 1} of {FOLDS}: {views}", flush=True)
+    print_table(data, results)
+
+
+if __name__ == "__main__":
+    main()

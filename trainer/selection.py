@@ -1,0 +1,36 @@
+"""Which epoch's weights become the model."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+class Selection:
+    """The latest epoch whose validation macro F1 is within one standard error of the best one's.
+
+    The one-standard-error rule (Breiman et al. 1984) for epochs: a few hundred films can't tell them apart, and the
+    later one's learning rate is annealed further. The more films, the closer this comes to taking the best.
+    """
+
+    def __init__(self, films: int) -> None:
+        """``films``: number of validation films."""
+        self.films = films
+        self.best = 0.0
+        self.epoch, self.macro_f1 = 0, 0.0
+
+    def takes(self, epoch: int, macro_f1: float) -> bool:
+        """Whether this epoch, later than all before, is to be the model; ``epoch`` and ``macro_f1`` then are its."""
+        self.best = max(self.best, macro_f1)
+        # That of a share of so many films; that of their macro F1 is near it.
+        taken = macro_f1 >= self.best - math.sqrt(self.best * (1 - self.best) / self.films)
+        if taken:
+            self.epoch, self.macro_f1 = epoch, macro_f1
+        return taken
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"best": self.best, "epoch": self.epoch, "macro_f1": self.macro_f1}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.best, self.epoch, self.macro_f1 = (state_dict[name] for name in ("best", "epoch", "macro_f1"))
