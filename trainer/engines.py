@@ -38,7 +38,8 @@ def source_distance(embedding: Tensor, y: Tensor, sources: Tensor) -> Tensor:
     """Squared distance of the mean embeddings of two sources' films of one class, the mean over all such pairs.
 
     The maximum mean discrepancy with a linear kernel (Gretton et al. 2012) between sources, within each class, since
-    sources may differ in which classes they have (Li et al. 2018, "conditional invariant").
+    sources may differ in which classes they have (Li et al. 2018, "conditional invariant"). Without bias: the means of
+    a few films lie apart by chance, and a network that is to lower that makes all films alike.
 
     Args:
         embedding: M×D.
@@ -46,20 +47,27 @@ def source_distance(embedding: Tensor, y: Tensor, sources: Tensor) -> Tensor:
         sources: M source indices.
 
     Returns:
-        A scalar, in units of a feature's variance; 0 where no class has two sources.
+        A scalar, in units of a feature's variance, in the mean 0 where sources do not differ (so it can be negative);
+        0 where no class has two sources, or no source two films of a class.
     """
     embedding = embedding.float()
     spread = embedding.detach().var(dim=0, correction=min(1, len(embedding) - 1)) + 1e-3
     centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
     classes, count = int(y.max()) + 1, int(sources.max()) + 1
-    members = F.one_hot(y * count + sources, classes * count).to(centred.dtype)
+    group = y * count + sources
+    members = F.one_hot(group, classes * count).to(centred.dtype)
     films = members.sum(dim=0)
-    means = (members.T @ centred / films.clamp_min(1)[:, None]).view(classes, count, -1)
-    present = (films > 0).view(classes, count).sum(dim=1)
+    means = members.T @ centred / films.clamp_min(1)[:, None]
+    # Pooled over the groups, since one film alone does not tell how its group varies.
+    freedom = len(y) - (films > 0).sum()
+    within = (centred - means[group]).square().mean(dim=1).sum() / freedom.clamp_min(1)
+    chance = (within * (films > 0) / films.clamp_min(1)).view(classes, count).sum(dim=1)
+    means, present = means.view(classes, count, -1), (films > 0).view(classes, count).sum(dim=1)
     # Of n points: n times the sum of their squares less the square of their sum is the sum over all pairs.
     apart = present * means.square().mean(dim=2).sum(dim=1) - means.sum(dim=1).square().mean(dim=1)
+    apart = apart - (present - 1).clamp_min(0) * chance
     pairs = present * (present - 1) / 2
-    return apart.sum() / pairs.sum().clamp_min(1)
+    return (freedom > 0) * apart.sum() / pairs.sum().clamp_min(1)
 
 
 def create_trainer(objective: nn.Module, optimizer: Optimizer) -> Engine:

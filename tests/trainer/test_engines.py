@@ -24,15 +24,35 @@ def films(count: int = 64, features: int = 6) -> tuple[torch.Tensor, torch.Tenso
 
 def test_the_distance_is_the_mean_over_all_pairs_of_sources_of_a_class() -> None:
     x, y, sources = films()
+    groups = [(y == one) & (sources == source) for one in range(2) for source in range(3)]
+    within = sum((x[own] - x[own].mean(0)).square().sum(0) for own in groups) / (len(x) - len(groups))
     expected = [
-        ((x[(y == one) & (sources == a)].mean(0) - x[(y == one) & (sources == b)].mean(0)).square())
-        / (x.var(0) + 1e-3)
-        for one in range(2)
-        for a, b in combinations(range(3), 2)
+        (x[a].mean(0) - x[b].mean(0)).square() - within * (1 / a.sum() + 1 / b.sum())
+        for three in (groups[:3], groups[3:])
+        for a, b in combinations(three, 2)
     ]
     assert source_distance(x, y, sources).item() == pytest.approx(
-        torch.stack(expected).mean().item(), rel=1e-5
+        (torch.stack(expected) / (x.var(0) + 1e-3)).mean().item(), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("batch", [8, 16, 64])
+def test_a_few_films_that_lie_apart_by_chance_have_no_distance_in_the_mean(batch: int) -> None:
+    """Else a network would be rewarded for making all films alike, the more the more sources there are."""
+    generator = torch.Generator().manual_seed(1)
+    same, apart = [], []
+    for _ in range(400):
+        y, sources = (torch.randint(high, (batch,), generator=generator) for high in (2, 3))
+        x = torch.randn(batch, 32, generator=generator)
+        same.append(source_distance(x, y, sources).item())
+        x[:, :16] += 2 * sources[:, None]
+        apart.append(source_distance(x, y, sources).item())
+    assert abs(sum(same) / len(same)) < 0.03
+    assert sum(apart) / len(apart) > 0.7
+
+
+def test_films_of_which_no_group_has_two_have_no_distance() -> None:
+    assert source_distance(torch.randn(3, 5), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0])).item() == 0
 
 
 def test_what_tells_the_class_alone_is_no_distance() -> None:
