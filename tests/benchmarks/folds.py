@@ -60,9 +60,7 @@ class Everything:
             prefix_outputs(prefix, self.films.images, s.image_size, self.films.key, cache, kind, views)
             for kind in kinds
         ]
-        return [
-            array if len(array) > 1 else array[0] for array in map(np.concatenate, zip(*parts, strict=True))
-        ]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def everything(settings: Settings, device: torch.device) -> Everything:
