@@ -57,7 +57,8 @@ def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, films: int, seed: in
     tail = nn.Sequential(*model.stages[cut:], model.head).eval()
     cells, evidence = [], []
     for start in range(0, len(rows), BATCH):
-        x = fetch(rows[start : start + BATCH], 0)
+        batch = rows[start : start + BATCH]
+        x = fetch(batch, batch % 2)  # half of them as they are, as in training
         cells.append(_by_cell(x))
         evidence.append(_by_cell(gradient_times_activation(tail, x)))
     inputs, targets = np.concatenate(cells), np.concatenate(evidence)

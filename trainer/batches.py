@@ -1,6 +1,7 @@
 """Batches of the prefix's outputs, in an order that is a function of seed and epoch alone."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,23 @@ Batch = tuple[Tensor, Tensor]
 TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Input, class indices M, weights M in the loss, source indices M."""
 Rows = npt.NDArray[np.int64]
-Fetch = Callable[[Rows, int], Tensor]
-"""Row numbers and view (from 0, any number) to what the tail is given: ``float32`` M×…, on the device."""
+Fetch = Callable[[Rows, Rows | int], Tensor]
+"""Row numbers and views to what the tail is given: ``float32`` M×…, on the device.
+
+View 0 is the film as it is; the others, of any number, are augmented. One number for all rows, or one a row.
+"""
 
 
 def from_cache(features: Array, device: torch.device) -> Fetch:
-    """Read K×N×… ``float16`` outputs of the prefix; of any further view, view modulo K."""
+    """Read K×N×… ``float16`` outputs of the prefix; after the last augmented view comes the first again.
 
-    def fetch(rows: Rows, view: int) -> Tensor:
-        x = to_device(torch.from_numpy(features[view % len(features)][rows]), device).float()
+    With one view that one is all there is.
+    """
+    last = len(features) - 1
+
+    def fetch(rows: Rows, views: Rows | int) -> Tensor:
+        stored = np.where(np.equal(views, 0), 0, 1 + np.subtract(views, 1) % max(1, last))
+        x = to_device(torch.from_numpy(features[np.minimum(stored, last), rows]), device).float()
         release(features)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
@@ -33,14 +42,15 @@ def from_cache(features: Array, device: torch.device) -> Fetch:
 
 def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
     """Augment anew for each view and run the prefix up to ``cut``, without gradients."""
-    drawn: dict[int, Tensor | None] = {}
+    draw = lru_cache(maxsize=1)(partial(views.random, len(images)))
 
-    def fetch(rows: Rows, view: int) -> Tensor:
-        if view not in drawn:
-            drawn.clear()
-            drawn[view] = views.random(len(images), view)
-        random = drawn[view]
-        batch = views.make(images[rows], None if random is None else random[rows], prefix.device)
+    def fetch(rows: Rows, wanted: Rows | int) -> Tensor:
+        numbers, films = np.broadcast_to(wanted, rows.shape), images[rows]
+        batch = torch.empty(films.shape, device=prefix.device)
+        for number in np.unique(numbers):
+            own, random = np.flatnonzero(numbers == number), draw(int(number))
+            random = None if random is None else random[rows[own]]
+            batch[torch.from_numpy(own)] = views.make(films[own], random, prefix.device).float()
         # A clone, because autograd does not take tensors made in inference mode.
         return prefix.outputs(batch, [cut])[0].clone()
 
@@ -83,13 +93,22 @@ class TrainBatches:
             for start in range(len(self)):
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
-                x = self.fetch(rows, epoch - 1)
+                x = self.fetch(rows, views_shown(rows, epoch))
                 y, weights, sources = (
                     torch.from_numpy(part[rows]).to(x.device)
                     for part in (self.labels, self.weights, self.sources)
                 )
                 yield x, y, weights, sources
             epoch += 1
+
+
+def views_shown(rows: Rows, epoch: int) -> Rows:
+    """The view of each of those films in an epoch (from 1): every other time the film as it is, else the next view.
+
+    A network that was never shown a film as it is finds such films strange, which all of those are that it is for:
+    resampling alone moves the frozen features. About half of every batch is of either kind.
+    """
+    return np.where((rows + epoch) % 2 == 0, 0, (epoch + 1) // 2)
 
 
 class PlainBatches:

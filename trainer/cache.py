@@ -73,36 +73,25 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Views:
-    """K views of each film: one plain one, or augmented ones, of which one is the film itself if there are several.
-
-    A network that was never shown a film as it is finds such films strange, which all of those are that it is for:
-    resampling alone moves the frozen features. Which of its views is the film itself differs between films, so that
-    every batch has some of both kinds.
-    """
+    """K views of each film: view 0 is the film as it is, the others are augmented."""
 
     augmentation: Augmentation | None = None
+    """None: every view is the film."""
     count: int = 1
     seed: int = 0
 
     def random(self, images: int, view: int) -> Tensor | None:
-        """The random numbers of one view of N images, a function of seed and view alone.
-
-        NaN for a film that is shown as it is; None where all are.
-        """
-        if self.augmentation is None:
+        """The random numbers of one view of N images, a function of seed and view alone; None for the films."""
+        if self.augmentation is None or view == 0:
             return None
-        random = self.augmentation.draw(images, self.seed * 1_000_003 + view)
-        if self.count > 1:
-            random[(torch.arange(images) + view) % self.count == 0] = torch.nan
-        return random
+        return self.augmentation.draw(images, self.seed * 1_000_003 + view)
 
     def make(self, images: Array, random: Tensor | None, device: torch.device) -> Tensor:
         """Grey images N×S×S in [0, 255] as this view shows them, on the device."""
         batch = to_device(torch.from_numpy(np.ascontiguousarray(images)), device)
         if self.augmentation is None or random is None:
             return batch
-        changed = self.augmentation.apply(batch, random.nan_to_num())
-        return torch.where(random[:, :1, None].isnan().to(device), batch, changed)
+        return self.augmentation.apply(batch, random)
 
 
 def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int:
@@ -112,7 +101,7 @@ def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int
 
 def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
     """One file a cut, under the key of everything that determines what is in it."""
-    content = json.dumps(["one view is the film", prefix.digest(), fingerprint, repr(views)])
+    content = json.dumps(["view 0 is the film", prefix.digest(), fingerprint, repr(views)])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
 

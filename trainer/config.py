@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
     patience: int = Field(default=5, ge=1)
-    """Early stopping: epochs in a row whose validation macro F1 is more than a standard error below the best."""
+    """Early stopping: epochs in a row whose validation macro F1 is clearly (1.96 standard errors) below the best."""
     batch_size: int = Field(default=32, ge=2)
     """Images a step (and process)."""
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"
     """views: the frozen prefix runs once for each of --views views of a film; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
-    views: int = Field(default=4, ge=1, le=64)
-    """Views of each training image, in turn by epoch: the film as it is (unless there is only one view), the others augmented; in the cache there are no more."""  # noqa: E501
+    views: int = Field(default=4, ge=2, le=64)
+    """Views of each training image in the cache: the film as it is, shown every other epoch, and augmented ones, in turn between."""  # noqa: E501
     cache_gb: float = Field(default=20.0, ge=0)
     """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
     rotation: float = Field(default=12.0, ge=0, le=45)

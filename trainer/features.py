@@ -105,7 +105,8 @@ def _make_room(
     plain = cache_bytes(prefix, len(validation.images), settings.image_size, 1)
     one = cache_bytes(prefix, len(train.images), settings.image_size, 1)
     images = settings.image_size**2 * (len(train.images) + len(validation.images))
-    affordable = max(0, min(views.count, (budget - images - plain) // one))
+    affordable = min(views.count, (budget - images - plain) // one)
+    affordable = affordable if affordable > 1 else 0  # with one view there would be nothing but the films
     if affordable < views.count and idist.get_rank() == 0:
         rest = (
             f"{affordable} views instead"
@@ -119,11 +120,8 @@ def _make_room(
     if not affordable:
         make_room(cache, 0, budget)
         return 0
-    if affordable:
-        views = replace(views, count=affordable)
-        paths = cache_paths(prefix, train.key, views, cache) + cache_paths(
-            prefix, validation.key, Views(), cache
-        )
-        if missing_anywhere(paths):
-            make_room(cache, plain + one * affordable, budget)
+    views = replace(views, count=affordable)
+    paths = cache_paths(prefix, train.key, views, cache) + cache_paths(prefix, validation.key, Views(), cache)
+    if missing_anywhere(paths):
+        make_room(cache, plain + one * affordable, budget)
     return affordable

@@ -15,7 +15,7 @@ from trainer.files import write_bytes
 from trainer.novelty import Distance, Knowledge, Outside
 from trainer.views import ViewHead
 
-FORMAT = 2
+FORMAT = 3
 """To be raised with every change of how it is fitted: what is kept would be out of date."""
 
 

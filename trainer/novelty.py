@@ -147,7 +147,7 @@ def fit_outside(
 
     rows = _drawn(rng, len(train.files), MOST_FILMS["fit"])
     plain = look(np.asarray(train.images[rows]))
-    other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_FILMS["views"]))
+    other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_FILMS["views"]), view=1)
     means = plain.shape[1] // 2
     distance = Distance.fit(np.concatenate([plain, other])[:, :means])
 
@@ -158,7 +158,7 @@ def fit_outside(
     views = ViewHead.fit(np.concatenate([*upright, *turned]), np.repeat(np.arange(len(VIEWS)), counts))
 
     rows = _drawn(rng, len(validation.files), MOST_FILMS["validation"])
-    plain = _read(features.validation[cut], rows)
+    plain = _read(features.validation[cut], rows, view=0)
     files = [validation.files[row] for row in rng.permutation(rows)]
     some = files[: MOST_FILMS["scanned"]]
     scanned = look(changed_films(some, [_scanner(rng, seed) for _ in some], spec, workers))
@@ -195,10 +195,10 @@ def _features(prefix: Prefix, images: Array | Tensor) -> Array:
 
 
 @torch.inference_mode()
-def _read(fetch: Fetch, rows: Array) -> Array:
-    """``float32`` N×2C of those films' first view."""
+def _read(fetch: Fetch, rows: Array, view: int) -> Array:
+    """``float32`` N×2C of one view of those films."""
     parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    return np.concatenate([pooled(fetch(part, 0)).cpu().numpy() for part in parts])
+    return np.concatenate([pooled(fetch(part, view)).cpu().numpy() for part in parts])
 
 
 def _turned(

@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+STANDARD_ERRORS = 1.96
+
 
 class Selection:
-    """The latest epoch whose validation macro F1 is within one standard error of the best one's.
+    """The latest epoch whose validation macro F1 is within 1.96 standard errors of the best one's.
 
-    The one-standard-error rule (Breiman et al. 1984) for epochs: a few hundred films can't tell them apart, and the
-    later one's learning rate is annealed further. The more films, the closer this comes to taking the best.
+    After the one-standard-error rule (Breiman et al. 1984), at 95 %: a few hundred films can't tell these epochs apart,
+    and the later one's learning rate is annealed further. The more films, the closer this comes to taking the best.
     """
 
     def __init__(self, films: int) -> None:
@@ -22,7 +24,8 @@ class Selection:
         """Whether this epoch, later than all before, is to be the model; ``epoch`` and ``macro_f1`` then are its."""
         self.best = max(self.best, macro_f1)
         # That of a share of so many films; that of their macro F1 is near it.
-        taken = macro_f1 >= self.best - math.sqrt(self.best * (1 - self.best) / self.films)
+        error = math.sqrt(self.best * (1 - self.best) / self.films)
+        taken = macro_f1 >= self.best - STANDARD_ERRORS * error
         if taken:
             self.epoch, self.macro_f1 = epoch, macro_f1
         return taken

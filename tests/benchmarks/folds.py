@@ -9,6 +9,7 @@ finished is kept in ``--work``, so that a broken run goes on where it stopped.
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from trainer.sources import fetch
 from trainer.split import split
 
 FOLDS = 10
-VIEWS = ("the film among its views", "augmented views only")
+VIEWS = ("the film every other epoch", "augmented views only")
 RECIPE = Recipe("default", ema=0.99)
 """Of the trainer: its moving average reaches back 1.5 epochs."""
 
@@ -46,21 +47,20 @@ class Everything:
     model: Classifier
     device: torch.device
 
-    def features(self, views: str) -> list[Array]:
-        """K×N×… outputs at the cuts of both phases, the later one first; ``""``: of the films as they are."""
-        s, count = self.settings, len(self.model.stages)
-        prefix = Prefix(self.model, (phase_b_cut(s.backbone, self.model), count), self.device)
-        augmentation, cache = augmentation_of(s), s.data_dir / "cache"
-        kinds = {
-            "": [Views()],
-            VIEWS[0]: [Views(augmentation, s.views, s.seed)],
-            VIEWS[1]: [Views(augmentation, 1, s.seed + 1000 * view) for view in range(s.views)],
-        }[views]
-        parts = [
-            prefix_outputs(prefix, self.films.images, s.image_size, self.films.key, cache, kind, views)
-            for kind in kinds
-        ]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    @cached_property
+    def cuts(self) -> tuple[int, int]:
+        """Of Phase B and Phase A."""
+        return phase_b_cut(self.settings.backbone, self.model), len(self.model.stages)
+
+    @cached_property
+    def fetches(self) -> dict[int, Fetch]:
+        """Of all films and views, by cut."""
+        s, prefix = self.settings, Prefix(self.model, self.cuts, self.device)
+        views = Views(augmentation_of(s), s.views, s.seed)
+        arrays = prefix_outputs(
+            prefix, self.films.images, s.image_size, self.films.key, s.data_dir / "cache", views, "views"
+        )
+        return {cut: from_cache(array, self.device) for cut, array in zip(self.cuts, arrays, strict=True)}
 
 
 def everything(settings: Settings, device: torch.device) -> Everything:
@@ -95,27 +95,26 @@ def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) 
         "val": np.flatnonzero(folds == after),
         "test": np.flatnonzero(folds == fold),
     }
-    cuts = (phase_b_cut(data.settings.backbone, data.model), len(data.model.stages))
 
-    def fetches(views: str, part: str) -> dict[int, Fetch]:
-        whole = {
-            cut: from_cache(array, data.device) for cut, array in zip(cuts, data.features(views), strict=True)
-        }
-        return {cut: _of_rows(one, rows[part]) for cut, one in whole.items()}
+    def fetches(part: str) -> dict[int, Fetch]:
+        return {cut: _of_rows(whole, rows[part]) for cut, whole in data.fetches.items()}
 
+    train = fetches("train")
+    if views == VIEWS[1]:
+        train = {cut: _augmented(whole) for cut, whole in train.items()}
     bench = Bench(
         data.settings,
         data.classes,
         {part: _some(data.films, rows[part]) for part in ("train", "val")},
-        fetches(views, "train"),
-        fetches("", "val"),
+        train,
+        fetches("val"),
         np.zeros(0),
         [],
         data.model,
-        cuts[0],
+        data.cuts[0],
         data.device,
     )
-    test = PlainBatches(fetches("", "test")[cuts[0]], data.films.labels[rows["test"]])
+    test = PlainBatches(fetches("test")[data.cuts[0]], data.films.labels[rows["test"]])
     scores, logits = [], []
 
     def observe(score: float, model: torch.nn.Module) -> None:
@@ -132,7 +131,12 @@ def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) 
 
 
 def _of_rows(whole: Fetch, rows: Rows) -> Fetch:
-    return lambda own, view: whole(rows[own], view)
+    return lambda own, views: whole(rows[own], views)
+
+
+def _augmented(whole: Fetch) -> Fetch:
+    """Another augmented view where the film as it is was due."""
+    return lambda own, views: whole(own, np.where(np.equal(views, 0), np.max(views) + 1, views))
 
 
 def _some(films: Films, rows: Rows) -> Films:
@@ -149,7 +153,7 @@ def latest_near_best(scores: Array, films: int) -> int:
 
 
 RULES: dict[str, Callable[[Array, int], int]] = {
-    "latest within one standard error": latest_near_best,
+    "latest within 1.96 standard errors": latest_near_best,
     "best": lambda scores, films: int(scores.argmax()),
     "last": lambda scores, films: len(scores) - 1,
 }

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tests.benchmarks.erasure import source_eraser
 from trainer.arrays import Array
 from trainer.backbones import Tail
-from trainer.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights
+from trainer.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
 from trainer.config import Settings
 from trainer.engines import source_distance
 from trainer.features import Films
@@ -175,7 +175,7 @@ class Drawn(TrainBatches):
         for step in itertools.count():
             rows = np.sort(rng.choice(len(self.labels), self.batch_size, p=shares / shares.sum()))
             # Another view each batch, so that a film drawn twice is not the same picture twice.
-            x = self.fetch(rows, step)
+            x = self.fetch(rows, views_shown(rows, step + 1))
             y, sources = (torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.sources))
             yield x, y, torch.ones(len(rows), device=x.device), sources
 

@@ -47,7 +47,7 @@ def split(paths: list[Path]) -> Films:
 def fitted(model: Classifier, paths: list[Path], train: int = 60) -> Knowledge:
     cut = phase_b_cut("efficientnet_lite0", model)
     parts = split(paths[:train]), split(paths[train:])
-    prefix, views = Prefix(model, (cut,), CPU), Views(MILD, 1, 3)
+    prefix, views = Prefix(model, (cut,), CPU), Views(MILD, 2, 3)
     features = Features(
         {cut: from_images(parts[0].images, prefix, cut, views)},
         {cut: from_images(parts[1].images, prefix, cut, Views())},
