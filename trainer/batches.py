@@ -42,7 +42,7 @@ def from_cache(features: Array, device: torch.device) -> Fetch:
 
 def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
     """Augment anew for each view and run the prefix up to ``cut``, without gradients."""
-    draw = lru_cache(maxsize=1)(partial(views.random, len(images)))
+    draw = lru_cache(maxsize=2)(partial(views.random, len(images)))  # of the films, and of an epoch's view
 
     def fetch(rows: Rows, wanted: Rows | int) -> Tensor:
         numbers, films = np.broadcast_to(wanted, rows.shape), images[rows]
