@@ -177,8 +177,13 @@ def test_a_small_budget_means_fewer_views_or_none_and_says_so(trained: Trained, 
         str(tmp_path),
         "--epochs-b",
         "1",
+        "--views",
+        "3",
     ]
-    for budget, sentence in (("0.003", "allows 0.003: 1 views instead"), ("0.002", "as with --cache fresh")):
+    for budget, sentence in (
+        ("0.0045", "allows 0.0045: 2 views instead"),
+        ("0.003", "as with --cache fresh"),
+    ):
         done = trainer(*words, "--cache-gb", budget, "--run", budget)
         assert done.returncode == 0, done.stderr
         assert sentence in done.stdout

@@ -75,7 +75,7 @@ def test_the_drop_is_in_source_less_out_of_source() -> None:
 def test_the_matrix_goes_on_where_it_stopped_and_keeps_to_its_settings(tmp_path: Path) -> None:
     flags = (
         "matrix --dataset sample --sample-images 240 --sample-size 64 --sample-hospitals 2 --run m "
-        "--backbone resnet18 --weights none --image-size 32 --views 1 --epochs-b 0"
+        "--backbone resnet18 --weights none --image-size 32 --views 2 --epochs-b 0"
     )
     folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
     words = [*flags.split(), *folders]
