@@ -40,7 +40,7 @@ chromium:
 	echo "chromium can't be installed here: the page's tests will be skipped" >&2
 
 pictures: $(VENV)/.dev chromium
-	$(PY) -m tests.showcase
+	$(PY) -m tests.support.showcase
 
 reference: $(VENV)/.train
 	$(PY) -m trainer.reference

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bento.images import Preprocessing
+from bento.imaging.intake import Preprocessing
 
 FORMAT_VERSION = 4
 """2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and views.

@@ -13,7 +13,7 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bento.problems import TYPE_PREFIX, problem_response
+from bento.http.problems import TYPE_PREFIX, problem_response
 
 OPEN = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/health", "/docs", "/redoc", "/openapi.json", "/favicon.ico"}

@@ -23,22 +23,30 @@ from pydantic import ValidationError, WrapValidator
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from bento import connections, heatmaps, metrics
-from bento.api import create_app
 from bento.artifact import STORE_NAME, ArtifactError
-from bento.container import image
-from bento.doubts import doubts_of
-from bento.guard import Form, UploadGuard, explanation_wanted, received
-from bento.images import ImageError, Intake, take_in
+from bento.http import metrics, uvicorn_protocol
+from bento.http.access_log import Observation, Untraced, log_as_json
+from bento.http.admission import Admission, Door, Places, UploadMemory
+from bento.http.app import create_app
+from bento.http.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
+from bento.http.schemas import (
+    BatchResponse,
+    BatchResult,
+    ExplainedResponse,
+    Metadata,
+    PredictResponse,
+    Problem,
+)
+from bento.http.uploads import Form, UploadGuard, explanation_wanted, received
+from bento.http.worker_pool import Threads
+from bento.imaging.intake import ImageError, Intake, take_in
+from bento.inference import heatmaps
+from bento.inference.input_warnings import doubts_of
+from bento.inference.memory import give_back
+from bento.inference.session import Prediction, Predictor
 from bento.keys import ApiKeys, read_hashes
-from bento.limits import Admission, Door, Places, UploadMemory
-from bento.memory import give_back
-from bento.observe import Observation, Untraced, log_as_json
-from bento.predictor import Prediction, Predictor
-from bento.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
-from bento.schemas import BatchResponse, BatchResult, ExplainedResponse, Metadata, PredictResponse, Problem
+from bento.packaging.image import image
 from bento.settings import ENV_PREFIX, Settings
-from bento.threads import Threads
 
 # It warns of every malformed body; the client is told, and the access log knows.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -250,4 +258,4 @@ def _outermost(app: ASGIApp) -> ASGIApp:
     return app
 
 
-connections.install(SETTINGS.header_timeout, Door(frozenset(FORMS), PLACES), _outermost)
+uvicorn_protocol.install(SETTINGS.header_timeout, Door(frozenset(FORMS), PLACES), _outermost)

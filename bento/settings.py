@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bento.artifact import STORE_NAME
-from bento.images import MAX_PIXELS
+from bento.imaging.intake import MAX_PIXELS
 
 ENV_PREFIX = "CHEST_XRAY_"
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")

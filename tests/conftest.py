@@ -19,8 +19,8 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 import httpx  # noqa: E402
 import pytest  # noqa: E402
 
-from tests.artifacts import store_artifact, write_artifact  # noqa: E402
-from tests.server import running_service  # noqa: E402
+from tests.support.artifacts import store_artifact, write_artifact  # noqa: E402
+from tests.support.server import running_service  # noqa: E402
 
 SERVED_VERSION = "served"
 MAX_UPLOAD_BYTES = 1_000_000

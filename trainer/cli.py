@@ -18,8 +18,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from trainer.config import ENV_PREFIX, Settings
 from trainer.errors import UserError
+from trainer.settings import ENV_PREFIX, Settings
 
 DEFAULT_MODEL = "chest_xray:latest"
 
@@ -81,19 +81,19 @@ class ReportSettings(BaseSettings):
 
 
 def _fetch(settings: Settings) -> None:
-    from trainer.sources import fetch
+    from trainer.data.fetch import fetch
 
     fetch(settings)
 
 
 def _split(settings: Settings) -> None:
-    from trainer.split import split
+    from trainer.data.split import split
 
     split(settings)
 
 
 def _train(settings: Settings) -> None:
-    from trainer.train import train_run
+    from trainer.training.train import train_run
 
     run = train_run(settings)
     if os.environ.get("RANK", "0") == "0":
@@ -101,7 +101,7 @@ def _train(settings: Settings) -> None:
 
 
 def _evaluate(settings: EvaluateSettings) -> None:
-    from trainer.steps import evaluate_run, evaluate_stored
+    from trainer.evaluate import evaluate_run, evaluate_stored
 
     if settings.model is None:
         if settings.out is not None:
@@ -124,13 +124,13 @@ def _publish(settings: Settings) -> None:
 
 
 def _report(settings: ReportSettings) -> None:
-    from trainer.report import report_runs
+    from trainer.reporting.report import report_runs
 
     report_runs(settings.runs_dir, settings.runs)
 
 
 def _predict(settings: PredictSettings) -> int:
-    from trainer.predict import predict
+    from trainer.inference.predict import predict
 
     failed = predict(
         settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain
@@ -147,13 +147,13 @@ def _doctor(settings: DoctorSettings) -> int:
 
 
 def _everything(settings: Settings) -> None:
-    from trainer.everything import run_everything
+    from trainer.pipeline import run_everything
 
     run_everything(settings)
 
 
 def _matrix(settings: Settings) -> None:
-    from trainer.everything import run_matrix
+    from trainer.pipeline import run_matrix
 
     run_matrix(settings)
 

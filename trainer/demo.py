@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 
 from trainer.cli import main
-from trainer.config import Settings
 from trainer.errors import UserError
 from trainer.runs import find_run
+from trainer.settings import Settings
 
 DATA = Path("data/demo")
 FLAGS = ["--dataset", "sample", "--data-dir", str(DATA), "--backbone", "efficientnet_lite0"]

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from bento.artifact import STORE_NAME, ArtifactError, load_manifest
 from bento.settings import available_cores
-from trainer import kaggle
-from trainer.config import Settings
+from trainer.data import kaggle
+from trainer.data.fetch import describe_dataset
+from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
+from trainer.data.raw import read_fetch_report
 from trainer.errors import UserError
 from trainer.files import read_json
 from trainer.hosts import Question
-from trainer.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
-from trainer.raw import read_fetch_report
 from trainer.runs import all_runs, saved_settings
-from trainer.sources import describe_dataset
+from trainer.settings import Settings
 
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnxruntime", "bentoml", "pillow")
 MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
@@ -97,7 +97,7 @@ def _device() -> tuple[Finding, dict[str, Question | str]]:
     try:
         import torch
 
-        from trainer.backbones import BACKBONES
+        from trainer.models.backbones import BACKBONES
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         return Finding("device", f"{own}; PyTorch can't be loaded: {reason}", wrong=True), {}
@@ -206,7 +206,7 @@ def _store() -> Path:
 
 def _models() -> tuple[list[Finding], set[str]]:
     """The store's models, and all their versions."""
-    from trainer.predict import stored_folder
+    from trainer.inference.predict import stored_folder
 
     # By hand: BentoML lists none where one is damaged.
     folders = [path for path in (_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]

@@ -1,167 +1,78 @@
-"""Evaluation by the sealed model itself, through the service's own intake: what is measured is what is served."""
+"""Evaluation of a run and of a stored model: judge, write down, print."""
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from bento.artifact import TestMetrics
-from bento.images import ImageError, Preprocessing
-from bento.predictor import Session
-from trainer.arrays import Array
-from trainer.controls import occluded, thumbnail
+from trainer.data.holdout import run_records
+from trainer.data.listing import open_dataset
+from trainer.data.manifest import fingerprint
 from trainer.errors import UserError
-from trainer.files import write_text
-from trainer.folder import Film
-from trainer.intervals import Judged
-from trainer.metrics import compute_metrics, metrics_table
-from trainer.parallel import each_image
+from trainer.evaluation.confounding import Call, calls_text
+from trainer.evaluation.cross_site import Present, Transfer, present_text, transfer_table
+from trainer.evaluation.novelty_rates import OutsideFound, outside_text
+from trainer.evaluation.scoring import evaluate_films, evaluation_tables
+from trainer.evaluation.suite import assess_run, assess_stored
+from trainer.files import read_json, write_text
+from trainer.inference.predict import stored_model
+from trainer.plots import confusion_figure
+from trainer.publish import write_manifest
+from trainer.reporting.report import write_report
+from trainer.runs import Run, find_run, saved_settings
+from trainer.settings import Settings
+from trainer.training.tensorboard import log_evaluation
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Predictions of all readable films, and their figures."""
-
-    classes: list[str]
-    films: list[Film]
-    probabilities: Array
-    """``float32`` N×C."""
-    embeddings: Array
-    """``float32`` N×D, the penultimate layer."""
-    thumbnails: Array
-    """``uint8`` N×32×32."""
-    occluded: Array
-    """``float32`` N×2×C: probabilities with the lungs blacked out, and with only them; N×0×C if not asked for."""
-    unreadable: dict[str, str]
-    """Path to reason, of films that were left out."""
-    novelty: Array | None = None
-    """``float32`` N; None of models that can't tell."""
-    views: Array | None = None
-    """``float32`` N×5: probability of each of ``VIEWS``; None of models that can't tell."""
-
-    @cached_property
-    def truth(self) -> Array:
-        """N class indices."""
-        return np.array([self.classes.index(film.label) for film in self.films], dtype=np.int64)
-
-    @property
-    def sources(self) -> list[str]:
-        """N names, empty where the data do not say."""
-        return [film.source for film in self.films]
-
-    @property
-    def judged(self) -> Judged:
-        """What figures and intervals are made of."""
-        patients = [film.patient for film in self.films]
-        return Judged(self.classes, self.truth, self.probabilities, patients)
-
-    @property
-    def judged_by_source(self) -> dict[str, Judged]:
-        """The same for each source, where the data name any."""
-        named = np.array(self.sources)
-        return {source: self.judged.part(named == source) for source in sorted(set(self.sources) - {""})}
-
-    @property
-    def metrics(self) -> TestMetrics:
-        """Figures over all films."""
-        return compute_metrics(self.truth, self.probabilities, self.classes)
-
-    @property
-    def metrics_by_source(self) -> dict[str, TestMetrics]:
-        """Figures of each source, where the data name any."""
-        return {
-            source: compute_metrics(part.truth, part.probabilities, self.classes)
-            for source, part in self.judged_by_source.items()
-        }
-
-
-def check_labels(films: Sequence[Film], classes: Sequence[str]) -> None:
-    """Refuse films of a class that the model does not have.
+def evaluate_run(settings: Settings) -> Run:
+    """Judge a run's sealed model on its test split, once training is over, and write its report and model card.
 
     Raises:
-        UserError: there is one.
+        UserError: the run is not trained, or its data are gone or changed.
     """
-    unknown = sorted({film.label for film in films} - set(classes))
-    if unknown:
-        raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
-
-
-def evaluate_films(
-    films: Sequence[Film],
-    classes: list[str],
-    session: Session,
-    spec: Preprocessing,
-    workers: int = 0,
-    note: Callable[[str], None] = print,
-    occlude: bool = False,
-) -> Evaluation:
-    """Judge every film, with ``occlude`` also with parts of it black; unreadable ones are left out and listed.
-
-    Raises:
-        UserError: a label that the model does not know, or nothing readable.
-    """
-    check_labels(films, classes)
-    kept: list[Film] = []
-    rows: list[tuple[Array, ...]] = []
-    unreadable: dict[str, str] = {}
-
-    def judge(image: Array) -> tuple[Array, ...]:
-        # The whole film by itself: a batch of several can differ in the last bit from what the service answers.
-        whole = session.predict(image[None])
-        parts = np.empty((0, len(classes)), np.float32)
-        if occlude:
-            parts = session.predict(np.stack(occluded(image))).probabilities
-        found = (whole.probabilities[0], whole.embedding[0], thumbnail(image), parts)
-        if whole.novelty is None or whole.view is None:
-            return found
-        return *found, whole.novelty[0], whole.view[0]
-
-    results = each_image([film.file for film in films], spec, judge, workers)
-    for film, (_, result) in zip(
-        films, tqdm(results, total=len(films), desc="evaluate", leave=False), strict=True
-    ):
-        if isinstance(result, ImageError):
-            unreadable[film.path] = str(result)
-        else:
-            kept.append(film)
-            rows.append(result)
-    if not kept:
-        raise UserError("none of the images can be read")
-    if unreadable:
-        note(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    probabilities, embeddings, thumbnails, parts, *doubts = (
-        np.stack(column) for column in zip(*rows, strict=True)
+    run = find_run(settings)
+    saved = saved_settings(run)
+    training = read_json(run.training, "train")
+    records = run_records(saved)
+    if fingerprint(records) != training["fingerprint"]:
+        raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
+    given = settings.model_fields_set & {"target_sensitivity", "normal_class", "workers"}
+    saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
+    evaluation = assess_run(run, saved, records, training)
+    matrix = evaluation.metrics.confusion_matrix
+    confusion_figure(matrix, evaluation.classes, f"test, {len(evaluation.films)} films").savefig(
+        run.folder / "confusion_matrix.png", dpi=150
     )
-    return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable, *doubts)
+    document = read_json(run.metrics, "evaluate")
+    tables = evaluation_tables(evaluation, f"test split of {run.name}", document["warnings"])
+    if document["sources"]["calls"]:
+        tables += "\n\n" + calls_text([Call.model_validate(one) for one in document["sources"]["calls"]])
+    if "out_of_source" in document:
+        transfer = Transfer.model_validate(document["out_of_source"])
+        tables += f"\n\n{transfer_table([transfer])}\n{present_text(transfer.out_of_source)}"
+    if "outside" in document:
+        tables += "\n\n" + outside_text(OutsideFound.model_validate(document["outside"]))
+    write_text(run.folder / "metrics.txt", tables + "\n")
+    print(tables)
+    write_manifest(run)
+    write_report(run)
+    log_evaluation(run, evaluation)
+    print(f"\nreport: {run.report}")
+    return run
 
 
-def write_predictions(evaluation: Evaluation, path: Path) -> None:
-    """Write a row a film: ``path,label,source,patient,split`` and a probability a class."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, _predictions_csv(evaluation))
+def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
+    """Judge a stored model on any folder: an external test.
 
-
-def _predictions_csv(evaluation: Evaluation) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["path", "label", "source", "patient", "split", *evaluation.classes])
-    for film, row in zip(evaluation.films, evaluation.probabilities, strict=True):
-        writer.writerow(
-            [film.path, film.label, film.source, film.patient, film.split, *(f"{value:.8g}" for value in row)]
-        )
-    return stream.getvalue()
-
-
-def evaluation_tables(evaluation: Evaluation, title: str, warnings: Sequence[str]) -> str:
-    """The figures over all and for each source, as text; where there are warnings, these come first, sources next."""
-    overall = [metrics_table(title, evaluation.metrics)]
-    within = [
-        metrics_table(f"source {name}", figures) for name, figures in evaluation.metrics_by_source.items()
-    ]
-    notes = [f"WARNING: {warning}" for warning in warnings]
-    return "\n\n".join([*notes, *within, *overall] if notes else [*overall, *within])
+    Raises:
+        UserError: no such model or folder, or labels that the model does not know.
+    """
+    predictor = stored_model(tag)
+    manifest = predictor.manifest
+    evaluation = evaluate_films(
+        open_dataset(dataset), manifest.classes, predictor.session, manifest.preprocessing, workers
+    )
+    assess_stored(evaluation, manifest, out)
+    document = read_json(out / "metrics.json", "evaluate")
+    print(evaluation_tables(evaluation, f"{tag} on {dataset}", document["warnings"]))
+    print(f"\n{present_text(Present.model_validate(document['present']))}")
+    if "outside" in document:
+        print(outside_text(OutsideFound.model_validate(document["outside"])))
+    print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")

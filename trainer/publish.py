@@ -26,13 +26,13 @@ from bento.artifact import (
     TestMetrics,
     sha256_file,
 )
+from trainer.data.fetch import describe_dataset
+from trainer.data.holdout import run_records
+from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
+from trainer.evaluation.novelty_rates import OutsideFound
 from trainer.files import read_json, write_text
-from trainer.holdout import run_records
-from trainer.manifest import Record, fingerprint, split_protocol
-from trainer.outside import OutsideFound
 from trainer.runs import Run, saved_settings
-from trainer.sources import describe_dataset
 
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
 LIMITS = [

@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings
 
 import bento.settings
 from trainer.cli import COMMANDS
-from trainer.config import ENV_PREFIX, Settings
 from trainer.files import write_text
+from trainer.settings import ENV_PREFIX, Settings
 
 FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
 HEAD = """\

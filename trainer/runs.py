@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from trainer.config import Settings
 from trainer.errors import UserError
 from trainer.files import write_text
+from trainer.settings import Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
 """Settings that may differ between a run and its continuation."""

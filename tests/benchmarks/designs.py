@@ -28,7 +28,7 @@ class TorchModel:
     def __init__(self, folder: Path) -> None:
         import torch
 
-        from trainer.backbones import build_classifier
+        from trainer.models.backbones import build_classifier
 
         self.manifest = load_manifest(folder)
         classes = len(self.manifest.classes)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.arrays import Array
-from trainer.batches import even_weights
+from trainer.features.batches import even_weights
+from trainer.features.memmap import Array
 
 SHRINKAGE = 0.05
 """Of the covariance towards a multiple of the identity: there may be fewer films than features."""

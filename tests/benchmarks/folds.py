@@ -17,18 +17,18 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
 from tests.benchmarks.ingredients import Bench, Recipe, logits_of, train_tail
-from trainer.arrays import Array
-from trainer.backbones import Classifier, build_classifier, phase_b_cut
-from trainer.batches import Fetch, PlainBatches, Rows, from_cache
-from trainer.cache import Prefix, Views, prefix_outputs
-from trainer.config import Settings
+from trainer.data.fetch import fetch
+from trainer.data.manifest import Record, read_manifest
+from trainer.data.split import split
 from trainer.device import prepare
-from trainer.features import Films, augmentation_of, load_films
-from trainer.intervals import macro_f1, patient_weights
-from trainer.manifest import Record, read_manifest
-from trainer.selection import Selection
-from trainer.sources import fetch
-from trainer.split import split
+from trainer.evaluation.bootstrap import macro_f1, patient_weights
+from trainer.features.batches import Fetch, PlainBatches, Rows, from_cache
+from trainer.features.dataset import Films, augmentation_of, load_films
+from trainer.features.memmap import Array
+from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
+from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
+from trainer.settings import Settings
+from trainer.training.selection import Selection
 
 FOLDS = 10
 VIEWS = ("the film every other epoch", "augmented views only")

@@ -19,8 +19,8 @@ import psutil
 from hypothesis import HealthCheck, Phase, given, settings
 
 from bento.artifact import STORE_NAME
-from tests.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
-from tests.server import ROOT, service_process
+from tests.support.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
+from tests.support.server import ROOT, service_process
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 GROWTH = 0.05
@@ -36,7 +36,7 @@ def resident(process: psutil.Process) -> float:
 
 def small_model(home: Path) -> Path:
     """Folder of a small artifact in a BentoML home of its own, which this process's services then use."""
-    script = "from tests.artifacts import store_artifact; store_artifact('small')"
+    script = "from tests.support.artifacts import store_artifact; store_artifact('small')"
     os.environ |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
     return home / "models" / STORE_NAME / "small"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bento.images import load_array
-from bento.predictor import Predictor
+from bento.imaging.intake import load_array
+from bento.inference.session import Predictor
 from bento.settings import available_cores
 
 

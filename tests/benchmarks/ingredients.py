@@ -16,16 +16,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests.benchmarks.erasure import source_eraser
-from trainer.arrays import Array
-from trainer.backbones import Tail
-from trainer.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
-from trainer.config import Settings
-from trainer.engines import source_distance
-from trainer.features import Films
-from trainer.intervals import macro_f1
-from trainer.manifest import Record
-from trainer.phases import cosine_with_warmup, parameter_groups
-from trainer.selection import Selection
+from trainer.data.manifest import Record
+from trainer.evaluation.bootstrap import macro_f1
+from trainer.features.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
+from trainer.features.dataset import Films
+from trainer.features.memmap import Array
+from trainer.models.backbones import Tail
+from trainer.settings import Settings
+from trainer.training.engines import source_distance
+from trainer.training.phases import cosine_with_warmup, parameter_groups
+from trainer.training.selection import Selection
 
 
 @dataclass(frozen=True)

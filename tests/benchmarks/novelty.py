@@ -18,17 +18,17 @@ import onnxruntime
 from PIL import Image
 
 from bento.artifact import ONNX_FILE, Manifest
-from bento.checks import check_content
-from bento.doubts import doubts_of
-from bento.images import ImageError, Intake, Preprocessing, fit, take_in
-from bento.predictor import OUTPUTS, Predictor
-from trainer.assess import films_of
-from trainer.corruptions import CORRUPTIONS, corrupt
+from bento.imaging.intake import ImageError, Intake, Preprocessing, fit, take_in
+from bento.imaging.quality import check_content
+from bento.inference.input_warnings import doubts_of
+from bento.inference.session import OUTPUTS, Predictor
+from trainer.data.corruptions import CORRUPTIONS, corrupt
+from trainer.data.manifest import read_manifest
 from trainer.errors import UserError
-from trainer.manifest import read_manifest
-from trainer.predict import image_files
+from trainer.evaluation.suite import films_of
+from trainer.export.orientation import TURNS, read_film
+from trainer.inference.predict import image_files
 from trainer.runs import Run, saved_settings
-from trainer.views import TURNS, read_film
 
 MOST_FLAGGED, LEAST_TOLD = 0.03, 0.95
 

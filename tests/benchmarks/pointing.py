@@ -13,9 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from bento.images import Frame, fit
-from trainer.predict import stored_model
-from trainer.sample import LABELS, Film, generate
+from bento.imaging.intake import Frame, fit
+from trainer.data.sample import LABELS, Film, generate
+from trainer.inference.predict import stored_model
 
 SIZE = 256
 

@@ -18,11 +18,11 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from tests.benchmarks.plain_loop import begin_phase, loader, predict, train_epoch
-from trainer.arrays import Array
-from trainer.backbones import BACKBONES
 from trainer.cli import main as trainer
-from trainer.manifest import Record, read_manifest
-from trainer.metrics import compute_metrics
+from trainer.data.manifest import Record, read_manifest
+from trainer.evaluation.metrics import compute_metrics
+from trainer.features.memmap import Array
+from trainer.models.backbones import BACKBONES
 
 LEARNING_RATES = {"a": 1e-3, "b": 1e-4}
 """The second one lower, as the reference project has it."""

@@ -1,7 +1,7 @@
 """What does each ingredient of the recipe bring? ``python -m tests.benchmarks.recipes --dataset FOLDER``.
 
 Every recipe is trained on several seeds (each with a grouped split of its own) from the same frozen prefix, and judged
-on the test films: as they are, through the simulated scanners of ``trainer.corruptions`` at strength 3, and through one
+on the test films: as they are, through the simulated scanners (``trainer.data.corruptions``, strength 3) and through one
 that has several faults at once. Differences from the first recipe are paired, with intervals by patient. What is
 finished is kept in ``--work``, so that a broken run goes on where it stopped, and a row can be added later.
 """
@@ -16,22 +16,29 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from bento.images import Preprocessing, decode, fit, open_image
+from bento.imaging.intake import Preprocessing, decode, fit, open_image
 from tests.benchmarks.ingredients import Bench, Recipe, embeddings_of, logits_of, train_tail
-from trainer.arrays import Array
-from trainer.backbones import build_classifier, phase_b_cut
-from trainer.batches import PlainBatches, from_cache
-from trainer.cache import Prefix
-from trainer.calibration import fit_temperature
-from trainer.config import Settings
-from trainer.confounding import linear_probe
-from trainer.corruptions import CORRUPTIONS, corrupt
+from trainer.data.corruptions import CORRUPTIONS, corrupt
+from trainer.data.fetch import fetch
+from trainer.data.manifest import read_manifest
+from trainer.data.split import split
 from trainer.device import prepare
-from trainer.features import load_films, make_features
-from trainer.intervals import Figures, Judged, macro_f1, patient_weights, ranking_figures, weighted_figures
-from trainer.manifest import read_manifest
-from trainer.sources import fetch
-from trainer.split import split
+from trainer.evaluation.bootstrap import (
+    Figures,
+    Judged,
+    macro_f1,
+    patient_weights,
+    ranking_figures,
+    weighted_figures,
+)
+from trainer.evaluation.calibration import fit_temperature
+from trainer.evaluation.confounding import linear_probe
+from trainer.features.batches import PlainBatches, from_cache
+from trainer.features.dataset import load_films, make_features
+from trainer.features.memmap import Array
+from trainer.features.prefix_cache import Prefix
+from trainer.models.backbones import build_classifier, phase_b_cut
+from trainer.settings import Settings
 
 STRENGTH = 3
 MIXTURE = ("gamma", "border", "marker", "resolution", "noise")
@@ -203,7 +210,7 @@ def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
 
 
 def figures(run: dict[str, Array], weights: Array) -> Figures:
-    """Of B weightings of the films, as :func:`trainer.intervals.weighted_figures` does."""
+    """Of B weightings of the films, as :func:`trainer.evaluation.bootstrap.weighted_figures` does."""
     logits, truth, classes = run["logits"], run["truth"], run["classes"].tolist()
     predicted = logits.argmax(axis=2)
     count = len(classes)

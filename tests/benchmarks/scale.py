@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from tests.benchmarks.processes import watch
-from trainer.manifest import MANIFEST_FILE, Record, to_csv
+from trainer.data.manifest import MANIFEST_FILE, Record, to_csv
+from trainer.data.sample import generate
 from trainer.runs import Run
-from trainer.sample import generate
 
 SIZE = 64
 

@@ -24,8 +24,8 @@ import psutil
 from PIL import Image
 
 from tests.benchmarks.designs import DESIGNS, ROOT
-from tests.server import free_port
-from trainer.sample.dataset import generate
+from tests.support.server import free_port
+from trainer.data.sample.dataset import generate
 
 CLIENTS = (1, 8, 32, 64)
 FILMS = 8

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.benchmarks.designs import ROOT
 from tests.benchmarks.serving import in_process
-from trainer.sample.dataset import generate
+from trainer.data.sample.dataset import generate
 
 DISTINCT = 50
 SIDE = 500

@@ -1,7 +1,7 @@
 """What does a model lose on another scanner's films? ``python -m tests.benchmarks.shift --run RUN``.
 
 A run is judged on its test films, a stored model (``--model TAG --dataset PATH``) on any folder, each film as it is and
-under every corruption of ``trainer.corruptions``; at strength 3, with ``--all`` at all five.
+under every corruption of ``trainer.data.corruptions``; at strength 3, with ``--all`` at all five.
 """
 
 import argparse
@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 from bento.artifact import ONNX_FILE
-from bento.predictor import Session
-from trainer.assess import films_of
-from trainer.corruptions import STRENGTHS
+from bento.inference.session import Session
+from trainer.data.corruptions import STRENGTHS
+from trainer.data.listing import open_dataset
+from trainer.data.manifest import read_manifest
 from trainer.errors import UserError
+from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
+from trainer.evaluation.suite import films_of
 from trainer.files import read_json, write_json
-from trainer.folder import open_dataset
-from trainer.manifest import read_manifest
-from trainer.predict import stored_model
-from trainer.robustness import Robustness, measure_robustness, robustness_table
+from trainer.inference.predict import stored_model
 from trainer.runs import Run, saved_settings
 
 MOST = 0.05

@@ -23,14 +23,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from bento.images import Preprocessing, load_array
+from bento.imaging.intake import Preprocessing, load_array
 from tests.benchmarks.processes import watch
-from trainer.backbones import Tail, build_classifier, phase_b_cut
-from trainer.config import Settings
+from trainer.data.manifest import read_manifest
+from trainer.data.sample import generate
 from trainer.device import prepare
-from trainer.manifest import read_manifest
+from trainer.models.backbones import Tail, build_classifier, phase_b_cut
 from trainer.runs import Run
-from trainer.sample import generate
+from trainer.settings import Settings
 
 BACKBONE = "efficientnet_b0"
 EPOCHS = 10

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, load_manifest
-from tests.artifacts import CLASSES, OLD_PARTS
+from tests.support.artifacts import CLASSES, OLD_PARTS
 
 
 def _edit(folder: Path, **changes: object) -> None:

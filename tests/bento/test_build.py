@@ -10,8 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.artifacts import store_artifact
-from tests.server import ROOT, running_service
+from tests.support.artifacts import store_artifact
+from tests.support.server import ROOT, running_service
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What people copy: the bento's recipe, ``compose.yaml``, ``bento/kubernetes.yaml``, ``make bento``'s tools."""
+"""What people copy: the recipe of the bento, ``compose.yaml``, the Kubernetes manifests, the tools of ``make bento``."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 
 UID = 1034
 """Of the image's user: BentoML's, as a number."""
@@ -80,7 +80,7 @@ def test_the_image_says_what_it_is_how_it_is_asked_and_how_it_is_stopped(
 def test_labels_are_the_project_s_version_and_the_commit_that_is_checked_out(tmp_path: Path) -> None:
     # In a process of its own: BentoML's import warns of what pydantic has deprecated.
     script = (
-        "import pathlib, sys; from bento.container import image; recipe = image('chest_xray:1'); "
+        "import pathlib, sys; from bento.packaging.image import image; recipe = image('chest_xray:1'); "
         "recipe.lock_python_packages = False; print(recipe.freeze(pathlib.Path(sys.argv[1]), []).post_commands[0])"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -96,18 +96,22 @@ def test_hadolint_finds_nothing_but_what_is_bentoml_s_own(dockerfile: str, tmp_p
 
 
 def test_kubernetes_takes_the_example() -> None:
-    result = tool("kubernetes-validate", "--strict", "bento/kubernetes.yaml")
+    result = tool("kubernetes-validate", "--strict", "bento/packaging/kubernetes.yaml")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_kubernetes_validator_would_tell(tmp_path: Path) -> None:
-    broken = (ROOT / "bento/kubernetes.yaml").read_text().replace("readOnlyRootFilesystem", "readOnlyRootFs")
+    broken = (
+        (ROOT / "bento/packaging/kubernetes.yaml")
+        .read_text()
+        .replace("readOnlyRootFilesystem", "readOnlyRootFs")
+    )
     (tmp_path / "broken.yaml").write_text(broken)
     assert tool("kubernetes-validate", "--strict", str(tmp_path / "broken.yaml")).returncode != 0
 
 
 def test_kubernetes_runs_it_hardened_probed_limited_and_cut_off() -> None:
-    kinds = {document["kind"]: document["spec"] for document in documents("bento/kubernetes.yaml")}
+    kinds = {document["kind"]: document["spec"] for document in documents("bento/packaging/kubernetes.yaml")}
     assert set(kinds) == {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"}
     pod = kinds["Deployment"]["template"]["spec"]
     (container,) = pod["containers"]

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from bento.problems import MEDIA_TYPE
-from tests import pictures
-from tests.server import service_process
+from bento.http.problems import MEDIA_TYPE
+from tests.support import pictures
+from tests.support.server import service_process
 
 FILM = pictures.GOOD["a grey PNG"]
 SLOW = pictures.encode(Image.fromarray(np.zeros((4800, 4800), np.uint8)), "PNG")

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
+from tests.support.fuzzing import Upload, check, check_wire, send, send_wire, uploads, wire
 
 SHORT = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")),

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
+from bento.http.problems import MEDIA_TYPE
 from bento.keys import ApiKeys, hash_key, read_hashes
-from bento.problems import MEDIA_TYPE
-from tests import pictures
-from tests.server import ROOT, running_service
+from tests.support import pictures
+from tests.support.server import ROOT, running_service
 
 pytestmark = pytest.mark.anyio
 KEYS = ("first-key", "second-key")

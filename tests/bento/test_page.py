@@ -12,11 +12,11 @@ from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from bento.keys import hash_key
-from tests import pictures
-from tests.artifacts import CLASSES
-from tests.browser import LAUNCH, find_chromium
-from tests.dicoms import dicom
-from tests.server import running_service
+from tests.support import pictures
+from tests.support.artifacts import CLASSES
+from tests.support.browser import LAUNCH, find_chromium
+from tests.support.dicoms import dicom
+from tests.support.server import running_service
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="no chromium on the PATH; `make test` as root on Debian installs it"

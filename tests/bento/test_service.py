@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 from bento.artifact import VIEWS
-from bento.images import load_array
-from bento.predictor import Predictor
-from bento.problems import KINDS, MEDIA_TYPE
-from tests import pictures
-from tests.artifacts import CLASSES, NOVELTY_THRESHOLD, WARNINGS
+from bento.http.problems import KINDS, MEDIA_TYPE
+from bento.imaging.intake import load_array
+from bento.inference.session import Predictor
 from tests.conftest import MAX_UPLOAD_BYTES, SERVED_VERSION
-from tests.dicoms import SECRET
+from tests.support import pictures
+from tests.support.artifacts import CLASSES, NOVELTY_THRESHOLD, WARNINGS
+from tests.support.dicoms import SECRET
 
 FILM = pictures.GOOD["a grey PNG"]
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from bento.artifact import MANIFEST_FILE, ONNX_FILE
-from tests.artifacts import store_artifact
-from tests.server import ROOT, free_port, serve_command
+from tests.support.artifacts import store_artifact
+from tests.support.server import ROOT, free_port, serve_command
 
 SOURCES = sorted((ROOT / "bento").rglob("*.py"))
 

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from PIL import Image
 
-from tests.server import running_service
+from tests.support.server import running_service
 
 SECONDS = 30
 """Spans are sent in batches, at the latest five seconds after they ended."""

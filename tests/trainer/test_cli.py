@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.server import ROOT
+from tests.support.server import ROOT
 from trainer.cli import COMMANDS, load_settings, main
-from trainer.config import Settings
+from trainer.settings import Settings
 
 MISTAKES = [
     # one row a sentence: words, what the line must say
@@ -109,6 +109,6 @@ def test_a_saved_config_is_a_config(tmp_path: Path) -> None:
 
 
 def test_training_starts_without_the_libraries_of_what_comes_after_it() -> None:
-    code = "import sys, trainer.everything; print(*{'sklearn', 'bentoml', 'jinja2', 'kagglehub'} & set(sys.modules))"
+    code = "import sys, trainer.pipeline; print(*{'sklearn', 'bentoml', 'jinja2', 'kagglehub'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 
-from tests.artifacts import store_artifact
-from tests.trainer import kaggle_standin
-from tests.trainer.conftest import Trained
-from trainer.backbones import BACKBONES
+from tests.support import kaggle_standin
+from tests.support.artifacts import store_artifact
+from tests.support.runs import Trained
 from trainer.cli import main
+from trainer.data.manifest import SPLITS, read_manifest
 from trainer.doctor import _models, memory_limit
 from trainer.hosts import SECONDS, Question
-from trainer.manifest import SPLITS, read_manifest
+from trainer.models.backbones import BACKBONES
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from bento.artifact import SYNTHETIC_NOTICE, VIEWS, load_manifest
-from tests.dicoms import dicom
-from tests.server import running_service
-from tests.trainer.conftest import Trained, trainer
+from tests.support.dicoms import dicom
+from tests.support.runs import Trained, trainer
+from tests.support.server import running_service
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The HTTP side of the service: routes, uploads, limits, keys, logs and metrics."""

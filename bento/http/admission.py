@@ -1,0 +1,224 @@
+"""Bounded work: how many images may wait or run, for how long, and how many bytes of them are held."""
+
+import asyncio
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bento.http.problems import ProblemError
+
+RETRY_AFTER = "1"
+FULL = "the service is at its limit"
+EXPECTED_SECONDS = 0.01
+EXPECTATION = "chest_xray.expectation"
+"""Key of the ASGI scope: the request's :class:`Expectation`."""
+FILMS = "chest_xray.films"
+"""Key of the ASGI scope: number of images in the request, as the upload guard has counted them."""
+
+
+class Places:
+    """The images that may wait or run at the same time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+        self.expected = 0
+        """Uploads that have just begun and are about to take places."""
+
+    @property
+    def full(self) -> bool:
+        """No place is left, or will be in a moment."""
+        return self.taken + self.expected >= self.limit
+
+    def take(self, count: int) -> bool:
+        """Take ``count`` places, or none if there are not so many."""
+        if self.taken + count > self.limit:
+            return False
+        self.taken += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        """Return places."""
+        self.taken -= count
+
+
+class Expectation:
+    """A place that an upload will soon want; an upload that takes its time is not expected any more."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._places.expected += 1
+        self._timer = asyncio.get_running_loop().call_later(EXPECTED_SECONDS, self.end)
+        self._ended = False
+
+    def end(self) -> None:
+        """It has come, or not; only the first call counts."""
+        if not self._ended:
+            self._ended = True
+            self._timer.cancel()
+            self._places.expected -= 1
+
+
+class Ticket:
+    """What the work for a request knows of it."""
+
+    def __init__(self) -> None:
+        self.abandoned = False
+        """Nobody waits for the answer any more: the deadline has passed, or the client went away."""
+
+
+_ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
+
+
+def current_ticket() -> Ticket | None:
+    """Of the request that this task answers; None outside of any."""
+    return _ticket.get()
+
+
+class Admission:
+    """Middleware: requests to ``paths`` take ``places``, one for each image, for at most ``timeout`` seconds.
+
+    It stands behind the upload guard, so that only complete uploads hold a place, and slow clients none. A
+    request whose deadline passes is answered at once, but keeps its places until its threads have really ended:
+    threads can't be stopped, and a place given away early would let them pile up.
+    """
+
+    def __init__(self, app: ASGIApp, paths: frozenset[str], places: Places, timeout: float) -> None:
+        self.app = app
+        self.paths = paths
+        self.places = places
+        self.timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        films = scope.get(FILMS, 1)
+        if EXPECTATION in scope:
+            scope[EXPECTATION].end()
+        if not self.places.take(films):
+            problem = ProblemError("overloaded", FULL, {"Retry-After": RETRY_AFTER})
+            await problem.response()(scope, receive, send)
+            return
+        ticket = Ticket()
+        _ticket.set(ticket)
+        answer = _Answer(send)
+        task = asyncio.ensure_future(_run(self.app, scope, receive, answer.send))
+        task.add_done_callback(lambda _: self.places.give_back(films))
+        task.add_done_callback(_look_at)
+        gone = asyncio.ensure_future(_wait_until_gone(receive))
+        try:
+            await asyncio.wait({task, gone}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if task.done() or answer.begun:
+                await task
+                return
+            if not gone.done():
+                problem = ProblemError("deadline-exceeded", f"no answer within {self.timeout:g} seconds")
+                answer.closed = True
+                await problem.response()(scope, receive, send)
+        finally:
+            gone.cancel()
+            ticket.abandoned = answer.closed = True
+
+
+async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Retrieve the outcome, lest asyncio complain of one that came after the deadline."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Answer:
+    """A ``send`` that can be closed once another answer was given."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.closed = False
+
+    async def send(self, message: Message) -> None:
+        if not self.closed:
+            self.begun = True
+            await self._send(message)
+
+
+class Door:
+    """Before everything else: lets no upload in while no place is free.
+
+    A refusal must cost next to nothing, or refusing takes the time that the accepted requests need.
+    """
+
+    def __init__(self, paths: frozenset[str], places: Places) -> None:
+        self.paths = paths
+        self.places = places
+
+    def admits(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether the request of this ASGI scope may come in, as far as is known by its headers."""
+        if scope["path"] not in self.paths or scope["method"] != "POST":
+            return True
+        if self.places.full:
+            return False
+        # Without it, all that arrives until the first of them takes its place would go the long way to a refusal.
+        scope[EXPECTATION] = Expectation(self.places)
+        return True
+
+
+class UploadMemory:
+    """The bytes of uploads that are held, unfinished ones and those that wait for their answer.
+
+    Where they would be too many, the oldest unfinished upload gives way: a client that sends at an ordinary speed
+    is never the oldest for long, and clients that stall only drive out one another.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._held: dict[object, int] = {}
+        self._unfinished: dict[object, asyncio.Timeout] = {}
+
+    def begin(self, upload: object, deadline: asyncio.Timeout) -> None:
+        """An upload begins; moving its deadline to now ends it."""
+        self._held[upload] = 0
+        self._unfinished[upload] = deadline
+
+    def add(self, upload: object, count: int) -> None:
+        """``count`` bytes of it have arrived.
+
+        Raises:
+            ProblemError: there is no room, and nothing unfinished that could make it.
+        """
+        if upload not in self._held:
+            return  # it is giving way already
+        self._held[upload] += count
+        self._left -= count
+        while self._left < 0:
+            victim = next(iter(self._unfinished))
+            deadline = self._unfinished.pop(victim)
+            self._left += self._held.pop(victim)
+            if victim is upload:
+                raise ProblemError(
+                    "overloaded", "no memory is left for uploads", {"Retry-After": RETRY_AFTER}
+                )
+            deadline.reschedule(0)
+
+    def finish(self, upload: object) -> None:
+        """It is complete, and held until it is forgotten."""
+        self._unfinished.pop(upload, None)
+
+    def gave_way(self, upload: object) -> bool:
+        """It was ended for others."""
+        return upload not in self._held
+
+    def forget(self, upload: object) -> None:
+        """Nothing of it is held any more."""
+        self._unfinished.pop(upload, None)
+        self._left += self._held.pop(upload, 0)

@@ -1,0 +1,1 @@
+"""DICOM files: header, pixel data and grey scale."""

@@ -1,0 +1,128 @@
+"""From the values that a DICOM file stores to the greys that it is to be shown with (PS3.3 C.11, C.7.6.3)."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydicom import Dataset
+from pydicom.pixels.processing import apply_windowing
+
+from bento.imaging.dicom.header import word
+from bento.imaging.intake import DamagedImageError
+
+_FAR = 1e12
+"""Beyond every value of every window."""
+
+Floats = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image.Image:
+    """The film, mode ``L``: rescaled or by the modality LUT, windowed, and inverted where low values mean white.
+
+    Every step works on one value, whatever its place: one table of at most 65,536 levels does for all pixels.
+
+    Args:
+        pixels: stored values, ``(u)int8`` or ``(u)int16`` H×W.
+        header: of the file.
+        doubts: gets a sentence where the header's window is no use.
+
+    Raises:
+        DamagedImageError: the values can't be rescaled.
+    """
+    low, high = int(pixels.min()), int(pixels.max())
+    levels = np.arange(low, high + 1)
+    padding = _padding(levels, header)
+    used = ~padding
+    if padding.any():
+        present = np.zeros(len(levels), bool)
+        for row in pixels:
+            present[row.astype(np.intp) - low] = True
+        used &= present
+    if not used.any():
+        padding, used = np.zeros_like(used), np.ones_like(used)
+    table = _table(levels, used, header, doubts)
+    inverse = word(header, "PresentationLUTShape") == "INVERSE"
+    if inverse or word(header, "PhotometricInterpretation") == "MONOCHROME1":
+        table = 255 - table
+    table[padding] = 0
+    grey = np.empty(pixels.shape, np.uint8)
+    # Row by row: an index for the whole film would take eight bytes a pixel.
+    for row, target in zip(pixels, grey, strict=True):
+        np.take(table, row.astype(np.intp) - low, out=target)
+    return Image.fromarray(grey)
+
+
+def _padding(levels: Levels, header: Dataset) -> Mask:
+    """Which levels mean that nothing was there (PS3.3 C.7.5.1.1.2): black whatever white means."""
+    first = header.get("PixelPaddingValue")
+    if first is None:
+        return np.zeros(len(levels), bool)
+    last = header.get("PixelPaddingRangeLimit")
+    ends = (int(first), int(first if last is None else last))
+    return (levels >= min(ends)) & (levels <= max(ends))
+
+
+def _table(levels: Levels, used: Mask, header: Dataset, doubts: list[str]) -> Bytes:
+    """Grey of each level, before any inversion."""
+    values = _rescaled(levels, header)
+    if not np.isfinite(values).all():
+        raise DamagedImageError("the DICOM header rescales the picture to nothing")
+    low, high = values[used].min(), values[used].max()
+    own = _bytes((values - low) / max(high - low, np.finfo(float).tiny))
+    try:
+        shown = _windowed(values, header)
+    except Exception:  # of a window that is damaged, e.g. of no width
+        shown = np.zeros(len(values))
+    if shown is None:
+        return own
+    table = _bytes(shown)
+    if low < high and table[used].min() == table[used].max():
+        doubts.append(
+            "The DICOM header's window leaves nothing to see; the film's own range was taken instead."
+        )
+        return own
+    return table
+
+
+def _bytes(fractions: Floats) -> Bytes:
+    whole: Bytes = np.rint(255 * np.nan_to_num(fractions).clip(0, 1)).astype(np.uint8)
+    return whole
+
+
+def _rescaled(levels: Levels, header: Dataset) -> Floats:
+    if header.get("ModalityLUTSequence"):
+        return _looked_up(levels.astype(np.float64), header.ModalityLUTSequence[0], header)[0]
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    values = levels.astype(np.float64)
+    values *= 1 if slope is None else float(slope)
+    values += 0 if intercept is None else float(intercept)
+    return values
+
+
+def _windowed(values: Floats, header: Dataset) -> Floats | None:
+    """Fractions of white by the VOI LUT, or else by the first window; None without either."""
+    if header.get("VOILUTSequence"):
+        shown, white = _looked_up(values, header.VOILUTSequence[0], header)
+        # Not by the bits that the LUT is said to have: some say 16 for tables of 12.
+        return shown / white
+    if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
+        return None
+    # Two values that no window holds say what black and white are.
+    shown = apply_windowing(np.append(values, (-_FAR, _FAR)), header)
+    return np.asarray((shown[:-2] - shown[-2]) / (shown[-1] - shown[-2]))
+
+
+def _looked_up(values: Floats, item: Dataset, header: Dataset) -> tuple[Floats, float]:
+    """Entries for values (PS3.3 C.11.1, C.11.2), the first and the last for those beyond; and the largest entry."""
+    entries, first, _ = (int(number) for number in item.LUTDescriptor)
+    data = item.LUTData
+    if isinstance(data, bytes):
+        order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        data = np.frombuffer(data, np.uint8 if len(data) == entries else f"{order}u2")
+    table = np.atleast_1d(np.asarray(data, np.float64))[: entries % 65536 or 65536]
+    index = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.intp)
+    return table[index], float(table.max())

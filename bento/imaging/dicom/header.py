@@ -1,0 +1,117 @@
+"""Reads of a DICOM file what says what its picture is, and the picture, within limits that no film comes near.
+
+Elements that name a person are skipped over unread. pydicom's warnings and log lines, which quote values, are
+silenced.
+"""
+
+import io
+import logging
+import warnings
+
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID
+
+from bento.imaging.dicom.codecs import SUPPORTED
+from bento.imaging.intake import DamagedImageError, UnsupportedDicomError
+
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+warnings.filterwarnings("ignore", module=r"pydicom\.")
+
+START = 132
+"""Bytes before the first element: the preamble and ``DICM``."""
+ELEMENT, UNDEFINED = 8, 0xFFFFFFFF
+"""Bytes that an element begins with; and a length that means: until a delimiter."""
+MAX_HEADER, MAX_VALUE, MAX_WORD = 1_000_000, 150_000, 4_096
+"""Bytes to be read of a header, of one value (a lookup table of 65,536 entries), of one that is no table."""
+MAX_READS = 50_000
+"""Of a header: about two an element, and films have a hundred elements; and of the picture's pieces."""
+_READ = [
+    "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel",
+    "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
+    "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    "PresentationLUTShape",
+]  # fmt: skip
+_TAGS = {tag for keyword in _READ if (tag := tag_for_keyword(keyword)) is not None}
+_SEQUENCES = {0x00283000, 0x00283010}
+_PIXEL_DATA = 0x7FE00010
+_PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+"""The same in either byte order."""
+_ITEM = b"\xfe\xff\x00\xe0"
+_CHARACTER_SETS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
+"""Tag in either byte order: pydicom looks at each of its values, wherever it stands."""
+
+
+def read_header(data: bytes | bytearray) -> Dataset:
+    """The elements that describe the picture, its transfer syntax, and ``PixelData``; nothing is decoded.
+
+    Not by ``dcmread``, which has no limits and inflates what is deflated.
+
+    Raises:
+        ImageError: not supported, cut off, or beyond a limit.
+        Exception: whatever pydicom makes of damage.
+    """
+    stream = _Header(data)
+    stream.seek(START)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    syntax = meta.get("TransferSyntaxUID")
+    if not isinstance(syntax, UID):
+        raise DamagedImageError("the DICOM file names no transfer syntax")
+    if syntax not in SUPPORTED:
+        name = syntax.name if syntax.name != syntax else "an unknown one"
+        raise UnsupportedDicomError(f"the DICOM file's transfer syntax is not supported: {name}")
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    header = read_dataset(stream, implicit, little, stop_when=_at_pixels, specific_tags=list(_TAGS))
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = syntax
+    _add_pixels(header, data, stream.tell())
+    return header
+
+
+class _Header(io.BytesIO):
+    """What pydicom reads a header from, so that nobody's header keeps it busy for minutes."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        super().__init__(data)
+        self._reads, self._bytes, self._tag = MAX_READS, MAX_HEADER, b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self._reads -= 1
+        self._bytes -= len(found)
+        if self._reads < 0 or self._bytes < 0 or len(found) > MAX_VALUE:
+            raise DamagedImageError("the DICOM file's header is far larger than that of any film")
+        if self._tag in _CHARACTER_SETS and len(found) > MAX_WORD:
+            raise DamagedImageError("the DICOM file's header is damaged")
+        if size == ELEMENT:
+            self._tag = found[:4]
+        return found
+
+
+def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    if tag in _TAGS - _SEQUENCES and length > MAX_WORD:
+        raise DamagedImageError("the DICOM file's header is damaged")
+    return tag == _PIXEL_DATA
+
+
+def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
+    """Add the element that begins there. Its fragments are counted, since pydicom lists them one by one."""
+    implicit, little = header.original_encoding
+    head = bytes(data[start : start + ELEMENT + 4])
+    if head[:4] not in _PIXEL_TAGS:
+        raise DamagedImageError("the DICOM file holds no picture, or is cut off before it")
+    length = int.from_bytes(head[4:8] if implicit else head[8:12], "little" if little else "big")
+    first = start + ELEMENT + (0 if implicit else 4)
+    content = bytes(memoryview(data)[first : None if length == UNDEFINED else first + length])
+    if length == UNDEFINED and content.count(_ITEM) > MAX_READS:
+        raise DamagedImageError("the DICOM file's picture is in far too many pieces")
+    header.add_new(_PIXEL_DATA, "OB" if head[4:6] == b"OB" else "OW", content)
+
+
+def word(header: Dataset, keyword: str) -> str:
+    """An element's text in capitals; empty where it has none."""
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip().upper()

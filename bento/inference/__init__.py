@@ -1,0 +1,1 @@
+"""The sealed model and its answer; knows nothing of HTTP."""

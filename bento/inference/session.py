@@ -1,0 +1,183 @@
+"""The predictor: a sealed artifact folder in, probabilities out. It knows nothing of HTTP."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from bento.artifact import ONNX_FILE, VIEWS, ArtifactError, Manifest, load_manifest
+from bento.inference.memory import give_back
+
+INPUT = "images"
+OUTPUTS = ("probabilities", "embedding", "cam")
+DOUBTS = ("novelty", "view")
+"""Further outputs of a graph of format 4."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of N images; all ``float32``."""
+
+    probabilities: npt.NDArray[np.float32]
+    """N×C, calibrated; each row sums to 1."""
+    embedding: npt.NDArray[np.float32]
+    """N×D: the penultimate layer."""
+    cam: npt.NDArray[np.float32]
+    """N×C×h×w: class activation maps."""
+    novelty: npt.NDArray[np.float32] | None = None
+    """N: how unlike the training films; None of graphs before format 4."""
+    view: npt.NDArray[np.float32] | None = None
+    """N×5: probability of each of ``VIEWS``; None of graphs before format 4."""
+
+    def row(self, index: int) -> "Prediction":
+        """What it says of one image."""
+        own = slice(index, index + 1)
+        novelty, view = (None if part is None else part[own] for part in (self.novelty, self.view))
+        return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, view)
+
+
+class Session:
+    """A sealed graph, ready to run on the CPU. :meth:`predict` may be called from several threads at once.
+
+    Args:
+        path: the ONNX file.
+        classes: C, the number of classes that it must have.
+        image_size: side of its input in pixels.
+        threads: threads that share one run; None: one a core. Many callers are served best by 1.
+
+    Raises:
+        ArtifactError: a file that can't be loaded, or a graph of another signature.
+    """
+
+    def __init__(self, path: Path, classes: int, image_size: int, threads: int | None = 1) -> None:
+        self._path, self._classes, self._size = path, classes, image_size
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        # Spinning threads lose most of their speed beside a busy neighbour.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's exceptions share no base class
+            raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
+        names = {node.name for node in self._session.get_outputs()}
+        self.doubts = set(DOUBTS) <= names
+        """Whether the graph tells what is unlike its training films, and how a film is shown."""
+        self._outputs = OUTPUTS + DOUBTS if self.doubts else OUTPUTS
+        self._check_signature()
+        self.check_run()
+
+    def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        """Run the model.
+
+        Args:
+            batch: ``uint8`` N×H×W; H and W are ``image_size``.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        size = self._size
+        if batch.dtype != np.uint8 or batch.ndim != 3 or batch.shape[1:] != (size, size):
+            raise ValueError(f"expected uint8 N×{size}×{size}, got {batch.dtype} {batch.shape}")
+        return Prediction(*self._session.run(self._outputs, {INPUT: batch}))
+
+    def _check_signature(self) -> None:
+        size, classes = self._size, self._classes
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        outputs = {node.name: node for node in self._session.get_outputs()}
+        if set(inputs) != {INPUT} or not set(OUTPUTS) <= set(outputs):
+            raise self._wrong(f"it maps {sorted(inputs)} to {sorted(outputs)}, not {INPUT} to {OUTPUTS}")
+        expected: dict[str, tuple[str, tuple[int | None, ...]]] = {
+            INPUT: ("tensor(uint8)", (None, size, size)),
+            "probabilities": ("tensor(float)", (None, classes)),
+            "embedding": ("tensor(float)", (None, None)),
+            "cam": ("tensor(float)", (None, classes, None, None)),
+        }
+        if self.doubts:
+            expected |= {
+                "novelty": ("tensor(float)", (None,)),
+                "view": ("tensor(float)", (None, len(VIEWS))),
+            }
+        for name, (kind, shape) in expected.items():
+            node = (inputs | outputs)[name]
+            if node.type != kind or not _fits(node.shape, shape):
+                raise self._wrong(f"{name} is {node.type} {node.shape}, not {kind} {list(shape)}")
+        if isinstance(inputs[INPUT].shape[0], int):
+            raise self._wrong(f"{INPUT} has a fixed batch of {inputs[INPUT].shape[0]}")
+
+    def check_run(self) -> None:
+        """One forward pass: a declared shape may be symbolic, and the first run is the slow one.
+
+        Raises:
+            ArtifactError: it fails, or gives other shapes or no probabilities.
+        """
+        size = self._size
+        try:
+            result = self.predict(np.zeros((2, size, size), np.uint8))
+        except Exception as error:
+            raise self._wrong("a forward pass fails") from error
+        classes = self._classes
+        if (
+            result.probabilities.shape != (2, classes)
+            or result.embedding.shape[:1] != (2,)
+            or result.cam.shape[:2] != (2, classes)
+        ):
+            raise self._wrong("a forward pass gives other shapes than the manifest's classes ask for")
+        # NaN fails this too.
+        if not np.allclose(result.probabilities.sum(axis=1), 1, atol=1e-3):
+            raise self._wrong("the probabilities of a forward pass do not sum to 1")
+        if result.novelty is not None and not np.isfinite(result.novelty).all():
+            raise self._wrong("the novelty of a forward pass is no number")
+
+    def _wrong(self, what: str) -> ArtifactError:
+        return ArtifactError(f"{self._path}: not the manifest's model: {what}; publish the model again")
+
+
+class Predictor:
+    """An artifact folder, checked and ready to run; see :class:`Session`.
+
+    Args:
+        folder: the artifact's folder.
+        threads: as of :class:`Session`.
+
+    Raises:
+        ArtifactError: missing, damaged, of an unknown format, or a graph that is not what the manifest says.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = 1) -> None:
+        self.manifest: Manifest = load_manifest(folder)
+        self._folder, self._threads = folder, threads
+        self.session  # noqa: B018 - here, and not with the first image
+
+    @functools.cached_property
+    def session(self) -> Session:
+        """The loaded graph."""
+        size = self.manifest.preprocessing.image_size
+        path = self._folder / ONNX_FILE
+        session = Session(path, len(self.manifest.classes), size, self._threads)
+        if not session.doubts and (self.manifest.novelty or self.manifest.views):
+            raise ArtifactError(
+                f"{path}: lacks the outputs {DOUBTS} of its manifest; publish the model again"
+            )
+        return session
+
+    def release(self) -> None:
+        """Give its memory back: for a process that only had to know that it works. Asked again, it loads again."""
+        del self.session
+        give_back()
+
+    def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        """Run the model; see :meth:`Session.predict`."""
+        return self.session.predict(batch)
+
+
+def _fits(shape: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
+    """Same rank, and no fixed dimension that differs; a symbolic one (a name or None) fits any."""
+    return len(shape) == len(expected) and all(
+        want is None or not isinstance(have, int) or have == want
+        for have, want in zip(shape, expected, strict=True)
+    )

@@ -1,0 +1,99 @@
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bento.http.problems import KINDS
+from bento.imaging.intake import (
+    ImageError,
+    Preprocessing,
+    TooManyPixelsError,
+    fit,
+    load_array,
+    open_image,
+    take_in,
+)
+from tests.support import pictures
+
+SPEC = Preprocessing(image_size=64)
+
+
+@pytest.mark.parametrize("name", pictures.GOOD)
+def test_every_good_kind_of_image_gives_the_same_array(name: str) -> None:
+    expected = load_array(pictures.GOOD["a grey PNG"], SPEC).astype(int)
+    array = load_array(pictures.GOOD[name], SPEC)
+    assert array.dtype == np.uint8
+    assert array.shape == (64, 64)
+    assert np.abs(array - expected).max() <= 4
+
+
+@pytest.mark.parametrize("name", pictures.BAD)
+def test_every_bad_file_is_refused_by_its_name(name: str) -> None:
+    data, slug = pictures.BAD[name]
+    with pytest.raises(ImageError) as error:
+        load_array(data, SPEC)
+    assert error.value.slug == slug
+
+
+def test_the_film_is_kept_whole_and_the_rest_is_black() -> None:
+    array = load_array(pictures.encode(Image.new("L", (200, 100), 255), "PNG"), SPEC)
+    assert (array[16:48] == 255).all()
+    assert (array[:16] == 0).all()
+    assert (array[48:] == 0).all()
+
+
+@pytest.mark.parametrize("crop", ["none", "anatomy"])
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256)])
+def test_the_frame_says_where_the_models_square_lies_on_the_film(
+    size: tuple[int, int], crop: Literal["none", "anatomy"]
+) -> None:
+    width, height = size
+    film = Image.new("L", size, 0)
+    film.paste(Image.fromarray(pictures.film(height - 60, width - 60) // 2), (40, 30))
+    spot = (width // 2 + 25, height // 2 - 15)
+    film.paste(255, (spot[0] - 2, spot[1] - 2, spot[0] + 3, spot[1] + 3))
+    intake = fit(film, Preprocessing(image_size=128, crop=crop))
+    row, col = (float(axis.mean()) for axis in np.nonzero(intake.image >= 180))
+    left, top, right, bottom = intake.frame
+    assert abs((left + (col + 0.5) / 128 * (right - left)) * width - spot[0] - 0.5) <= 1
+    assert abs((top + (row + 0.5) / 128 * (bottom - top)) * height - spot[1] - 0.5) <= 1
+    assert (left > 0 or top > 0) == (crop == "anatomy")
+
+
+def test_the_film_of_an_intake_is_upright() -> None:
+    intake = take_in(pictures.turned(), SPEC)
+    assert intake.film.size == (120, 90)
+
+
+def test_an_equalised_film_has_black_beside_it() -> None:
+    film = Image.new("L", (64, 32), 9)
+    array = fit(film, Preprocessing(image_size=64, contrast="clahe")).image
+    assert (array[:16] == 0).all()
+    assert (array[48:] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_lies_on_black(mode: str) -> None:
+    half = load_array(pictures.encode(pictures.with_alpha(mode, 128), "PNG"), SPEC).astype(int)
+    full = load_array(pictures.GOOD["a grey PNG"], SPEC).astype(int)
+    assert np.abs(half - full / 2).max() <= 2
+
+
+def test_a_large_jpeg_decoded_at_a_reduced_scale_stays_the_same_picture() -> None:
+    large = Image.fromarray(pictures.film()).resize((2400, 1800), Image.Resampling.BICUBIC)
+    jpeg = load_array(pictures.encode(large, "JPEG", quality=95), SPEC).astype(int)
+    png = load_array(pictures.encode(large, "PNG"), SPEC).astype(int)
+    assert np.abs(jpeg - png).max() <= 4
+
+
+def test_the_pixel_cap_counts_the_last_pixel() -> None:
+    data = pictures.GOOD["a grey PNG"]
+    open_image(data, max_pixels=120 * 90)
+    with pytest.raises(TooManyPixelsError, match="120×90"):
+        open_image(data, max_pixels=120 * 90 - 1)
+
+
+@pytest.mark.parametrize("kind", ImageError.__subclasses__())
+def test_every_image_error_is_a_kind_of_problem_with_a_client_status(kind: type[ImageError]) -> None:
+    assert 400 <= KINDS[kind.slug].status < 500

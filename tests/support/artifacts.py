@@ -1,0 +1,217 @@
+"""Small but real artifacts: an ONNX graph with seeded random weights, and a complete manifest."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from bento.artifact import (
+    MANIFEST_FILE,
+    ONNX_FILE,
+    STORE_NAME,
+    VIEWS,
+    WEIGHTS_FILE,
+    ClassMetrics,
+    DataSummary,
+    Interval,
+    Manifest,
+    NoveltyFit,
+    OperatingPoint,
+    TestMetrics,
+    ViewPoint,
+    sha256_file,
+)
+from bento.imaging.intake import Preprocessing
+
+CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
+IMAGE_SIZE = 64
+CHANNELS = 8
+TEMPERATURE = 1.0
+WARNINGS = ["Class and source go together."]
+
+
+NOVELTY_THRESHOLD = 0.4
+"""Of :func:`make_graph`'s novelty, the difference of an image's mean from a third of white."""
+OLD_PARTS = ("novelty", "views")
+"""What a manifest of before format 4 lacks."""
+
+
+def make_graph(
+    classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0, doubts: bool = True
+) -> onnx.ModelProto:
+    """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it.
+
+    With ``doubts`` also what format 4 adds: an image is the newer, the further its mean is from a third of white, and
+    inverted where that mean is above 0.8.
+    """
+    rng = np.random.default_rng(seed)
+    head = rng.normal(size=(classes, CHANNELS)).astype(np.float32)
+    constants: dict[str, npt.NDArray[Any]] = {
+        "scale": np.array(255, np.float32),
+        "mean": np.array(0.5, np.float32),
+        "channel": np.array([1], np.int64),
+        "kernel": rng.normal(size=(CHANNELS, 1, 5, 5)).astype(np.float32),
+        "head": head,
+        "head_map": head[:, :, None, None],
+        "bias": np.zeros(classes, np.float32),
+        "temperature": np.array(TEMPERATURE, np.float32),
+    }
+    if doubts:
+        constants |= {
+            "axes": np.array([1, 2], np.int64),
+            "usual": np.array(1 / 3, np.float32),
+            "slopes": np.array([[0, 100, 0, 0, 0]], np.float32),
+            "offsets": np.array([0, -80, -9, -9, -9], np.float32),
+        }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "scale"], ["unit"]),
+        helper.make_node("Sub", ["unit", "mean"], ["centred"]),
+        helper.make_node("Unsqueeze", ["centred", "channel"], ["planes"]),
+        helper.make_node("Conv", ["planes", "kernel"], ["filtered"], strides=[4, 4]),
+        helper.make_node("Relu", ["filtered"], ["features"]),
+        helper.make_node("Conv", ["features", "head_map"], ["cam"]),
+        helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["embedding"]),
+        helper.make_node("Gemm", ["embedding", "head", "bias"], ["logits"], transB=1),
+        helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
+        helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
+    ]
+    outputs = []
+    if doubts:
+        nodes += [
+            helper.make_node("ReduceMean", ["unit", "axes"], ["light"], keepdims=0),
+            helper.make_node("Sub", ["light", "usual"], ["difference"]),
+            helper.make_node("Abs", ["difference"], ["novelty"]),
+            helper.make_node("Unsqueeze", ["light", "channel"], ["column"]),
+            helper.make_node("Gemm", ["column", "slopes", "offsets"], ["view_logits"]),
+            helper.make_node("Softmax", ["view_logits"], ["view"], axis=1),
+        ]
+        outputs = [
+            helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["N"]),
+            helper.make_tensor_value_info("view", TensorProto.FLOAT, ["N", len(VIEWS)]),
+        ]
+    side = (size - 5) // 4 + 1
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", size, size])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", CHANNELS]),
+            helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["N", classes, side, side]),
+            *outputs,
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def make_manifest(
+    files: dict[str, str], *, version: str = "test", classes: list[str] = CLASSES, synthetic: bool = True
+) -> Manifest:
+    """A complete manifest, with figures of a model that is right about every image but one."""
+    count = len(classes)
+    metrics = TestMetrics(
+        images=10 * count,
+        accuracy=0.97,
+        macro_f1=0.96,
+        weighted_f1=0.95,
+        cross_entropy=0.1,
+        per_class={name: ClassMetrics(precision=1, recall=1, f1=1, support=10) for name in classes},
+        confusion_matrix=(10 * np.eye(count, dtype=int)).tolist(),
+    )
+    return Manifest(
+        model_name="efficientnet_lite0",
+        model_version=version,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        classes=classes,
+        preprocessing=Preprocessing(image_size=IMAGE_SIZE),
+        temperature=TEMPERATURE,
+        metrics=metrics,
+        data=DataSummary(
+            dataset="sample:test",
+            fingerprint="0" * 64,
+            split="grouped",
+            counts={split: dict.fromkeys(classes, 10) for split in ("train", "val", "test")},
+            sources={"A": 30 * count},
+            synthetic=synthetic,
+        ),
+        operating_points=[
+            OperatingPoint(
+                label=name,
+                threshold=0.2,
+                target_sensitivity=0.9,
+                validation_sensitivity=0.9,
+                validation_specificity=0.8,
+                test_sensitivity=Interval(value=0.9, low=0.8, high=1.0),
+                test_specificity=None,
+            )
+            for name in classes
+            if name != "NORMAL"
+        ],
+        novelty=NoveltyFit(
+            method="difference of the mean grey",
+            films=30,
+            threshold=NOVELTY_THRESHOLD,
+            validation_pass=0.98,
+            test_flagged=Interval(value=0.02, low=0.0, high=0.1),
+        ),
+        views=[
+            ViewPoint(
+                kind=kind,
+                threshold=0.5,
+                validation_recall=1.0,
+                validation_false_alarms=0.0,
+                test_false_alarms=Interval(value=0.0, low=0.0, high=0.1),
+            )
+            for kind in VIEWS[1:]
+        ],
+        warnings=WARNINGS,
+        config={"seed": 1},
+        libraries={"onnxruntime": onnxruntime.__version__},
+        git_commit="0" * 40,
+        files=files,
+        limits=["Random weights."],
+    )
+
+
+def write_artifact(
+    folder: Path,
+    graph: onnx.ModelProto | None = None,
+    *,
+    version: str = "test",
+    classes: list[str] = CLASSES,
+    synthetic: bool = True,
+    doubts: bool = True,
+) -> Manifest:
+    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes.
+
+    Without ``doubts`` it is as before format 4.
+    """
+    onnx.save(graph or make_graph(len(classes), doubts=doubts), folder / ONNX_FILE)
+    # The service never reads the trainer's weights, but their hash is checked.
+    (folder / WEIGHTS_FILE).write_bytes(b"weights")
+    files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
+    manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
+    if not doubts:
+        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "views": []})
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    return manifest
+
+
+def store_artifact(
+    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True
+) -> Path:
+    """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
+    with bentoml.models.create(f"{name}:{version}") as model:
+        write_artifact(Path(model.path), version=version, classes=classes, doubts=doubts)
+    return Path(bentoml.models.get(model.tag).path)

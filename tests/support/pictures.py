@@ -1,0 +1,143 @@
+"""Encoded test images, good and bad."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydicom import uid
+
+from tests.support.dicoms import dicom
+
+
+def film(height: int = 90, width: int = 120) -> npt.NDArray[np.uint8]:
+    """A grey picture that JPEG keeps nearly unchanged: ``uint8`` height × width."""
+    y, x = np.mgrid[0:height, 0:width]
+    grain = np.random.default_rng(0).integers(-3, 4, (height, width))
+    picture: npt.NDArray[np.float64] = np.clip(60 + x + 40 * np.sin(y / 20) + grain, 0, 255)
+    return picture.astype(np.uint8)
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The bytes of an image file."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def grey() -> Image.Image:
+    """:func:`film` in mode L."""
+    return Image.fromarray(film())
+
+
+def sixteen_bit() -> Image.Image:
+    """:func:`film` in the upper eight of sixteen bits."""
+    return Image.fromarray(film().astype(np.uint16) * 256)
+
+
+def with_alpha(mode: str, opacity: int) -> Image.Image:
+    """:func:`film` in mode LA or RGBA, equally opaque everywhere."""
+    image = grey().convert(mode)
+    image.putalpha(opacity)
+    return image
+
+
+def turned() -> bytes:
+    """:func:`film` stored on its side, with the EXIF orientation that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(grey().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+
+
+def glaring() -> bytes:
+    """A picture that is nearly white: novel and inverted to the tests' model."""
+    return encode(Image.fromarray(205 + film(96, 96) // 5), "PNG")
+
+
+def animated() -> bytes:
+    """An animated PNG whose first frame is :func:`film` and whose second is black."""
+    black = Image.new("L", (120, 90))
+    return encode(grey(), "PNG", save_all=True, append_images=[black])
+
+
+def huge(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that announces any number of pixels."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def many_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    data = encode(grey(), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + count * scan + data[-2:]
+
+
+GOOD: dict[str, bytes] = {
+    "a grey PNG": encode(grey(), "PNG"),
+    "a grey JPEG": encode(grey(), "JPEG", quality=98),
+    "a progressive JPEG": encode(grey(), "JPEG", quality=98, progressive=True),
+    "an RGB PNG": encode(grey().convert("RGB"), "PNG"),
+    "an RGB JPEG": encode(grey().convert("RGB"), "JPEG", quality=98),
+    "a CMYK JPEG": encode(grey().convert("RGB").convert("CMYK"), "JPEG", quality=98),
+    "a palette PNG": encode(grey().convert("P"), "PNG"),
+    "a 16-bit PNG": encode(sixteen_bit(), "PNG"),
+    "an opaque grey-alpha PNG": encode(with_alpha("LA", 255), "PNG"),
+    "an opaque RGBA PNG": encode(with_alpha("RGBA", 255), "PNG"),
+    "an EXIF-rotated PNG": turned(),
+    "an animated PNG, of which the first frame counts": animated(),
+    "a PNG with a broken EXIF block": encode(grey(), "PNG", exif=b"Exif\0\0broken"),
+    "a DICOM film": dicom(film().astype(np.uint16) * 16, bits=12, WindowCenter=2048, WindowWidth=4096),
+    "an inverse DICOM film in lossless JPEG": dicom(
+        255 - film(),
+        uid.JPEGLosslessSV1,
+        PhotometricInterpretation="MONOCHROME1",
+        WindowCenter=128,
+        WindowWidth=256,
+    ),
+}
+"""Every one of them shows :func:`film`."""
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "an empty file is called empty": (b"", "empty-file"),
+    "text is not an image": (b"a radiograph, honestly", "not-an-image"),
+    "random bytes are not an image": (np.random.default_rng(0).bytes(5000), "not-an-image"),
+    "a GIF is not an accepted format": (encode(grey(), "GIF"), "not-an-image"),
+    "a TIFF is not an accepted format": (encode(grey(), "TIFF"), "not-an-image"),
+    "an SVG is not an accepted format": (
+        b'<svg xmlns="http://www.w3.org/2000/svg"><image href="http://127.0.0.1/"/></svg>',
+        "not-an-image",
+    ),
+    "half a PNG is damaged": (GOOD["a grey PNG"][:-200], "damaged-image"),
+    "half a JPEG is damaged": (GOOD["a grey JPEG"][: len(GOOD["a grey JPEG"]) // 2], "damaged-image"),
+    "a PNG with a flipped byte is damaged": (
+        GOOD["a grey PNG"][:200] + bytes([GOOD["a grey PNG"][200] ^ 255]) + GOOD["a grey PNG"][201:],
+        "damaged-image",
+    ),
+    "a PNG signature alone is damaged or no image": (b"\x89PNG\r\n\x1a\n", "not-an-image"),
+    "a PNG of 100 megapixels has too many pixels": (huge(10_000, 10_000), "too-many-pixels"),
+    "a PNG of 4 gigapixels has too many pixels": (huge(65_535, 65_535), "too-many-pixels"),
+    "a JPEG of 40 scans keeps a decoder busy": (many_scans(40), "too-many-scans"),
+    "a PNG of no height is no image": (huge(10, 0), "not-an-image"),
+    "half a DICOM file is damaged": (GOOD["a DICOM film"][:9000], "damaged-image"),
+    "a DICOM file without its preamble is no image": (GOOD["a DICOM film"][132:], "not-an-image"),
+    "a CT slice is no chest film": (dicom(film(), Modality="CT"), "not-a-chest-film"),
+    "a film of a hand is no chest film": (dicom(film(), BodyPartExamined="HAND"), "not-a-chest-film"),
+    "a DICOM film in a palette's colours is not supported": (
+        dicom(film(), PhotometricInterpretation="PALETTE COLOR"),
+        "unsupported-dicom",
+    ),
+    "a DICOM file of 4 gigapixels has too many pixels": (
+        dicom(film(), Rows=65_535, Columns=65_535),
+        "too-many-pixels",
+    ),
+}
+"""File and slug of the problem."""

@@ -1,0 +1,94 @@
+"""Class and source: what counts as going together, and what an embedding gives away."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bento.artifact import Interval
+from trainer.evaluation.confounding import (
+    TOGETHER,
+    Association,
+    association,
+    corrected_cramers_v,
+    probe_sentence,
+    probe_source,
+    source_warning,
+)
+
+EXACT = Interval(value=0.9, low=0.8, high=0.95)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        pytest.param([[50, 0], [0, 50]], 1.0, id="the source tells the class"),
+        pytest.param([[30, 30], [30, 30]], 0.0, id="independent"),
+        pytest.param([[6, 4], [5, 5]], 0.0, id="what chance alone explains is nothing"),
+        pytest.param(
+            [[40, 0, 20], [0, 40, 20]], 0.81, id="pneumonia here, tuberculosis there, normal in both"
+        ),
+    ],
+)
+def test_cramers_v_of_known_tables(counts: list[list[int]], expected: float) -> None:
+    assert corrected_cramers_v(np.array(counts)) == pytest.approx(expected, abs=0.02)
+
+
+def test_chance_gives_no_warning() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        labels, sources = rng.choice(["A", "B", "C"], 60), rng.choice(["x", "y", "z"], 60)
+        found = association(labels.tolist(), sources.tolist(), [str(i) for i in range(60)])
+        assert found is not None
+        assert not found.together
+
+
+def test_a_patient_counts_once_however_many_films_there_are() -> None:
+    found = association(["A"] * 50 + ["B"], ["x"] * 50 + ["y"], ["p1"] * 50 + ["p2"])
+    assert found is not None
+    assert found.patients == {"x": {"A": 1, "B": 0}, "y": {"A": 0, "B": 1}}
+
+
+def test_one_source_or_none_can_not_be_told_apart() -> None:
+    assert association(["A", "B"], ["x", "x"], ["p", "q"]) is None
+    assert association(["A", "B"], ["", ""], ["p", "q"]) is None
+
+
+def embedded(sees_source: bool) -> tuple[npt.NDArray[np.float64], list[str], list[str], list[str]]:
+    rng = np.random.default_rng(0)
+    labels, sources = rng.choice(["A", "B"], 300), rng.choice(["x", "y"], 300)
+    features = rng.normal(size=(300, 12))
+    features[:, 0] += 3 * (labels == "A")
+    features[:, 1] += 3 * (sources == "x") * sees_source
+    return features, labels.tolist(), sources.tolist(), [f"p{i // 2}" for i in range(300)]
+
+
+@pytest.mark.parametrize("sees_source", [True, False])
+def test_the_probe_tells_the_source_only_where_the_embedding_does(sees_source: bool) -> None:
+    probe = probe_source(*embedded(sees_source))
+    assert probe is not None
+    assert probe.films == 300
+    assert (probe.accuracy.low > probe.chance_from_class) is sees_source
+    assert ("sees the source" in probe_sentence(probe, None)) is sees_source
+
+
+def test_the_probe_never_saw_the_patient() -> None:
+    # Each patient has a mark of its own and a source by chance: only remembering patients would tell.
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 5)
+    features = np.eye(60)[patients] * 10 + rng.normal(size=(300, 60)) * 0.1
+    sources = rng.choice(["x", "y"], 60)[patients]
+    probe = probe_source(features, ["A"] * 300, sources.tolist(), [f"p{i}" for i in patients])
+    assert probe is not None
+    assert probe.accuracy.low < probe.chance
+
+
+def test_too_few_patients_of_a_source_give_no_probe() -> None:
+    features, labels, _, patients = embedded(True)
+    assert probe_source(features, labels, ["x"] * 296 + ["y"] * 4, patients) is None
+
+
+def test_the_warning_puts_the_figures_within_a_source_first() -> None:
+    found = Association(cramers_v=TOGETHER, mutual_information=0.5, patients={})
+    assert found.together
+    text = source_warning(found, {"x": EXACT}, Interval(value=0.99, low=0.98, high=1.0))
+    assert text.index("x 0.900 (0.800 to 0.950)") < text.index("Over all sources it is 0.990")

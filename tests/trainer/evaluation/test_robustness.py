@@ -1,0 +1,67 @@
+"""What simulated scanners cost a model whose weak point is known."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from bento.imaging.intake import Preprocessing
+from bento.inference.session import Prediction, Session
+from trainer.data.listing import Film
+from trainer.errors import UserError
+from trainer.evaluation.robustness import measure_robustness, robustness_table
+
+SPEC = Preprocessing(image_size=64)
+
+
+class Brightness(Session):
+    """Calls a film ``BRIGHT`` where its middle is brighter than middle grey: exposure is all that it sees."""
+
+    def __init__(self) -> None:
+        pass
+
+    def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        bright = batch[:, 16:48, 16:48].mean(axis=(1, 2)) > 128
+        probabilities = np.stack([bright, ~bright], axis=1).astype(np.float32)
+        nothing = np.zeros((len(batch), 1), np.float32)
+        return Prediction(probabilities, nothing, nothing)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
+    folder = tmp_path_factory.mktemp("films")
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(40):
+        grey = 60 + 120 * (i % 2)
+        file = folder / f"{i}.png"
+        Image.fromarray(rng.integers(grey - 20, grey + 20, (80, 80), dtype=np.uint8)).save(file)
+        label, source = ("DARK", "BRIGHT")[i % 2], "ab"[i // 20]
+        found.append(Film(file, file.name, label, source, f"p{i}", "test"))
+    broken = folder / "broken.png"
+    broken.write_bytes(b"no film")
+    return [*found, Film(broken, broken.name, "DARK", "a", "p99", "test")]
+
+
+def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(films: list[Film]) -> None:
+    found = measure_robustness(films, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5), workers=2)
+    assert found.all.films == 40
+    assert found.all.clean.value == 1
+    for name in ("blur", "jpeg", "rotation", "crop", "stretch", "noise", "marker"):
+        assert found.all.corrupted[name][5].value == 1, name
+    assert found.all.corrupted["contrast"][5].value < 0.9
+    for strength in (1, 5):
+        values = [row[strength].value for row in found.all.corrupted.values()]
+        assert found.all.loss[strength].value == pytest.approx(1 - np.mean(values))
+    assert found.all.loss[1].value < found.all.loss[5].value
+    assert 0 < found.all.loss[5].low < found.all.loss[5].value < found.all.loss[5].high
+    assert {name: losses.films for name, losses in found.by_source.items()} == {"a": 20, "b": 20}
+    assert found == measure_robustness(films, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5))
+    table = robustness_table("all", found.all)
+    assert f"contrast       1.000{found.all.corrupted['contrast'][1].value:8.3f}" in table
+    assert f"mean loss at strength 5: {found.all.loss[5].value:.3f}" in table
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(films: list[Film]) -> None:
+    with pytest.raises(UserError, match="'DARK' is none of the model's classes"):
+        measure_robustness(films, ["BRIGHT", "OTHER"], Brightness(), SPEC)

@@ -1,0 +1,209 @@
+"""What lies outside what the model knows: fitted to a few generated films, with random and with real weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bento.artifact import VIEWS
+from bento.imaging.intake import Preprocessing
+from bento.inference.session import Session
+from trainer.data.sample.dataset import generate
+from trainer.evaluation.novelty_rates import share
+from trainer.export.cam import FineMap
+from trainer.export.novelty import PASS, Distance, Knowledge, fit_outside, novelty_threshold, pooled
+from trainer.export.onnx import export_onnx
+from trainer.export.orientation import TURNS, changed_films, view_points
+from trainer.features.augmentation import Augmentation
+from trainer.features.batches import from_images
+from trainer.features.dataset import Features, Films
+from trainer.features.decoded_store import FilesAsImages
+from trainer.features.memmap import Array
+from trainer.features.prefix_cache import Prefix, Views
+from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
+
+SPEC = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
+MILD = Augmentation(rotation=5, shift=0.03, scale=0.05, exposure=0.1, sharpness=0.2, noise=0, flip=False)
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("films")
+    paths = []
+    for number, film in enumerate(generate(90, 64, 2, 1)):
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(film.pixels).save(paths[-1])
+    return paths
+
+
+def split(paths: list[Path]) -> Films:
+    return Films(FilesAsImages(paths, SPEC, 2), paths, np.zeros(len(paths), np.int64), [], "")
+
+
+def fitted(model: Classifier, paths: list[Path], train: int = 60) -> Knowledge:
+    cut = phase_b_cut("efficientnet_lite0", model)
+    parts = split(paths[:train]), split(paths[train:])
+    prefix, views = Prefix(model, (cut,), CPU), Views(MILD, 2, 3)
+    features = Features(
+        {cut: from_images(parts[0].images, prefix, cut, views)},
+        {cut: from_images(parts[1].images, prefix, cut, Views())},
+    )
+    return fit_outside(model, cut, *parts, features, SPEC, seed=3, workers=2, device=CPU)
+
+
+@pytest.fixture(scope="module")
+def model() -> Classifier:
+    return build_classifier("efficientnet_lite0", 3).eval()
+
+
+@pytest.fixture(scope="module")
+def knowledge(model: Classifier, films: list[Path]) -> Knowledge:
+    return fitted(model, films)
+
+
+@pytest.fixture(scope="module")
+def session(model: Classifier, knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    channels = model.stages[: knowledge.outside.cut](torch.zeros(1, 3, 64, 64)).shape[1]
+    fine_map = FineMap(torch.zeros(3, channels, 1, 1))
+    export_onnx(model, 1.0, knowledge.outside, fine_map, SPEC.image_size, path)
+    return Session(path, 3, SPEC.image_size)
+
+
+def doubts(session: Session, images: Array) -> tuple[Array, Array]:
+    found = session.predict(images)
+    assert found.novelty is not None
+    assert found.view is not None
+    return found.novelty, found.view
+
+
+def novelty(session: Session, images: Array) -> Array:
+    return doubts(session, images)[0]
+
+
+def test_films_of_its_own_kind_pass_and_other_pictures_do_not(
+    knowledge: Knowledge, session: Session, films: list[Path]
+) -> None:
+    own = novelty(session, np.asarray(split(films[60:]).images[np.arange(30)]))
+    assert (own <= knowledge.novelty.threshold).mean() >= PASS
+    assert (own <= knowledge.novelty.threshold).mean() == pytest.approx(knowledge.novelty.validation_pass)
+    assert knowledge.novelty.films == 60
+    y, x = np.mgrid[0:64, 0:64]
+    others = [
+        RNG.integers(0, 256, (64, 64)),
+        np.where((x // 8 + y // 8) % 2, 255, 0),
+        np.where(y % 6 < 3, 220, 20) * (x > 5),
+    ]
+    assert (novelty(session, np.stack(others).astype(np.uint8)) > knowledge.novelty.threshold).all()
+
+
+def test_the_graph_says_what_the_network_says(
+    model: Classifier, knowledge: Knowledge, session: Session, films: list[Path]
+) -> None:
+    images = np.asarray(split(films).images[np.arange(8)])
+    with torch.inference_mode():
+        frozen = model.stages[: knowledge.outside.cut](model.normalise(torch.from_numpy(images)))
+        scores, views = knowledge.outside(frozen)
+    together, shown = doubts(session, images)
+    np.testing.assert_allclose(together, scores, rtol=1e-3)
+    np.testing.assert_allclose(shown, views, atol=1e-3)
+    alone = np.concatenate([novelty(session, images[[row]]) for row in range(8)])
+    np.testing.assert_allclose(alone, together, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", TURNS)
+def test_a_film_shown_wrongly_is_told(
+    knowledge: Knowledge, session: Session, films: list[Path], kind: str
+) -> None:
+    point = next(point for point in knowledge.views if point.kind == kind)
+    wrong = doubts(session, changed_films(films[60:], 30 * [TURNS[kind]], SPEC, 2))[1]
+    right = doubts(session, np.asarray(split(films[60:]).images[np.arange(30)]))[1]
+    column = VIEWS.index(kind)
+    assert (wrong[:, column] >= point.threshold).mean() > 0.9
+    assert not (right[:, column] >= point.threshold).any()
+
+
+def test_the_same_films_give_the_same_fit_and_nobodys_random_state_is_touched(
+    model: Classifier, knowledge: Knowledge, films: list[Path]
+) -> None:
+    before, numpys = torch.get_rng_state(), repr(np.random.get_state())
+    again = fitted(model, films)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert repr(np.random.get_state()) == numpys
+    assert again.novelty == knowledge.novelty
+    assert again.views == knowledge.views
+    for name, value in again.outside.state_dict().items():
+        assert torch.equal(value, knowledge.outside.state_dict()[name])
+
+
+@pytest.mark.parametrize("train", [1, 5])
+def test_few_films_and_random_weights_give_finite_scores(films: list[Path], train: int) -> None:
+    torch.manual_seed(0)
+    random = build_classifier("efficientnet_lite0", 3, weights="none").eval()
+    found = fitted(random, films[:8], train)
+    assert np.isfinite(found.novelty.threshold)
+    assert 0 <= found.novelty.validation_pass <= 1
+    assert all(torch.isfinite(value).all() for value in found.outside.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        pytest.param(np.zeros((1, 6), np.float32), id="one film"),
+        pytest.param(np.ones((20, 6), np.float32), id="films that are all the same"),
+        pytest.param(RNG.normal(size=(3, 40)).astype(np.float32), id="fewer films than features"),
+        pytest.param(
+            np.hstack([RNG.normal(size=(50, 3)), np.zeros((50, 3))]).astype(np.float32), id="dead features"
+        ),
+    ],
+)
+def test_a_distance_is_finite_whatever_it_is_fitted_to(features: Array) -> None:
+    distance = Distance.fit(features)
+    near = distance(torch.from_numpy(features))
+    far = distance(torch.from_numpy(features + 1000))
+    assert torch.isfinite(near).all()
+    assert torch.isfinite(far).all()
+    assert far.min() > near.max()
+
+
+def test_a_typical_film_scores_about_one() -> None:
+    features = RNG.normal(size=(4000, 10)).astype(np.float32) * 3 + 7
+    assert float(Distance.fit(features)(torch.from_numpy(features)).mean()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("films_", "rank"), [(1, 1), (15, 15), (40, 39), (1000, 975)])
+def test_the_threshold_is_the_least_that_lets_the_wanted_share_pass(films_: int, rank: int) -> None:
+    scores = RNG.permutation(np.arange(1.0, films_ + 1))
+    assert novelty_threshold(scores, scores / 2) == rank
+    assert novelty_threshold(scores / 2, scores) == rank
+
+
+def test_a_views_threshold_spares_untouched_films() -> None:
+    untouched = np.zeros((1000, len(VIEWS)))
+    untouched[:, 1] = np.arange(1000) / 1000
+    turned = np.zeros((10, len(VIEWS)))
+    turned[:5, 1] = 1
+    (point,) = view_points(untouched, {"inverted": turned})
+    assert point.validation_false_alarms <= 0.005
+    assert point.threshold == pytest.approx(0.9941)
+    assert point.validation_recall == 0.5
+    (point,) = view_points(np.zeros((3, len(VIEWS))), {"inverted": turned})
+    assert point.threshold == 0.5
+
+
+def test_pooling_is_mean_and_spread_of_each_channel() -> None:
+    x = torch.from_numpy(RNG.normal(size=(2, 3, 5, 4)).astype(np.float32))
+    expected = torch.cat([x.mean((2, 3)), x.flatten(2).std(2, correction=0)], dim=1)
+    torch.testing.assert_close(pooled(x), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_share_of_nothing_is_none_and_of_few_is_wide() -> None:
+    assert share(np.zeros(0, bool)) is None
+    none_of_ten = share(np.zeros(10, bool))
+    assert none_of_ten is not None
+    assert (none_of_ten.value, none_of_ten.low) == (0, 0)
+    assert none_of_ten.high == pytest.approx(0.308, abs=0.001)

@@ -1,0 +1,56 @@
+"""TensorBoard: the worst films of each epoch, and what an evaluation adds."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.optim import SGD
+
+from tests.support.runs import Trained
+from trainer.models.backbones import Classifier, Tail
+from trainer.training.engines import Objective, create_evaluator, create_trainer
+from trainer.training.tensorboard import EVALUATION, Board
+
+
+def test_an_evaluation_shows_curves_reliability_embeddings_and_final_figures(trained: Trained) -> None:
+    folder = trained.run.folder / EVALUATION
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    assert {"test/NORMAL", "test/PNEUMONIA", "test/TUBERCULOSIS"} <= set(events.Tags()["tensors"])
+    assert {"test/reliability_before_scaling", "test/reliability_after_scaling"} <= set(
+        events.Tags()["images"]
+    )
+    assert {"final/macro_f1", "final/ece"} <= set(events.Tags()["scalars"])
+    assert "hparams" in events.summary_metadata["_hparams_/session_start_info"].plugin_data.plugin_name
+    (metadata,) = folder.rglob("metadata.tsv")
+    assert metadata.read_text().splitlines()[0] == "label\tsource\tpredicted\tright\tpath"
+    assert list(folder.rglob("sprite.png"))
+    assert (folder / "projector_config.pbtxt").is_file()
+
+
+def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> None:
+    # Film 3 alone is always wrong: bias makes class 0, its label is 1.
+    labels = torch.tensor([0, 0, 0, 1])
+    batches = [(torch.zeros(2, 5), labels[:2]), (torch.zeros(2, 5), labels[2:])]
+    model = Tail(Classifier([], embedding_size=5, classes=2), cut=1)
+    nn.init.constant_(model.head.bias[:1], 3.0)
+    optimizer = SGD(model.parameters(), lr=0.0)
+    board = Board(tmp_path, ["A", "B"])
+    board.validation_films(np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)]))
+    trainer: Engine = create_trainer(Objective(model), optimizer)
+    evaluator = create_evaluator(model, nn.CrossEntropyLoss(), ["A", "B"])
+    board.attach("a", trainer, evaluator, optimizer)
+    for _ in range(2):
+        trainer.run([(x, y, torch.ones(2), torch.zeros(2).long()) for x, y in batches], max_epochs=1)
+        evaluator.run(batches)
+    board.close()
+    images = (
+        EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("phase_a/worst_films")
+    )
+    assert len(images) == 2
+    grid = np.asarray(Image.open(io.BytesIO(images[-1].encoded_image_string)).convert("L"))
+    assert grid[4, 6] == 180  # the fourth film, first of all

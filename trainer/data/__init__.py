@@ -1,0 +1,1 @@
+"""Datasets in: from folders, manifests, Kaggle or the sample generator to a split table of images."""

@@ -1,0 +1,216 @@
+"""``data/raw``: the films of one data set in class folders, with everything known about them beside.
+
+``raw/manifest.csv`` has a row a film, ``raw/fetch_report.json`` says which data set it is and what was left out.
+Films are hard links where the file system allows, else copies; never symbolic links, since what those name can go.
+DICOM files become 8-bit PNG files: of the very pixels that the service sees in them, for tools that know no DICOM
+(torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tqdm.contrib.concurrent import thread_map
+
+from bento.artifact import sha256_file
+from bento.imaging.intake import ImageError, decode, doubts_about, open_image
+from trainer.data.listing import Film
+from trainer.data.manifest import MANIFEST_FILE, read_table, to_csv
+from trainer.errors import UserError
+from trainer.files import write_text
+
+RAW = "raw"
+REPORT_FILE = "fetch_report.json"
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
+"""What ImageFolder knows these formats by; other names get the first one appended."""
+_CONVERTED = ".converted"
+"""Folder beside ``raw`` while it is built: DICOM files as PNG files."""
+
+
+class RawRecord(BaseModel):
+    """One film of ``raw``: a row of ``raw/manifest.csv``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    """Relative to the data folder."""
+    label: str
+    source: str
+    patient: str
+    """As the data set's manifest names it; empty where it does not: ``split`` then looks at ``original``."""
+    split: str
+    """The data set's own, or empty."""
+    sha256: str
+    original: str
+    """Path in the data set as it came."""
+
+
+class FetchReport(BaseModel):
+    """What ``raw`` holds: ``raw/fetch_report.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    """``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``."""
+    location: str = ""
+    """Absolute path of a folder; tells two folders of one name apart."""
+    listing: str = ""
+    """SHA-256 of a folder's list of films and sizes, to notice that it has changed."""
+    images: int = 0
+    classes: dict[str, int] = Field(default_factory=dict)
+    """Images by class."""
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Files left out, by path in the data set: the reason."""
+    doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """DICOM films that were taken though their header leaves something in doubt: what."""
+    duplicates: int = 0
+    """Images that are byte for byte another one; all are kept."""
+    conflicts: list[list[str]] = Field(default_factory=list)
+    """Duplicates that lie in more than one class: each a list of paths in the data set. All are kept."""
+    skipped: list[str] = Field(default_factory=list)
+    """Folders beside the official train, val and test, which were left out."""
+
+
+def read_fetch_report(data_dir: Path) -> FetchReport | None:
+    """What ``fetch`` left in the data folder; None if it has not run.
+
+    Raises:
+        UserError: the report is damaged.
+    """
+    path = data_dir / RAW / REPORT_FILE
+    if not path.exists():
+        return None
+    try:
+        return FetchReport.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise UserError(
+            f"{path}: damaged; remove {data_dir / RAW} and run `python -m trainer fetch`"
+        ) from error
+
+
+def read_raw(data_dir: Path) -> list[RawRecord]:
+    """The films that ``fetch`` brought, in the order of their original paths.
+
+    Raises:
+        UserError: ``fetch`` has not run.
+    """
+    if not (data_dir / RAW / REPORT_FILE).exists():
+        raise UserError(f"{data_dir}: holds no data set; run `python -m trainer fetch` first")
+    table = read_table(data_dir / RAW / MANIFEST_FILE, required=tuple(RawRecord.model_fields))
+    return [RawRecord.model_validate(row) for _, row in table]
+
+
+def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -> FetchReport:
+    """Check the films and make a complete ``raw`` in a staging folder."""
+    # Threads: Pillow and hashlib let go of the interpreter's lock, and no process is left behind by kill -9.
+    converted = raw.with_name(_CONVERTED)
+    converted.mkdir()
+    checked = thread_map(
+        functools.partial(_check, converted=converted),
+        films,
+        desc="checking films",
+        unit="film",
+        max_workers=workers or os.cpu_count() or 1,
+        leave=False,
+    )
+    unreadable = {film.path: seen.error for film, seen in zip(films, checked, strict=True) if seen.error}
+    good = [(film, seen) for film, seen in zip(films, checked, strict=True) if not seen.error]
+    classes = Counter(film.label for film, _ in good)
+    for film in films:
+        if film.label not in classes:
+            raise UserError(
+                f"class {film.label}: no readable image, e.g. {film.path}: {unreadable[film.path]}"
+            )
+    names = _names([(film, seen.suffix) for film, seen in good])
+    records = [
+        RawRecord(
+            path=f"{RAW}/{film.label}/{name}", label=film.label, source=film.source, patient=film.patient,
+            split=film.split, sha256=seen.sha256, original=film.path,
+        )
+        for (film, seen), name in zip(good, names, strict=True)
+    ]  # fmt: skip
+    for label in sorted(classes):
+        (raw / label).mkdir(parents=True)
+    for (_, seen), record in zip(good, records, strict=True):
+        link_or_copy(seen.file.resolve(), raw.parent / record.path)
+    shutil.rmtree(converted)
+    write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
+    report = report.model_copy(update={
+        "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
+        "doubtful": {film.path: seen.doubts for film, seen in good if seen.doubts},
+        **_duplicates(records),
+    })  # fmt: skip
+    write_text(raw / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
+    return report
+
+
+class _Checked(NamedTuple):
+    file: Path
+    """What goes into ``raw``."""
+    suffix: str = ""
+    """To append to the film's name."""
+    sha256: str = ""
+    error: str = ""
+    """Why the film is left out, or empty."""
+    doubts: tuple[str, ...] = ()
+
+
+def _check(film: Film, converted: Path) -> _Checked:
+    if not film.path.isprintable():
+        return _Checked(film.file, error="the file's name is not UTF-8 or has control characters")
+    try:
+        with open_image(film.file) as image:
+            grey = decode(image, 32)  # all of the file is read at any size
+            file, kind, doubts = film.file, image.format or "", doubts_about(image)
+        if kind == "DICOM":
+            name = hashlib.sha256(film.path.encode()).hexdigest()
+            file, kind = converted / f"{name}.png", "PNG"
+            Image.fromarray(np.asarray(grey)).save(file)
+        suffixes = _SUFFIXES[kind]
+        known = film.file.suffix.lower() in sum(_SUFFIXES.values(), ())
+        return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)
+    except ImageError as error:
+        return _Checked(film.file, error=str(error))
+    except OSError as error:
+        return _Checked(film.file, error=error.strerror or str(error))
+
+
+def _names(films: list[tuple[Film, str]]) -> list[str]:
+    """File names in ``raw``, one a film: its own, with a hash of its path where two of a class have the same."""
+    plain = [(film, PurePosixPath(film.path).name + suffix) for film, suffix in films]
+    taken = Counter((film.label, name.casefold()) for film, name in plain)
+    names = []
+    for film, name in plain:
+        if taken[film.label, name.casefold()] > 1:
+            path = PurePosixPath(name)
+            name = f"{path.stem}-{hashlib.sha256(film.path.encode()).hexdigest()[:8]}{path.suffix}"
+        names.append(name)
+    return names
+
+
+def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
+    same: dict[str, list[RawRecord]] = defaultdict(list)
+    for record in records:
+        same[record.sha256].append(record)
+    conflicts = [
+        [record.original for record in group]
+        for group in same.values()
+        if len({record.label for record in group}) > 1
+    ]
+    return {"duplicates": sum(len(group) - 1 for group in same.values()), "conflicts": conflicts}
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard link where the file system allows it (same disk, own file), else a copy."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,211 @@
+"""The set: patients, labels and hospitals, film by film or as a folder of PNG files."""
+
+import csv
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from trainer.data.sample import lesions
+from trainer.data.sample.anatomy import Anatomy
+from trainer.data.sample.chest import project
+from trainer.data.sample.hospitals import Hospital
+from trainer.data.sample.lesions import LABELS
+from trainer.data.sample.projection import View
+from trainer.errors import UserError
+
+COLUMNS = ("path", "label", "source", "patient")
+CONFOUNDING = 0.95
+"""Share of the pneumonias at the first hospital, and of the tuberculoses at the second, if confounded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """One synthetic frontal radiograph."""
+
+    pixels: npt.NDArray[np.uint8]
+    """size × size grey levels."""
+    label: str
+    """One of ``LABELS``."""
+    source: str
+    """The hospital: ``hospital-a``, …"""
+    patient: str
+    """``p0001``, …"""
+    name: str
+    """File name: ``p0001_1.png``."""
+    lesion: npt.NDArray[np.bool_]
+    """size × size, where the disease lies; nowhere on a normal film."""
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """What is known of a patient before any film is taken; cheap to draw."""
+
+    number: int
+    label: str
+    hospital: int
+    films: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"p{self.number + 1:04d}"
+
+
+def generate(images: int, size: int, hospitals: int, seed: int, confounded: bool = False) -> Iterator[Film]:
+    """Films one after the other, made as they are asked for.
+
+    A film depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
+    on ``hospitals`` or ``size``, and a hospital is the same in every set.
+
+    Args:
+        images: number of films, the patients' 1 to 4 films in a row; the last patient's may be cut short.
+        size: side of the films in pixels.
+        hospitals: number of hospitals, 1 to 26.
+        seed: not negative.
+        confounded: 95 % of the pneumonias come from the first hospital, 95 % of the tuberculoses from the
+            second, and the normal films from both; otherwise class and hospital are independent.
+
+    Raises:
+        UserError: a number out of range, or ``confounded`` with one hospital.
+    """
+    _check(images, size, hospitals, seed, confounded)
+    films = (film for p in _patients(hospitals, seed, confounded) for film in _films(p, size))
+    return islice(films, images)
+
+
+def write(
+    folder: Path,
+    images: int,
+    size: int,
+    hospitals: int,
+    seed: int,
+    confounded: bool = False,
+    workers: int = 0,
+) -> None:
+    """Write the films of :func:`generate` as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
+
+    The manifest (path, label, source, patient) is written last; every file appears whole or not at all.
+    The same arguments give the same bytes. ``workers``: processes; 0: one a core.
+
+    Raises:
+        UserError: as :func:`generate`, or the folder already holds other films.
+    """
+    _check(images, size, hospitals, seed, confounded)
+    patients: list[tuple[_Patient, int]] = []
+    rows: list[tuple[str, str, str, str]] = []
+    for patient in _patients(hospitals, seed, confounded):
+        if len(rows) >= images:
+            break
+        names = [f"{patient.name}_{i + 1}.png" for i in range(patient.films)][: images - len(rows)]
+        source = Hospital.numbered(patient.hospital).name
+        rows += [(f"{patient.label}/{name}", patient.label, source, patient.name) for name in names]
+        patients.append((patient, len(names)))
+    _prepare(folder, {row[0] for row in rows})
+    workers = min(workers or os.cpu_count() or 1, len(patients))
+    job = partial(_write_patient, folder, size)
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        tqdm(total=len(rows), desc="generate", unit="film") as bar,
+    ):
+        for done in pool.map(job, patients, chunksize=4):
+            bar.update(done)
+    part = folder / "manifest.csv.part"
+    with part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+    part.replace(folder / "manifest.csv")
+
+
+def _check(images: int, size: int, hospitals: int, seed: int, confounded: bool) -> None:
+    for name, value, low, high in (
+        ("images", images, 1, 10_000_000),
+        ("size", size, 32, 4096),
+        ("hospitals", hospitals, 1, 26),
+        ("seed", seed, 0, 2**63),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"sample set: {name} is {value}; give {low} to {high}")
+    if confounded and hospitals < 2:
+        raise UserError("sample set: class and hospital can only go together with two hospitals or more")
+
+
+def _patients(hospitals: int, seed: int, confounded: bool) -> Iterator[_Patient]:
+    number = 0
+    while True:
+        # Three patients at a time, one of each class, so that the classes stay equal at any length.
+        trio = np.random.default_rng((seed, number, 0)).permutation(LABELS)
+        for label in trio.tolist():
+            rng = np.random.default_rng((seed, number, 1))
+            chance, elsewhere = rng.random(2)
+            films = int(rng.choice(4, p=(0.3, 0.3, 0.25, 0.15))) + 1
+            hospital = int(chance * hospitals)
+            if confounded:
+                hospital = _confounded(label, chance, elsewhere, hospitals)
+            yield _Patient(number, label, hospital, films, seed)
+            number += 1
+
+
+def _confounded(label: str, chance: float, elsewhere: float, hospitals: int) -> int:
+    if label == "NORMAL":
+        return int(chance * 2)
+    home = LABELS.index(label) - 1
+    if chance < CONFOUNDING:
+        return home
+    return (home + 1 + int(elsewhere * (hospitals - 1))) % hospitals
+
+
+def _films(patient: _Patient, size: int) -> Iterator[Film]:
+    rng = np.random.default_rng((patient.seed, patient.number, 2))
+    person = Anatomy.draw(rng)
+    disease = lesions.draw(patient.label, person, rng)
+    hospital = Hospital.numbered(patient.hospital)
+    for i in range(patient.films):
+        rng = np.random.default_rng((patient.seed, patient.number, 3, i))
+        view = View(
+            size,
+            zoom=float(np.clip(rng.normal(1.0, 0.05), 0.85, 1.15)),
+            angle=float(rng.normal(0, 0.03)),
+            dx=float(rng.normal(0, 0.7)),
+            dy=float(rng.normal(0, 0.8)),
+        )
+        chest = project(person.restand(rng), view)
+        attenuation, lesion = lesions.affect(chest, disease, view)
+        yield Film(
+            pixels=hospital.expose(attenuation, rng),
+            label=patient.label,
+            source=hospital.name,
+            patient=patient.name,
+            name=f"{patient.name}_{i + 1}.png",
+            lesion=lesion,
+        )
+
+
+def _prepare(folder: Path, paths: set[str]) -> None:
+    """Class folders; refuses a folder with other films, which would be taken for part of this set."""
+    held = {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
+    strangers = sorted(path for path in held - paths if not path.endswith(".part"))
+    if strangers:
+        raise UserError(f"{folder}: holds other files, such as {strangers[0]}; give an empty folder")
+    for label in LABELS:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for left in (folder / label).glob("*.part"):
+            left.unlink()
+
+
+def _write_patient(folder: Path, size: int, job: tuple[_Patient, int]) -> int:
+    patient, wanted = job
+    for film in islice(_films(patient, size), wanted):
+        path = folder / film.label / film.name
+        part = path.with_name(path.name + ".part")
+        Image.fromarray(film.pixels).save(part, format="PNG")
+        part.replace(path)
+    return wanted

@@ -1,0 +1,243 @@
+"""``split``: which film is for training, validation and test; ``data/{train,val,test}/<CLASS>/`` and ``manifest.csv``.
+
+The assignment is a function of ``raw`` and the settings alone, so that splitting again changes nothing.
+"""
+
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split, to_csv
+from trainer.data.patients import check_pattern, patient_from_name
+from trainer.data.raw import RawRecord, link_or_copy, read_raw
+from trainer.errors import UserError
+from trainer.files import write_text
+from trainer.settings import Settings
+
+SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+_STAGING = ".split.partial"
+_OLD = ".split.replaced"
+
+
+def split(settings: Settings) -> Path:
+    """Split the fetched data set; nothing to do if it is split so already.
+
+    Returns:
+        The path of ``manifest.csv``.
+
+    Raises:
+        UserError: ``fetch`` has not run, the data set has no official split, or is too small to have every class in
+            every split.
+    """
+    try:
+        return _split(settings)
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        raise UserError(f"{where}: {error.strerror or error}; split can be run again") from error
+
+
+def _split(settings: Settings) -> Path:
+    data_dir = settings.data_dir
+    for leftover in (_STAGING, _OLD):
+        shutil.rmtree(data_dir / leftover, ignore_errors=True)
+    raw = read_raw(data_dir)
+    patients = _patients(raw, settings.patient_pattern)
+    groups = _groups(raw, patients)
+    assigned = _assign(raw, groups, settings)
+    records = [
+        Record(
+            path=film.path, label=film.label, split=assigned[film.path], source=film.source, patient=patient,
+            sha256=film.sha256, group=group,
+        )
+        for film, patient, group in zip(raw, patients, groups, strict=True)
+        if film.path in assigned
+    ]  # fmt: skip
+    _check_complete(records, settings.split)
+    text, protocol = to_csv(records, Record), f"{settings.split} seed={settings.seed}\n"
+    if _is_done(data_dir, records, text, protocol):
+        print(f"{data_dir / MANIFEST_FILE}: is split so already ({settings.split}, seed {settings.seed})")
+    else:
+        _write(data_dir, records, text, protocol)
+        _print_counts(data_dir, records, len(raw) - len(records), settings)
+    return data_dir / MANIFEST_FILE
+
+
+def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
+    check_pattern(pattern, [film.original for film in raw if not film.patient])
+    return [film.patient or patient_from_name(film.original, pattern) or film.path for film in raw]
+
+
+def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
+    """A name for each film's group: films of one patient, and byte-for-byte duplicates, whatever their class."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            parent[name] = parent[above]
+            name = above
+        return name
+
+    first: dict[str, str] = {}
+    for film, patient in zip(raw, patients, strict=True):
+        one, other = sorted((find(patient), find(first.setdefault(film.sha256, patient))))
+        parent[other] = one
+    return [find(patient) for patient in patients]
+
+
+def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
+    """The split of each film by its path; films that the protocol does not use are left out."""
+    if settings.split == "grouped":
+        return _grouped(raw, groups, SHARES, settings.seed)
+    if settings.split == "official":
+        return _official(raw, groups, settings)
+    return _random(raw, settings)
+
+
+def _grouped(
+    raw: Sequence[RawRecord], groups: Sequence[str], shares: dict[Split, float], seed: int
+) -> dict[str, Split]:
+    """Whole groups to splits, so that each class, and each class of each source, has its share in each.
+
+    Greedy: each class gets one of its smallest groups in every part first; then, largest groups first, each goes
+    where it lowers most the squared distance from the wanted counts, relative to these (chi-squared). scikit-learn's
+    StratifiedGroupKFold knows one key only, and can't split a class of fewer than ten groups.
+    """
+    keys = sorted({key for film in raw for key in _keys(film)})
+    column = {key: position for position, key in enumerate(keys)}
+    # A class as a whole weighs as much as all its sources together.
+    sources = len({film.source for film in raw})
+    weights = np.array([sources if len(key) == 1 else 1 for key in keys])
+    counts = {group: np.zeros(len(keys)) for group in sorted(set(groups))}
+    for film, group in zip(raw, groups, strict=True):
+        counts[group][[column[key] for key in _keys(film)]] += 1
+    wanted = np.outer(list(shares.values()), np.sum(list(counts.values()), axis=0))
+    missing = wanted.copy()
+
+    names, parts = list(counts), list(shares)
+    order = [names[position] for position in np.random.default_rng(seed).permutation(len(names))]
+    order.sort(key=lambda group: counts[group].sum(), reverse=True)
+    side: dict[str, int] = {}
+    for label in (column[key] for key in keys if len(key) == 1):
+        for part in reversed(range(len(parts))):
+            free = [group for group in order if group not in side and counts[group][label]]
+            if free and missing[part, label] == wanted[part, label]:
+                side[free[-1]] = part
+                missing[part] -= counts[free[-1]]
+    for group in order:
+        if group not in side:
+            cost = (weights * counts[group] * (counts[group] - 2 * missing) / wanted).sum(axis=1)
+            # Rounded, or the last bit of a sum, which differs between machines, would decide ties.
+            side[group] = int(np.argmin(cost.round(9)))
+            missing[side[group]] -= counts[group]
+    return {film.path: parts[side[group]] for film, group in zip(raw, groups, strict=True)}
+
+
+def _keys(film: RawRecord) -> tuple[tuple[str, ...], ...]:
+    """What a film counts for: its class, and its class at its source."""
+    return (film.label,), (film.label, film.source)
+
+
+def _official(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
+    """The data set's own split; without a validation part, a ninth of the training groups becomes one."""
+    parts: dict[str, list[int]] = defaultdict(list)
+    for index, film in enumerate(raw):
+        parts[film.split].append(index)
+    if not parts["train"] or not parts["test"]:
+        found = ", ".join(name for name in SPLITS if parts[name]) or "none"
+        raise UserError(
+            f"{settings.data_dir}: --split official needs the data set's own train and test parts (found: {found}); "
+            "use --split grouped"
+        )
+    assigned: dict[str, Split] = {raw[index].path: name for name in SPLITS for index in parts[name]}
+    if not parts["val"]:
+        train = [raw[index] for index in parts["train"]]
+        train_groups = [groups[index] for index in parts["train"]]
+        assigned |= _grouped(train, train_groups, {"train": 8 / 9, "val": 1 / 9}, settings.seed)
+    return assigned
+
+
+def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
+    """By image, class by class, as the reference project did: patients and duplicates cross.
+
+    A data set's own validation and test parts stay unused, as they did there: its train part alone is split.
+    """
+    from sklearn.model_selection import train_test_split  # slow to import, and needed by this protocol alone
+
+    pool = [film for film in raw if film.split == "train"] if any(film.split for film in raw) else raw
+    assigned: dict[str, Split] = {}
+    for label in sorted({film.label for film in pool}):
+        paths = sorted(film.path for film in pool if film.label == label)
+        if len(paths) < 6:
+            raise UserError(
+                f"class {label}: {len(paths)} images are too few to split; bring more, or leave it out"
+            )
+        train, rest = train_test_split(paths, test_size=0.2, random_state=settings.seed)
+        val, test = train_test_split(rest, test_size=0.5, random_state=settings.seed)
+        parts: dict[Split, list[str]] = {"train": train, "val": val, "test": test}
+        assigned |= {path: name for name, part in parts.items() for path in part}
+    return assigned
+
+
+def _check_complete(records: Sequence[Record], protocol: str) -> None:
+    have = {(record.label, record.split) for record in records}
+    for label in sorted({record.label for record in records}):
+        lacking = [name for name in SPLITS if (label, name) not in have]
+        if lacking:
+            count = len({record.group for record in records if record.label == label})
+            remedy = (
+                "the data set's own split has none there; use --split grouped"
+                if protocol == "official"
+                else "bring more patients of it (three at least), or leave the class out"
+            )
+            raise UserError(
+                f"class {label}: no image for {' and '.join(lacking)} ({count} patients or groups); {remedy}"
+            )
+
+
+def _is_done(data_dir: Path, records: Sequence[Record], text: str, protocol: str) -> bool:
+    try:
+        same = (data_dir / MANIFEST_FILE).read_bytes() == text.encode()
+        same = same and (data_dir / PROTOCOL_FILE).read_text(encoding="utf-8") == protocol
+    except OSError:
+        return False
+    return same and all((data_dir / _place(record)).is_file() for record in records)
+
+
+def _place(record: Record) -> str:
+    """Path in the ImageFolder tree: ``raw/NORMAL/x.png`` is ``test/NORMAL/x.png``."""
+    return f"{record.split}/{record.path.partition('/')[2]}"
+
+
+def _write(data_dir: Path, records: Sequence[Record], text: str, protocol: str) -> None:
+    """Build the folders aside, then swap; ``manifest.csv`` goes first and comes last, so that it is always true."""
+    staging, old = data_dir / _STAGING, data_dir / _OLD
+    for name in SPLITS:
+        for label in sorted({record.label for record in records}):
+            (staging / name / label).mkdir(parents=True)
+    for record in records:
+        link_or_copy(data_dir / record.path, staging / _place(record))
+    old.mkdir()
+    (data_dir / MANIFEST_FILE).unlink(missing_ok=True)
+    for name in SPLITS:
+        if (data_dir / name).exists():
+            (data_dir / name).rename(old / name)
+        (staging / name).rename(data_dir / name)
+    write_text(data_dir / PROTOCOL_FILE, protocol)
+    write_text(data_dir / MANIFEST_FILE, text)
+    shutil.rmtree(staging)
+    shutil.rmtree(old)
+
+
+def _print_counts(data_dir: Path, records: Sequence[Record], unused: int, settings: Settings) -> None:
+    counts = Counter((record.label, record.split) for record in records)
+    labels = sorted({record.label for record in records})
+    width = max(map(len, labels))
+    print(f"{data_dir / MANIFEST_FILE}: {settings.split} split, seed {settings.seed}")
+    print(f"  {'':{width}}" + "".join(f"{name:>8}" for name in SPLITS))
+    for label in labels:
+        print(f"  {label:{width}}" + "".join(f"{counts[label, name]:8,}" for name in SPLITS))
+    if unused:
+        print(f"  {unused:,} images are not used by this protocol")

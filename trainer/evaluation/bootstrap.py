@@ -1,0 +1,180 @@
+"""Figures with 95 % intervals: a bootstrap that resamples patients, all resamples at once.
+
+A resample is a weight for each patient (how often it was drawn), so every figure is written once, for weights B×N; the
+estimate itself is the figure at weight one. Films of one patient are alike: resampling films would give intervals
+that are too narrow.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bento.artifact import Interval
+from trainer.evaluation.calibration import confidence_bins
+from trainer.evaluation.metrics import Floats, Integers
+
+RESAMPLES = 2000
+LEVEL = 0.95
+BLOCK = 4_000_000
+"""Numbers in one block of weights: what fits into a processor's cache, more or less."""
+
+Figures = dict[str, Floats]
+"""Name to B values; NaN where a resample can't tell."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """N films that a model has judged."""
+
+    classes: list[str]
+    truth: Integers
+    """N class indices."""
+    probabilities: Floats
+    """N×C."""
+    patients: Sequence[str]
+    """N names."""
+
+    def part(self, rows: npt.NDArray[np.bool_]) -> "Judged":
+        """Those films only."""
+        patients = [name for name, kept in zip(self.patients, rows, strict=True) if kept]
+        return Judged(self.classes, self.truth[rows], self.probabilities[rows], patients)
+
+    def with_probabilities(self, probabilities: Floats) -> "Judged":
+        """The same films, judged otherwise."""
+        return Judged(self.classes, self.truth, probabilities, self.patients)
+
+
+def figures_with_intervals(judged: Judged, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """Every figure of :func:`weighted_figures`; those that the films can't tell (an absent class's) are left out."""
+    return intervals(lambda weights: weighted_figures(judged, weights), judged.patients, resamples)
+
+
+def intervals(
+    figures: Callable[[Floats], Figures], patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Percentile intervals (Efron & Tibshirani 1993) of whatever ``figures`` makes of film weights B×N."""
+    estimates = figures(np.ones((1, len(patients))))
+    blocks = [figures(weights) for weights in patient_weights(patients, resamples, seed)]
+    tail = 100 * (1 - LEVEL) / 2
+    found = {}
+    for name, (value,) in estimates.items():
+        values = np.concatenate([block[name] for block in blocks])
+        values = values[~np.isnan(values)]
+        if not np.isnan(value) and len(values):
+            low, high = np.percentile(values, [tail, 100 - tail])
+            found[name] = Interval(value=float(value), low=float(low), high=float(high))
+    return found
+
+
+def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
+    """Blocks of film weights B×N, ``resamples`` rows in all; each draws as many patients as there are, with return."""
+    names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    rows = max(1, BLOCK // len(owner))
+    chances = np.full(len(names), 1 / len(names))
+    for start in range(0, resamples, rows):
+        drawn = rng.multinomial(len(names), chances, min(rows, resamples - start))
+        yield drawn.astype(np.float64)[:, owner]
+
+
+def weighted_figures(judged: Judged, weights: Floats) -> Figures:
+    """All figures of B weightings of N films.
+
+    Args:
+        judged: the films.
+        weights: ``float64`` B×N.
+
+    Returns:
+        ``accuracy``, ``macro_f1``, ``weighted_f1``, ``cross_entropy``, ``brier``, ``ece``; and of each class
+        ``precision.<class>``, ``recall.<class>``, ``f1.<class>``, ``roc_auc.<class>``, ``average_precision.<class>``.
+        Definitions are scikit-learn's, with 0 for a precision of 0 / 0; macro F1 runs over the classes that occur.
+    """
+    rows = judged.probabilities.astype(np.float64)
+    rows = rows / rows.sum(axis=1, keepdims=True)
+    figures = _confusion_figures(judged, weights)
+    total = weights.sum(axis=1)
+    own = rows[np.arange(len(rows)), judged.truth]
+    figures["cross_entropy"] = weights @ -np.log(np.clip(own, np.finfo(np.float64).eps, None)) / total
+    wanted = np.eye(len(judged.classes))[judged.truth]
+    figures["brier"] = weights @ ((rows - wanted) ** 2).sum(axis=1) / total
+    confidence, bins = confidence_bins(rows)
+    gap = np.zeros((len(rows), bins.max() + 1))
+    gap[np.arange(len(rows)), bins] = confidence - (rows.argmax(axis=1) == judged.truth)
+    figures["ece"] = np.abs(weights @ gap).sum(axis=1) / total
+    for i, name in enumerate(judged.classes):
+        auc, precision = ranking_figures(judged.probabilities[:, i], judged.truth == i, weights)
+        figures[f"roc_auc.{name}"] = auc
+        figures[f"average_precision.{name}"] = precision
+    return figures
+
+
+def macro_f1(truth: Integers, predicted: Integers, classes: int, weights: Floats) -> Floats:
+    """B values of macro F1 over the classes that occur; ``weights``: B×N."""
+    return _f1_parts(truth, predicted, classes, weights)[0]
+
+
+def _f1_parts(
+    truth: Integers, predicted: Integers, classes: int, weights: Floats
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Macro F1 (B); and B×C each: F1, hits, support, predicted."""
+    cells = np.eye(classes * classes)[truth * classes + predicted]
+    confusion = (weights @ cells).reshape(-1, classes, classes)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    support, called = confusion.sum(axis=2), confusion.sum(axis=1)
+    present = support > 0
+    f1 = 2 * hits / np.where(present, support + called, np.nan)
+    macro = np.where(present, f1, 0).sum(axis=1) / present.sum(axis=1)
+    return macro, f1, hits, support, called
+
+
+def _confusion_figures(judged: Judged, weights: Floats) -> Figures:
+    predicted = judged.probabilities.argmax(axis=1)
+    macro, f1, hits, support, called = _f1_parts(judged.truth, predicted, len(judged.classes), weights)
+    present = support > 0
+    known = np.where(present, support, np.nan)
+    precision = np.where(present, hits / np.maximum(called, 1e-12), np.nan)
+    figures: Figures = {
+        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
+        "macro_f1": macro,
+        "weighted_f1": np.where(present, f1 * support, 0).sum(axis=1) / support.sum(axis=1),
+    }
+    for i, name in enumerate(judged.classes):
+        figures[f"precision.{name}"] = precision[:, i]
+        figures[f"recall.{name}"] = (hits / known)[:, i]
+        figures[f"f1.{name}"] = f1[:, i]
+    return figures
+
+
+def ranking_figures(
+    scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats
+) -> tuple[Floats, Floats]:
+    """Area under the ROC curve and average precision, B values each; equal scores count as one threshold."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    hits = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
+    misses = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
+    all_hits, all_misses = hits.sum(axis=1), misses.sum(axis=1)
+    found, false = hits.cumsum(axis=1), misses.cumsum(axis=1)
+    below = all_misses[:, None] - false + misses / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auc = (hits * below).sum(axis=1) / (all_hits * all_misses)
+        # Before the first drawn film precision is 0 / 0, with no hit to weigh it.
+        precision = found / np.maximum(found + false, 1e-12)
+        average = (hits * precision).sum(axis=1) / np.where(all_hits > 0, all_hits, np.nan)
+    return auc, average
+
+
+def paired_difference(
+    truth: Integers, first: Integers, second: Integers, classes: int, patients: Sequence[str]
+) -> Interval:
+    """Macro F1 of ``first`` less that of ``second``, two models' predictions of the same films (paired bootstrap)."""
+
+    def difference(weights: Floats) -> Figures:
+        return {
+            "difference": macro_f1(truth, first, classes, weights) - macro_f1(truth, second, classes, weights)
+        }
+
+    return intervals(difference, patients)["difference"]

@@ -1,0 +1,72 @@
+"""Temperature scaling: one number, fitted on validation data, that makes probabilities mean what they say."""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from trainer.evaluation.metrics import Floats, Integers
+
+BINS = 15
+
+
+class Bin(BaseModel):
+    """Films whose top class has about the same confidence: one point of a reliability diagram."""
+
+    films: int
+    confidence: float
+    """Mean of the top class's probability."""
+    accuracy: float
+
+
+def fit_temperature(logits: Floats, truth: Integers) -> float:
+    """The divisor of the logits with the least negative log-likelihood (Guo et al. 2017), within [0.05, 20].
+
+    Args:
+        logits: N×C.
+        truth: N class indices.
+    """
+    # Takes half a second; training should begin before that.
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    rows = np.arange(len(truth))
+    logits = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return float(-scaled[rows, truth].mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def uncalibrated(probabilities: Floats, temperature: float) -> npt.NDArray[np.float64]:
+    """The probabilities N×C as they were before :func:`fit_temperature`'s divisor, which the sealed graph contains.
+
+    Calibrated log-probabilities are the divided logits, less a constant a row, which softmax forgets.
+    """
+    from scipy.special import softmax
+
+    smallest = np.finfo(np.float32).smallest_subnormal
+    logits = temperature * np.log(np.maximum(probabilities.astype(np.float64), smallest))
+    return np.asarray(softmax(logits, axis=1))
+
+
+def confidence_bins(probabilities: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """N confidences of the top class, and the index of each one's bin, :data:`BINS` of equal width."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    return confidence, np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+
+
+def reliability(probabilities: Floats, truth: Integers) -> list[Bin]:
+    """The bins that hold any film, least confident first."""
+    confidence, bins = confidence_bins(probabilities)
+    correct = probabilities.argmax(axis=1) == truth
+    return [
+        Bin(
+            films=int((bins == i).sum()),
+            confidence=float(confidence[bins == i].mean()),
+            accuracy=float(correct[bins == i].mean()),
+        )
+        for i in np.unique(bins)
+    ]

@@ -1,0 +1,231 @@
+"""Failure analysis: which films to look at, and pictures of them with the class activation map laid over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel
+
+from bento.artifact import Interval
+from bento.imaging.intake import Preprocessing, load_array
+from bento.inference.session import Session
+from trainer.evaluation.bootstrap import Judged, intervals
+from trainer.evaluation.data_audit import Pair
+from trainer.evaluation.metrics import Floats
+from trainer.evaluation.operating_points import TUBERCULOSIS
+from trainer.inference.overlays import overlay
+
+EACH = 6
+"""Films shown for each cell of the confusion matrix."""
+MISSED = 24
+DOUBTFUL = 12
+PICTURE = 192
+"""Side of a picture in pixels."""
+
+
+class Case(BaseModel):
+    """One film to look at."""
+
+    path: str
+    label: str
+    predicted: str
+    source: str
+    probabilities: dict[str, float]
+    picture: str = ""
+    """File name of film and overlay, in the run's ``pictures``."""
+
+
+class Cell(BaseModel):
+    """The most confident errors of one cell of the confusion matrix."""
+
+    label: str
+    predicted: str
+    films: int
+    cases: list[Case]
+
+
+class Missed(BaseModel):
+    """A disease called normal: the error that matters most in screening."""
+
+    label: str
+    normal: str
+    films: int
+    of: int
+    rate: Interval
+    """Share of the disease's films, by patient."""
+    flagged: int | None
+    """How many of them the class's operating point flags all the same; None without one."""
+    by_source: dict[str, tuple[int, int]]
+    """Missed, and all films of the disease."""
+    cases: list[Case]
+
+
+class Failures(BaseModel):
+    """Everything that the report shows of them."""
+
+    missed: list[Missed]
+    cells: list[Cell]
+    least_certain: list[Case]
+    likely_label_errors: list[Case]
+
+    @property
+    def cases(self) -> list[Case]:
+        """All films to draw; some more than once."""
+        groups = [*(one.cases for one in self.missed), *(cell.cases for cell in self.cells)]
+        return [case for group in [*groups, self.least_certain, self.likely_label_errors] for case in group]
+
+
+def find_failures(
+    judged: Judged,
+    paths: Sequence[str],
+    sources: Sequence[str],
+    thresholds: dict[str, float],
+    normal_class: str,
+) -> Failures:
+    """Choose the films.
+
+    Args:
+        judged: N test films.
+        paths: of each.
+        sources: of each.
+        thresholds: of each class that has an operating point.
+        normal_class: name of the class without disease; a model may have none.
+    """
+    classes, probabilities, truth = judged.classes, judged.probabilities, judged.truth
+    predicted = probabilities.argmax(axis=1)
+
+    def cases(rows: npt.NDArray[np.intp], most: int) -> list[Case]:
+        return [
+            Case(
+                path=paths[i],
+                label=classes[truth[i]],
+                predicted=classes[predicted[i]],
+                source=sources[i],
+                probabilities={
+                    name: round(float(p), 4) for name, p in zip(classes, probabilities[i], strict=True)
+                },
+            )
+            for i in rows[:most].tolist()
+        ]
+
+    def by_confidence(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        return rows[np.argsort(-probabilities[rows, predicted[rows]], kind="stable")]
+
+    cells = []
+    missed = []
+    for i, label in enumerate(classes):
+        for j, other in enumerate(classes):
+            rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
+            if i == j or not len(rows):
+                continue
+            cells.append(Cell(label=label, predicted=other, films=len(rows), cases=cases(rows, EACH)))
+        if label != normal_class and normal_class in classes and (truth == i).any():
+            j = classes.index(normal_class)
+            rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
+            missed.append(_missed(judged, i, j, sources, thresholds.get(label), cases(rows, MISSED)))
+    top_two = np.sort(probabilities, axis=1)[:, -2:]
+    least = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
+    return Failures(
+        # Tuberculosis first, where there is any: called normal, it goes on infecting.
+        missed=sorted(missed, key=lambda one: one.label != TUBERCULOSIS),
+        cells=cells,
+        least_certain=cases(least, DOUBTFUL),
+        likely_label_errors=cases(likely_label_errors(probabilities, truth), DOUBTFUL),
+    )
+
+
+def _missed(
+    judged: Judged,
+    label: int,
+    normal: int,
+    sources: Sequence[str],
+    threshold: float | None,
+    cases: list[Case],
+) -> Missed:
+    ill = judged.truth == label
+    lost = ill & (judged.probabilities.argmax(axis=1) == normal)
+    rate = intervals(lambda w: {"rate": (w @ lost) / np.where(w @ ill > 0, w @ ill, np.nan)}, judged.patients)
+    named = np.array(sources)
+    return Missed(
+        label=judged.classes[label],
+        normal=judged.classes[normal],
+        films=int(lost.sum()),
+        of=int(ill.sum()),
+        rate=rate["rate"],
+        flagged=int((judged.probabilities[lost, label] >= threshold).sum())
+        if threshold is not None
+        else None,
+        by_source={
+            str(source): (int((lost & (named == source)).sum()), int((ill & (named == source)).sum()))
+            for source in sorted(set(named[ill].tolist()) - {""})
+        },
+        cases=cases,
+    )
+
+
+def likely_label_errors(probabilities: Floats, truth: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Rows whose label is likely wrong, the likeliest first, by confident learning (Northcutt et al. 2021).
+
+    A film is suspected where the model, which never saw it, is as sure of another class as it is on average of the
+    films that carry this class's label; the least probable label comes first.
+    """
+    classes = probabilities.shape[1]
+    usual = np.array(
+        [probabilities[truth == i, i].mean() if (truth == i).any() else np.inf for i in range(classes)]
+    )
+    sure = np.where(probabilities >= usual, probabilities, -1)
+    sure[np.arange(len(truth)), truth] = -1
+    suspected = np.flatnonzero((sure.max(axis=1) >= 0) & (probabilities.argmax(axis=1) != truth))
+    own = probabilities[suspected, truth[suspected]]
+    return suspected[np.argsort(own, kind="stable")]
+
+
+def draw_cases(
+    cases: Sequence[Case],
+    files: dict[str, Path],
+    session: Session,
+    spec: Preprocessing,
+    classes: list[str],
+    folder: Path,
+) -> None:
+    """Write a picture of each film beside its overlay for the predicted class, and name it in the case.
+
+    Args:
+        cases: films, some more than once.
+        files: where each path lies.
+        session: the sealed model.
+        spec: its intake.
+        classes: its classes.
+        folder: of the pictures; made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[str, str] = {}
+    for case in cases:
+        if case.path not in names:
+            names[case.path] = f"{len(names):03d}.jpg"
+            image = load_array(files[case.path], spec)
+            cam = session.predict(image[None]).cam[0, classes.index(case.predicted)]
+            film_and_overlay(image, cam).save(folder / names[case.path], quality=80)
+        case.picture = names[case.path]
+
+
+def film_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32]) -> Image.Image:
+    """The film S×S, and beside it the same under its map h×w: what speaks for the class, brighter the more."""
+    film = Image.fromarray(image).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
+    sheet = Image.new("RGB", (2 * PICTURE, PICTURE))
+    sheet.paste(film.convert("RGB"), (0, 0))
+    sheet.paste(overlay(film, cam), (PICTURE, 0))
+    return sheet
+
+
+def draw_pairs(pairs: Sequence[Pair], files: dict[str, Path], spec: Preprocessing, folder: Path) -> None:
+    """Write a picture of each pair of duplicates side by side, and name it in the pair."""
+    for number, pair in enumerate(pairs):
+        pair.picture = f"pair-{number:03d}.jpg"
+        sheet = Image.new("L", (2 * PICTURE, PICTURE))
+        for place, path in enumerate((pair.first, pair.second)):
+            film = Image.fromarray(load_array(files[path], spec))
+            sheet.paste(film.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0))
+        sheet.save(folder / pair.picture, quality=80)

@@ -1,0 +1,200 @@
+"""Shortcut controls: how far do classifiers get that can't see disease?
+
+What they reach on the very films that the model is judged by, the model may have reached without looking at the lungs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bento.artifact import Interval
+from trainer.evaluation.bootstrap import Figures, Judged, intervals, macro_f1
+from trainer.evaluation.metrics import Floats, Integers
+
+SIDE = 32
+"""Side of the thumbnails that audit and controls work on."""
+MARGIN = 8
+"""The lungs are taken to lie inside the film less an eighth of its side at each edge."""
+NOTABLE = {"thumbnail": 1 / 2, "border": 1 / 4, "lungs_blacked_out": 1 / 4, "shuffled": 1 / 8}
+"""A control is a warning where its interval lies above this share of the model's gain over chance. A thumbnail shows
+gross disease too, so it may have more; a mean over few shuffles is not chance itself, so it may have some."""
+LOST = 1 / 3
+"""The lungs alone are a warning where the interval says that more than this share of the gain is lost."""
+PERMUTATIONS = 200
+SHUFFLES = 10
+SHUFFLED_STRENGTH = 0.01
+"""Inverse strength of the regularisation, for embeddings that have more features than there are films."""
+
+
+CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
+    "thumbnail": (
+        "A logistic regression on an 8×8 thumbnail",
+        (
+            "little of the model's score can be had without detail.",
+            "much of this score needs no detail that a reader would look for.",
+        ),
+    ),
+    "border": (
+        "A border-only classifier (the outer ring of that thumbnail)",
+        ("the film's edges tell little of the class.", "much of this score needs no lungs."),
+    ),
+    "lungs_blacked_out": (
+        "The model itself with the central lung region blacked out",
+        (
+            "it needs the central region.",
+            "much of its score needs no lungs: it reads something at the film's edges.",
+        ),
+    ),
+    "lungs_only": (
+        "The model itself with nothing but the central lung region",
+        (
+            "the central region carries most of its score.",
+            "it loses much of its score without the film's edges (or is put off by their being black).",
+        ),
+    ),
+    "shuffled": (
+        "A linear head on the model's embedding, fitted to shuffled labels",
+        (
+            "as it should be, nothing can be learnt from labels without meaning.",
+            "better than chance from labels without meaning: test data leak into the evaluation.",
+        ),
+    ),
+}
+"""Each control's name, and what its figure means: while it is quiet, and when it fires."""
+
+
+class Control(BaseModel):
+    """One control beside the model, on the same films."""
+
+    name: str
+    macro_f1: Interval
+    by_source: dict[str, float]
+    """Macro F1 of each source, where the data name any."""
+    share: float
+    """Of the model's gain over chance that the control has too."""
+    fired: bool
+    text: str
+    """What it shows, in words."""
+
+
+def thumbnail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A film S×S as :data:`SIDE` × :data:`SIDE`, each pixel the mean of what it covers."""
+    small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def pooled(thumbnails: npt.NDArray[np.uint8], side: int) -> Floats:
+    """N×SIDE×SIDE as N×side², by block means; ``side`` divides :data:`SIDE`."""
+    step = SIDE // side
+    blocks = thumbnails.reshape(len(thumbnails), side, step, side, step)
+    return np.asarray(blocks.mean(axis=(2, 4)).reshape(len(thumbnails), side * side))
+
+
+def occluded(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The film with its central region black, and with all but that region black."""
+    edge = len(image) // MARGIN
+    inner = (slice(edge, len(image) - edge),) * 2
+    border, lungs = image.copy(), np.zeros_like(image)
+    border[inner] = 0
+    lungs[inner] = image[inner]
+    return border, lungs
+
+
+def chance_macro_f1(judged: Judged) -> float:
+    """The model's mean macro F1 against shuffled test labels."""
+    rng = np.random.default_rng(0)
+    predicted = judged.probabilities.argmax(axis=1)
+    one = np.ones((1, len(predicted)))
+    values = [
+        macro_f1(rng.permutation(judged.truth), predicted, len(judged.classes), one)[0]
+        for _ in range(PERMUTATIONS)
+    ]
+    return float(np.mean(values))
+
+
+def linear_predictions(
+    features: Floats, truth: Integers, test_features: Floats, strength: float = 1.0
+) -> Integers:
+    """Class indices that a class-balanced logistic regression gives the test rows."""
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+    )
+    return np.asarray(model.fit(features, truth).predict(test_features))
+
+
+def shuffled_predictions(features: Floats, truth: Integers, test_features: Floats) -> Integers:
+    """Class indices R×N by R classifiers, each fitted to the labels in another random order."""
+    rng = np.random.default_rng(0)
+    fits = [
+        linear_predictions(features, rng.permutation(truth), test_features, SHUFFLED_STRENGTH)
+        for _ in range(SHUFFLES)
+    ]
+    return np.stack(fits)
+
+
+def border_pixels(thumbnails: npt.NDArray[np.uint8]) -> Floats:
+    """The outer ring of the 8×8 thumbnails, N×28: what lies outside the region that :func:`occluded` blacks out."""
+    ring = np.ones((8, 8), dtype=bool)
+    ring[1:-1, 1:-1] = False
+    return np.asarray(pooled(thumbnails, 8)[:, ring.ravel()])
+
+
+def judge_controls(judged: Judged, sources: Sequence[str], predictions: dict[str, Integers]) -> list[Control]:
+    """Judge the controls' predictions beside the model's.
+
+    Args:
+        judged: the test films and the model's probabilities.
+        sources: of each film; empty where unknown.
+        predictions: N class indices of each control by its key in :data:`CONTROLS`, or R×N of one that was tried R
+            times, whose mean counts.
+    """
+    chance = chance_macro_f1(judged)
+    model = _plain_macro_f1(judged, judged.probabilities.argmax(axis=1))
+    named = np.array(sources)
+    controls = []
+    for key, predicted in predictions.items():
+        name, verdict = CONTROLS[key]
+        figure = _macro_f1(judged, predicted)
+        share = (figure.value - chance) / max(model - chance, 1e-9)
+        fired = _fires(key, figure, model, chance)
+        by_source = {
+            str(source): _plain_macro_f1(judged.part(named == source), predicted[..., named == source])
+            for source in sorted(set(sources) - {""})
+        }
+        text = (
+            f"{name} reaches {figure.value:.2f} macro F1 ({figure.low:.2f} to {figure.high:.2f}; "
+            f"model {model:.2f}, chance {chance:.2f}): {verdict[fired]}"
+        )
+        controls.append(
+            Control(name=name, macro_f1=figure, by_source=by_source, share=share, fired=fired, text=text)
+        )
+    return controls
+
+
+def _fires(key: str, figure: Interval, model: float, chance: float) -> bool:
+    gain = model - chance
+    if key == "lungs_only":
+        return figure.high < model - LOST * gain
+    return figure.low > chance + NOTABLE[key] * max(gain, 0)
+
+
+def _mean_macro_f1(judged: Judged, predicted: Integers, weights: Floats) -> Floats:
+    tries = [macro_f1(judged.truth, one, len(judged.classes), weights) for one in np.atleast_2d(predicted)]
+    return np.asarray(np.mean(tries, axis=0))
+
+
+def _plain_macro_f1(judged: Judged, predicted: Integers) -> float:
+    return float(_mean_macro_f1(judged, predicted, np.ones((1, len(judged.truth))))[0])
+
+
+def _macro_f1(judged: Judged, predicted: Integers) -> Interval:
+    def figures(weights: Floats) -> Figures:
+        return {"macro_f1": _mean_macro_f1(judged, predicted, weights)}
+
+    return intervals(figures, judged.patients)["macro_f1"]

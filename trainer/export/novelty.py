@@ -1,0 +1,218 @@
+"""What lies outside what the model knows: a distance to the training films, and how a film is shown.
+
+Both are read off the frozen, pre-trained stages, pooled over the film. Fine-tuning collapses what its classes do not
+need, and with it what tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
+
+The score is the Mahalanobis distance (Lee et al. 2018) to the training films, untouched and in one of their views,
+from a correlation matrix shrunk towards the identity, divided by the square root of the number of features. Classes
+are not kept apart: that brought nothing. Its threshold lets 97.5 % of the validation films pass, also when they are
+seen through other scanners, simulated: else every other hospital's film would be one that the model does not know.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bento.artifact import VIEWS, NoveltyFit, ViewPoint
+from bento.imaging.intake import Preprocessing
+from trainer.data.corruptions import CORRUPTIONS, corrupt
+from trainer.device import side_by_side
+from trainer.export.orientation import TURNS, Turn, ViewHead, changed_films, view_points
+from trainer.features.batches import Fetch
+from trainer.features.dataset import Features, Films
+from trainer.features.memmap import Array
+from trainer.features.prefix_cache import BATCH, Prefix
+from trainer.models.backbones import Classifier
+
+METHOD = (
+    "Mahalanobis distance of the pooled features of the frozen stages to the training films, "
+    "divided by the square root of their number"
+)
+PASS = 0.975
+"""Share of the validation films that must pass."""
+SHRINKAGE = 0.9
+LEAST_SPREAD = 0.1
+"""Of a feature, in median standard deviations: one that no training film stirs must not outweigh all others."""
+SCANNER_STRENGTHS = (2, 3)
+"""Of the simulated scanners that validation films are seen through."""
+MOST_FILMS = {
+    "fit": 300,
+    "views": 500,
+    "validation": 500,
+    "scanned": 150,
+    "turned": 80,
+    "turned validation": 40,
+}
+"""Films that are looked at, drawn at random where there are more. Augmented views and validation films come from the
+frozen-prefix cache; every other one costs a pass through the frozen stages."""
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Feature maps N×C×h×w to the mean and then the standard deviation of each channel, N×2C."""
+    mean = x.mean(dim=(2, 3))
+    variance = (x - mean[:, :, None, None]).square().mean(dim=(2, 3))
+    return torch.cat([mean, torch.sqrt(variance + 1e-6)], dim=1)
+
+
+class Distance(nn.Module):
+    """Features N×D to scores N: 1 is a typical training film's."""
+
+    mean: Tensor
+    whiten: Tensor
+
+    def __init__(self, mean: Tensor, whiten: Tensor) -> None:
+        """``mean``: D. ``whiten``: D×D."""
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("whiten", whiten)
+
+    @classmethod
+    def fit(cls, features: Array) -> "Distance":
+        """From ``features`` N×D; any N from 1 on."""
+        features = features.astype(np.float64)
+        mean, spread = features.mean(axis=0), features.std(axis=0)
+        stirred = spread[spread > 0]
+        floor = LEAST_SPREAD * float(np.median(stirred)) if len(stirred) else 1.0
+        spread = np.maximum(spread, floor)
+        scaled = (features - mean) / spread
+        values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+        level = values.mean() or 1.0
+        values = (1 - SHRINKAGE) * np.maximum(values, 0) + SHRINKAGE * level
+        whiten = vectors / np.sqrt(values * len(values)) / spread[:, None]
+        return cls(*(torch.tensor(value, dtype=torch.float32) for value in (mean, whiten)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.sqrt(((features - self.mean) @ self.whiten).square().sum(dim=1))
+
+
+class Outside(nn.Module):
+    """What the output N×C×h×w of the stages before ``cut`` says of N films: novelty N and views N×5."""
+
+    def __init__(self, cut: int, distance: Distance, views: ViewHead) -> None:
+        super().__init__()
+        self.cut, self.distance, self.views = cut, distance, views
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = pooled(x)
+        return self.distance(features[:, : x.shape[1]]), self.views(features)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """A fitted :class:`Outside` and its thresholds."""
+
+    outside: Outside
+    novelty: NoveltyFit
+    views: list[ViewPoint]
+
+
+def novelty_threshold(scores: Array, scanned: Array) -> float:
+    """The least threshold that lets :data:`PASS` of both kinds of films pass: of untouched and of scanned ones."""
+    return max(float(np.quantile(one, PASS, method="inverted_cdf")) for one in (scores, scanned))
+
+
+def fit_outside(
+    model: Classifier,
+    cut: int,
+    train: Films,
+    validation: Films,
+    features: Features,
+    spec: Preprocessing,
+    seed: int,
+    workers: int,
+    device: torch.device,
+) -> Knowledge:
+    """Fit score and views to training films and choose their thresholds on validation films.
+
+    A function of the films, ``model`` before ``cut`` and ``seed``; no global random state is read or changed.
+
+    Args:
+        model: its stages before ``cut`` are frozen.
+        cut: index of the first stage that is trained.
+        train: at least one film.
+        validation: at least one film.
+        features: outputs of the stages before ``cut`` for both, of the training films in their views.
+        spec: the intake.
+        seed: draws films and simulated scanners.
+        workers: threads that decode; 0: one a core.
+        device: where the stages run.
+    """
+    rng = np.random.default_rng([seed, 97])
+    look = partial(_features, Prefix(model, (cut,), device))
+    turn = partial(_turned, look, spec=spec, workers=workers)
+
+    rows = _drawn(rng, len(train.files), MOST_FILMS["fit"])
+    plain = look(np.asarray(train.images[rows]))
+    other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_FILMS["views"]), view=1)
+    means = plain.shape[1] // 2
+    distance = Distance.fit(np.concatenate([plain, other])[:, :means])
+
+    few = np.sort(rng.permutation(len(rows))[: MOST_FILMS["turned"]])
+    turned = [turn([train.files[row] for row in rows[few]], change) for change in TURNS.values()]
+    upright = [plain[few], other[: len(few)]]
+    counts = [sum(map(len, upright)), *map(len, turned)]
+    views = ViewHead.fit(np.concatenate([*upright, *turned]), np.repeat(np.arange(len(VIEWS)), counts))
+
+    rows = _drawn(rng, len(validation.files), MOST_FILMS["validation"])
+    plain = _read(features.validation[cut], rows, view=0)
+    files = [validation.files[row] for row in rng.permutation(rows)]
+    some = files[: MOST_FILMS["scanned"]]
+    scanned = look(changed_films(some, [_scanner(rng, seed) for _ in some], spec, workers))
+    scores = _run(distance, plain[:, :means])
+    threshold = novelty_threshold(scores, _run(distance, scanned[:, :means]))
+    novelty = NoveltyFit(
+        method=METHOD,
+        films=min(len(train.files), MOST_FILMS["fit"]),
+        threshold=threshold,
+        validation_pass=float((scores <= threshold).mean()),
+        test_flagged=None,
+    )
+    some = files[: MOST_FILMS["turned validation"]]
+    points = view_points(
+        _run(views, plain), {kind: _run(views, turn(some, change)) for kind, change in TURNS.items()}
+    )
+    return Knowledge(Outside(cut, distance, views).eval(), novelty, points)
+
+
+def _drawn(rng: np.random.Generator, films: int, most: int) -> Array:
+    return np.arange(films) if films <= most else np.sort(rng.choice(films, most, replace=False))
+
+
+def _features(prefix: Prefix, images: Array | Tensor) -> Array:
+    """``float32`` N×2C of grey images N×S×S in [0, 255]."""
+
+    def look(batch: Tensor) -> Array:
+        features: Array = pooled(prefix.outputs(batch)[0]).cpu().numpy()
+        return features
+
+    prefix.stages  # noqa: B018 - once, before the threads ask for them
+    batches = torch.split(torch.as_tensor(images), BATCH)
+    return np.concatenate(list(side_by_side(look, batches, prefix.device)))
+
+
+@torch.inference_mode()
+def _read(fetch: Fetch, rows: Array, view: int) -> Array:
+    """``float32`` N×2C of one view of those films."""
+    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    return np.concatenate([pooled(fetch(part, view)).cpu().numpy() for part in parts])
+
+
+def _turned(
+    look: partial[Array], files: list[Path], change: Turn, spec: Preprocessing, workers: int
+) -> Array:
+    return look(changed_films(files, [change] * len(files), spec, workers))
+
+
+def _scanner(rng: np.random.Generator, seed: int) -> Turn:
+    corruption, strength = CORRUPTIONS[rng.integers(len(CORRUPTIONS))], int(rng.choice(SCANNER_STRENGTHS))
+    return partial(corrupt, corruption=corruption, strength=strength, seed=seed)
+
+
+@torch.inference_mode()
+def _run(module: nn.Module, features: Array) -> Array:
+    result: Array = module(torch.from_numpy(features)).numpy()
+    return result

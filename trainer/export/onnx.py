@@ -1,0 +1,143 @@
+"""From a trained classifier to the sealed graph that the service runs."""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bento.inference.session import DOUBTS, OUTPUTS, Session
+from trainer.device import full_precision, side_by_side, to_device
+from trainer.errors import UserError
+from trainer.export.cam import FineMap
+from trainer.export.novelty import Outside
+from trainer.features.decoded_store import Images
+from trainer.features.memmap import Array
+from trainer.models.backbones import Classifier
+
+PARITY_TOLERANCE = 1e-4
+BATCH = 32
+
+
+class SealedGraph(nn.Module):
+    """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D, class activation map N×C×h×w, novelty N
+    and views N×5.
+
+    The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is one more
+    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty, views and
+    the map's detail are read off the same pass too, where the frozen stages end.
+    """
+
+    def __init__(self, model: Classifier, temperature: float, outside: Outside, fine_map: FineMap) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.fine_map = fine_map
+        self.outside = outside
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        frozen = self.model.stages[: self.outside.cut](self.model.normalise(images))
+        features = self.model.stages[self.outside.cut : -1](frozen)
+        embedding = self.model.stages[-1](features)
+        logits = self.model.head(embedding)
+        cam = torch.einsum("nkhw,ck->nchw", features, self.model.head.weight)
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
+        return probabilities, embedding, self.fine_map(cam, frozen), *self.outside(frozen)
+
+
+def export_onnx(
+    model: Classifier, temperature: float, outside: Outside, fine_map: FineMap, image_size: int, path: Path
+) -> None:
+    """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
+    graph = SealedGraph(model, temperature, outside, fine_map).eval().cpu()
+    example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
+    temporary = path.with_name(f".{path.name}.part")
+    # The exporter narrates on standard output and warns of its own deprecations.
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        _quiet("torch.onnx", "onnxscript"),
+    ):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (example,),
+            temporary,
+            input_names=["images"],
+            output_names=[*OUTPUTS, *DOUBTS],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    os.replace(temporary, path)  # noqa: PTH105
+
+
+@contextlib.contextmanager
+def _quiet(*names: str):  # type: ignore[no-untyped-def]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def save_weights(model: Classifier, path: Path) -> None:
+    """Write the ``state_dict`` as safetensors."""
+    temporary = path.with_name(f".{path.name}.part")
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary
+    )
+    temporary.replace(path)
+
+
+def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:
+    """``float32`` logits N×C of N films, by PyTorch in full precision."""
+    model = model.to(device).eval()
+
+    @torch.inference_mode()
+    def run(rows: Array) -> Array:
+        batch = to_device(torch.from_numpy(np.array(images[rows])), device)
+        logits: Array = model(batch).cpu().numpy()
+        return logits
+
+    with full_precision():
+        return np.concatenate(list(side_by_side(run, _rows(images), device)))
+
+
+def _rows(images: Images) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(images), BATCH):
+        yield np.arange(start, min(start + BATCH, len(images)))
+
+
+def check_parity(session: Session, images: Images, probabilities: Array) -> float:
+    """Compare the sealed graph with PyTorch's ``probabilities`` N×C of the same images.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        UserError: another top class on any image, or a difference of :data:`PARITY_TOLERANCE` or more.
+    """
+    parts = [session.predict(np.ascontiguousarray(images[rows])).probabilities for rows in _rows(images)]
+    sealed = np.concatenate(parts)
+    difference = float(np.abs(sealed - probabilities).max())
+    flipped = int((sealed.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
+    if flipped or not difference < PARITY_TOLERANCE:
+        raise UserError(
+            f"the exported ONNX graph is not the trained network: on {len(images)} validation images the top class "
+            f"differs {flipped} times, a probability by up to {difference:.1e}; the model is not sealed"
+        )
+    return difference

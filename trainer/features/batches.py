@@ -1,0 +1,137 @@
+"""Batches of the prefix's outputs, in an order that is a function of seed and epoch alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainer.device import to_device
+from trainer.features.decoded_store import Images
+from trainer.features.memmap import Array, release
+from trainer.features.prefix_cache import Prefix, Views
+
+Batch = tuple[Tensor, Tensor]
+TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Input, class indices M, weights M in the loss, source indices M."""
+Rows = npt.NDArray[np.int64]
+Fetch = Callable[[Rows, Rows | int], Tensor]
+"""Row numbers and views to what the tail is given: ``float32`` M×…, on the device.
+
+View 0 is the film as it is; the others, of any number, are augmented. One number for all rows, or one a row.
+"""
+
+
+def from_cache(features: Array, device: torch.device) -> Fetch:
+    """Read K×N×… ``float16`` outputs of the prefix; after the last augmented view comes the first again.
+
+    With one view that one is all there is.
+    """
+    last = len(features) - 1
+
+    def fetch(rows: Rows, views: Rows | int) -> Tensor:
+        stored = np.where(np.equal(views, 0), 0, 1 + np.subtract(views, 1) % max(1, last))
+        x = to_device(torch.from_numpy(features[np.minimum(stored, last), rows]), device).float()
+        release(features)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    return fetch
+
+
+def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
+    """Augment anew for each view and run the prefix up to ``cut``, without gradients."""
+    draw = lru_cache(maxsize=2)(partial(views.random, len(images)))  # of the films, and of an epoch's view
+
+    def fetch(rows: Rows, wanted: Rows | int) -> Tensor:
+        numbers, films = np.broadcast_to(wanted, rows.shape), images[rows]
+        batch = torch.empty(films.shape, device=prefix.device)
+        for number in np.unique(numbers):
+            own, random = np.flatnonzero(numbers == number), draw(int(number))
+            random = None if random is None else random[rows[own]]
+            batch[torch.from_numpy(own)] = views.make(films[own], random, prefix.device).float()
+        # A clone, because autograd does not take tensors made in inference mode.
+        return prefix.outputs(batch, [cut])[0].clone()
+
+    return fetch
+
+
+class TrainBatches:
+    """An endless stream of training batches; the order of epoch ``e`` (from 1) is drawn from seed and ``e``.
+
+    Nothing of the order is kept in a random state, so a resumed run sees the very batches of the unbroken one.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        labels: Array,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        weights: Array | None = None,
+        sources: Array | None = None,
+    ) -> None:
+        """``labels``, ``sources``: N indices. ``weights``: N weights in the loss. None: all the same."""
+        self.fetch, self.labels, self.seed = fetch, labels, seed
+        self.weights = np.ones(len(labels), np.float32) if weights is None else weights
+        self.sources = np.zeros(len(labels), np.int64) if sources is None else sources
+        self.rank, self.world_size = rank, world_size
+        self.batch_size = min(batch_size, len(labels) // world_size)
+        self.first_epoch = 1
+
+    def __len__(self) -> int:
+        """Batches an epoch; what is left over (another part each time) sits that epoch out."""
+        return len(self.labels) // (self.batch_size * self.world_size)
+
+    def __iter__(self) -> Iterator[TrainBatch]:
+        epoch = self.first_epoch
+        while True:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
+            for start in range(len(self)):
+                first = (start * self.world_size + self.rank) * self.batch_size
+                rows = np.sort(order[first : first + self.batch_size])
+                x = self.fetch(rows, views_shown(rows, epoch))
+                y, weights, sources = (
+                    torch.from_numpy(part[rows]).to(x.device)
+                    for part in (self.labels, self.weights, self.sources)
+                )
+                yield x, y, weights, sources
+            epoch += 1
+
+
+def views_shown(rows: Rows, epoch: int) -> Rows:
+    """The view of each of those films in an epoch (from 1): every other time the film as it is, else the next view.
+
+    A network that was never shown a film as it is finds such films strange, which all of those are that it is for:
+    resampling alone moves the frozen features. About half of every batch is of either kind.
+    """
+    return np.where((rows + epoch) % 2 == 0, 0, (epoch + 1) // 2)
+
+
+class PlainBatches:
+    """Every image once, in order; each process of several takes its share, unpadded."""
+
+    BATCH = 64
+
+    def __init__(self, fetch: Fetch, labels: Array, rank: int = 0, world_size: int = 1) -> None:
+        """``labels``: N class indices."""
+        self.rows = np.array_split(np.arange(len(labels)), world_size)[rank]
+        self.fetch, self.labels = fetch, labels
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.BATCH)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.rows), self.BATCH):
+            rows = self.rows[start : start + self.BATCH]
+            x = self.fetch(rows, 0)
+            yield x, torch.from_numpy(self.labels[rows]).to(x.device)
+
+
+def even_weights(groups: Sequence[str] | Array) -> Array:
+    """``float32`` weights with which every group weighs the same in all, 1 in the mean."""
+    _, inverse, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    return (len(groups) / (len(counts) * counts[inverse])).astype(np.float32)

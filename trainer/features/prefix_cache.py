@@ -1,0 +1,161 @@
+"""The frozen-prefix cache: what is frozen is computed once.
+
+The prefix's output for each image and each of its K views is kept on disk as ``float16``, under a key
+made of everything that determines it; an epoch then runs the trained tail only. Phase A's tail is the head,
+Phase B's the last blocks and the head: one pass through the backbone fills both caches.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from trainer.device import side_by_side, to_device
+from trainer.features.augmentation import Augmentation
+from trainer.features.decoded_store import Images
+from trainer.features.memmap import Array, create_array, missing_anywhere, open_array, own_rows, release
+from trainer.models.backbones import Classifier, folded
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The frozen part of a model: its stages before the last cut, in evaluation mode and without gradients.
+
+    It is copied when it first runs, so the model's later training does not reach it.
+    """
+
+    model: Classifier
+    cuts: tuple[int, ...]
+    """Indices into ``model.stages``, ascending."""
+    device: torch.device
+
+    @cached_property
+    def stages(self) -> nn.Sequential:
+        """The frozen stages as they run."""
+        return folded(self.model.stages[: self.cuts[-1]])
+
+    @torch.inference_mode()
+    def outputs(self, images: Tensor, cuts: Sequence[int] | None = None) -> list[Tensor]:
+        """Outputs of the stages before each cut (default: all cuts) for grey images N×S×S in [0, 255]."""
+        cuts = cuts or self.cuts
+        x = self.model.normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+        found = []
+        for first, end in zip([0, *cuts[:-1]], cuts, strict=True):
+            x = self.stages[first:end](x)
+            found.append(x)
+        return found
+
+    def shapes(self, image_size: int) -> list[tuple[int, ...]]:
+        """Shape of one image's output at each cut."""
+        return [tuple(x.shape[1:]) for x in self.outputs(torch.zeros(1, image_size, image_size))]
+
+    def digest(self) -> str:
+        """SHA-256 of all weights that determine the outputs."""
+        digest = hashlib.sha256(
+            f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode()
+        )
+        for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Views:
+    """K views of each film: view 0 is the film as it is, the others are augmented."""
+
+    augmentation: Augmentation | None = None
+    """None: every view is the film."""
+    count: int = 1
+    seed: int = 0
+
+    def random(self, images: int, view: int) -> Tensor | None:
+        """The random numbers of one view of N images, a function of seed and view alone; None for the films."""
+        if self.augmentation is None or view == 0:
+            return None
+        return self.augmentation.draw(images, self.seed * 1_000_003 + view)
+
+    def make(self, images: Array, random: Tensor | None, device: torch.device) -> Tensor:
+        """Grey images N×S×S in [0, 255] as this view shows them, on the device."""
+        batch = to_device(torch.from_numpy(np.ascontiguousarray(images)), device)
+        if self.augmentation is None or random is None:
+            return batch
+        return self.augmentation.apply(batch, random)
+
+
+def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int:
+    """Size of a cache on disk."""
+    return 2 * views * images * sum(int(np.prod(shape)) for shape in prefix.shapes(image_size))
+
+
+def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
+    """One file a cut, under the key of everything that determines what is in it."""
+    content = json.dumps(["view 0 is the film", prefix.digest(), fingerprint, repr(views)])
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
+
+
+def prefix_outputs(
+    prefix: Prefix,
+    images: Images,
+    image_size: int,
+    fingerprint: str,
+    cache: Path,
+    views: Views,
+    title: str = "",
+) -> list[Array]:
+    """Outputs of the stages before each cut, from the cache or computed now.
+
+    Args:
+        prefix: what is frozen.
+        images: N films.
+        image_size: S.
+        fingerprint: names the films and how they were decoded.
+        cache: folder of the store.
+        views: K views of each film.
+        title: label of the progress bar.
+
+    Returns:
+        One memory-mapped ``float16`` array a cut: K×N×(shape of one output).
+
+    Raises:
+        UserError: the disk is full.
+    """
+    paths = cache_paths(prefix, fingerprint, views, cache)
+    if missing_anywhere(paths):
+        own = np.array(own_rows(len(images)), dtype=np.int64)
+        bar = tqdm(
+            total=views.count * len(own), desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0
+        )
+        with ExitStack() as stack, bar:
+            shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(image_size)]
+            arrays = [
+                stack.enter_context(create_array(path, shape, "float16"))
+                for path, shape in zip(paths, shapes, strict=True)
+            ]
+            for view in range(views.count):
+                random = views.random(len(images), view)
+
+                def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
+                    own_random = None if random is None else random[rows]
+                    batch = views.make(images[rows], own_random, prefix.device)
+                    for array, x in zip(arrays, prefix.outputs(batch), strict=True):
+                        array[view, rows] = x.half().cpu().numpy()
+                        release(array)
+                    return len(rows)
+
+                batches = [own[start : start + BATCH] for start in range(0, len(own), BATCH)]
+                for count in side_by_side(fill, batches, prefix.device):
+                    bar.update(count)
+    return [open_array(path) for path in paths]

@@ -1,0 +1,199 @@
+"""What ``predict`` writes about each file: a row of a table, of CSV, or a JSON object; and the file that keeps them."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from bento.artifact import Manifest
+from bento.http.schemas import PredictResponse
+from bento.imaging.intake import ImageError
+from trainer.errors import UserError
+
+ERRORS = "surrogateescape"
+"""File names need not be UTF-8: they leave as the bytes that they came as."""
+ENDS = ("novelty", "input_warnings", "model_version")
+"""Last columns of CSV; warnings by their kinds, with spaces between."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one film."""
+
+    response: PredictResponse
+    """The service's answer."""
+    scores: dict[str, float]
+    """The probability of every class, also of those that the service leaves out."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a line that was written earlier says."""
+
+    file: str
+    model_version: str
+    failed: bool
+
+
+class Table:
+    """For eyes: one line a file."""
+
+    def __init__(self, manifest: Manifest, files: Sequence[str]) -> None:
+        self._classes = manifest.classes
+        self._width = max(len(file) for file in files)
+        heads = "".join(f"  {name:>12}" for name in self._classes)
+        self.head = f"{'file':{self._width}}  {'label':14}{heads}  flagged, !doubted\n"
+
+    def line(self, file: str, result: Answer | ImageError) -> str:
+        """A file's row; its text where it can't be read."""
+        start = f"{file:{self._width}}  "
+        if isinstance(result, ImageError):
+            return f"{start}{result}\n"
+        cells = "".join(f"  {result.scores[name]:12.4f}" for name in self._classes)
+        notes = [flag.label for flag in result.response.flags if flag.flagged]
+        notes += [f"!{warning.kind}" for warning in result.response.input_warnings]
+        return f"{start}{result.response.predictions[0].label:14}{cells}  {', '.join(notes)}".rstrip() + "\n"
+
+
+class Csv:
+    """For programs: ``file,error,label``, a flag an operating point, a probability a class, then :data:`ENDS`."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        flags = [f"flagged_{point.label}" for point in manifest.operating_points]
+        self._columns = ["file", "error", "label", *flags, *manifest.classes, *ENDS]
+        self._version = manifest.model_version
+        self.head = self.begin = self._row(dict(zip(self._columns, self._columns, strict=True)))
+
+    def line(self, file: str, result: Answer | ImageError) -> str:
+        """A file's row; ``error`` is the service's problem slug and the text, empty where all is well."""
+        cells: dict[str, Any] = {"file": file, "model_version": self._version}
+        if isinstance(result, ImageError):
+            return self._row({**cells, "error": f"{result.slug}: {result}"})
+        flags = {f"flagged_{flag.label}": str(flag.flagged).lower() for flag in result.response.flags}
+        response = result.response
+        cells |= {"label": response.predictions[0].label, **flags, **result.scores}
+        cells["novelty"] = response.novelty.score if response.novelty else ""
+        cells["input_warnings"] = " ".join(warning.kind for warning in response.input_warnings)
+        return self._row(cells)
+
+    def _row(self, cells: dict[str, Any]) -> str:
+        stream = io.StringIO()
+        csv.DictWriter(stream, self._columns, lineterminator="\n").writerow(cells)
+        return stream.getvalue()
+
+    def is_whole(self, text: str) -> bool:
+        """Whether a row ends here: a file's name may hold a line end, within quotes."""
+        return text.endswith("\n") and text.count('"') % 2 == 0
+
+    def read(self, text: str) -> Known:
+        """What :meth:`line` has written.
+
+        Raises:
+            ValueError: it is another row.
+        """
+        (row,) = csv.reader(io.StringIO(text, newline=""), strict=True)
+        cells = dict(zip(self._columns, row, strict=True))
+        return Known(cells["file"], cells["model_version"], bool(cells["error"]))
+
+
+class JsonLines:
+    """For programs: an object a line, the service's answer to ``/predict`` with ``file``; or ``file`` and ``error``."""
+
+    head = ""
+    begin = '{"file": '
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._model = {"model_name": manifest.model_name, "model_version": manifest.model_version}
+
+    def line(self, file: str, result: Answer | ImageError) -> str:
+        """A file's object; ``error`` holds the service's problem slug and the text."""
+        if isinstance(result, ImageError):
+            about = {"error": {"slug": result.slug, "detail": str(result)}, **self._model}
+        else:
+            about = result.response.model_dump(mode="json")
+        return json.dumps({"file": file, **about}) + "\n"
+
+    def is_whole(self, text: str) -> bool:
+        """Whether an object ends here."""
+        return text.endswith("\n")
+
+    def read(self, text: str) -> Known:
+        """What :meth:`line` has written.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        value = json.loads(text)
+        try:
+            return Known(str(value["file"]), str(value["model_version"]), "error" in value)
+        except (KeyError, TypeError) as error:
+            raise ValueError("no answer of predict") from error
+
+
+Kept = Csv | JsonLines
+KEPT: dict[str, type[Csv] | type[JsonLines]] = {"csv": Csv, "json": JsonLines}
+"""Forms that a file of answers may have."""
+
+
+@contextmanager
+def answer_file(path: Path, form: Kept, version: str) -> Iterator[tuple[TextIO, dict[str, bool]]]:
+    """Open a file of answers to go on with it, or begin one.
+
+    A killed run can leave half a line at the end, which is cut off; whole lines are never touched.
+
+    Gives:
+        where further lines go, and of each file that has one whether it could not be read.
+
+    Raises:
+        UserError: it is no file of such answers, or one of another model.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as stream:
+        known, size = _read(stream, path, form, version)
+        stream.truncate(size)
+        with io.TextIOWrapper(stream, encoding="utf-8", errors=ERRORS, newline="") as text:
+            if size == 0:
+                text.write(form.head)
+                text.flush()
+            yield text, known
+
+
+def _read(stream: BinaryIO, path: Path, form: Kept, version: str) -> tuple[dict[str, bool], int]:
+    """The files that have a line, and the number of bytes of whole lines."""
+    known: dict[str, bool] = {}
+    size, head, text = 0, form.head, ""
+    stream.seek(0, os.SEEK_SET)
+    for raw in stream:
+        text += raw.decode("utf-8", ERRORS)
+        if not form.is_whole(text):
+            continue
+        if head:
+            if text != head:
+                raise _other(path, "its first line is not the one that this command writes")
+            head = ""
+        else:
+            one = _line(path, form, text)
+            if one.model_version != version:
+                raise _other(path, f"made by the model version {one.model_version}, not {version}")
+            known[one.file] = one.failed
+        size += len(text.encode("utf-8", ERRORS))
+        text = ""
+    if size == 0 and not form.begin.startswith(text[: len(form.begin)]):
+        raise _other(path, "no answers of predict")
+    return known, size
+
+
+def _line(path: Path, form: Kept, text: str) -> Known:
+    try:
+        return form.read(text)
+    except (ValueError, csv.Error) as error:
+        raise _other(path, f"the line {text.strip()[:60]!r} is no answer of this form") from error
+
+
+def _other(path: Path, what: str) -> UserError:
+    return UserError(f"--out {path}: {what}; give another file, or remove this one")

@@ -1,0 +1,221 @@
+"""Prediction from the shell with a stored model: the same intake, graph and numbers as the service's."""
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+from PIL import Image
+from tqdm import tqdm
+
+from bento.artifact import ArtifactError, Manifest
+from bento.http.schemas import PredictResponse
+from bento.imaging.intake import ImageError, Intake
+from bento.inference.input_warnings import doubts_of
+from bento.inference.session import Prediction, Predictor
+from trainer.data.listing import files_under
+from trainer.errors import UserError
+from trainer.files import write_bytes
+from trainer.inference.image_stream import each_intake
+from trainer.inference.output_formats import ERRORS, KEPT, Answer, Csv, JsonLines, Table, answer_file
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ".dicom"}
+STANDARD_INPUT = Path("-")
+PICTURE_SIDE = 512
+"""Longer side, at most, of an overlay in pixels."""
+STEM = 40
+"""Characters of a film's name in its overlay's."""
+FEW = 50
+"""Below this number of files, no progress bar."""
+
+Results = Generator[tuple[Path, Answer | ImageError]]
+
+
+def stored_model(tag: str) -> Predictor:
+    """Open a model of the BentoML model store.
+
+    Raises:
+        UserError: it is not there, or damaged.
+    """
+    try:
+        return Predictor(stored_folder(tag), threads=1)
+    except ArtifactError as error:
+        raise UserError(str(error)) from error
+
+
+def stored_folder(tag: str) -> Path:
+    """Folder of a model of the BentoML model store.
+
+    Raises:
+        UserError: it is not there, or what BentoML keeps beside it is damaged.
+    """
+    try:
+        return Path(bentoml.models.get(tag).path)
+    except (BentoMLException, ValueError) as error:
+        raise UserError(
+            f"model {tag}: not in the model store; see bentoml models list, or make one with python -m trainer"
+        ) from error
+    except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
+        raise UserError(
+            f"model {tag}: damaged in the model store; remove it from BENTOML_HOME/models and publish it again"
+        ) from error
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as given, the JPEG, PNG and DICOM files in and below the folders, and for ``-`` those of standard input.
+
+    Raises:
+        UserError: a path that does not exist, or no image in a folder.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            files += _names_on_standard_input()
+        elif path.is_dir():
+            found = [file for file in files_under(path) if file.suffix.lower() in SUFFIXES]
+            if not found:
+                raise UserError(f"{path}: no JPEG, PNG or DICOM file in this folder")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UserError(f"{path}: no such file or folder")
+    return list(dict.fromkeys(files))
+
+
+def _names_on_standard_input() -> list[Path]:
+    """One a line, or as ``find -print0`` writes them. One that does not exist is that file's error, not the run's."""
+    names = sys.stdin.buffer.read()
+    found = names.split(b"\0") if b"\0" in names else names.splitlines()
+    files = [Path(os.fsdecode(name)) for name in found if name.strip()]
+    if not files:
+        raise UserError("standard input: names no file; it takes one file name a line")
+    return files
+
+
+def predict(
+    paths: Sequence[Path],
+    tag: str,
+    form: Literal["table", "csv", "json"],
+    workers: int = 0,
+    out: Path | None = None,
+    explain: Path | None = None,
+) -> int:
+    """Write what the model says of each file, in the order given; an unreadable file gets its reason instead.
+
+    Args:
+        paths: see :func:`image_files`.
+        tag: of the model.
+        form: of a line.
+        workers: threads; 0: one more than there are cores.
+        out: file for the lines instead of standard output; files that it has already are left out.
+        explain: folder for a heat map of each film; see :func:`picture_name`.
+
+    Returns:
+        Number of unreadable files, of all that the command names.
+
+    Raises:
+        UserError: no such path or model, or ``out`` can't take these answers.
+        KeyboardInterrupt: with the line to tell the user.
+    """
+    predictor = stored_model(tag)
+    manifest = predictor.manifest
+    files = image_files(paths)
+
+    def judge(file: Path, taken: Intake) -> Answer:
+        prediction = predictor.predict(taken.image[None])
+        if explain is not None:
+            _draw(explain / picture_name(file), taken, prediction)
+        probabilities = prediction.probabilities[0]
+        scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
+        doubts = doubts_of(taken, prediction, manifest)
+        return Answer(PredictResponse.of(probabilities, doubts, manifest), scores)
+
+    with _output(form, out, manifest, files) as output:
+        if explain is not None:
+            _make_folder(explain, paths)
+        rest = [file for file in files if str(file) not in output.known]
+        failed = sum(output.known.get(str(file), False) for file in files)
+        if len(rest) < len(files):
+            done = f"{len(files) - len(rest):,} of the {len(files):,} files"
+            print(f"{out}: has {done} already; they are skipped", file=sys.stderr)
+        results = each_intake(rest, manifest.preprocessing, judge, workers)
+        return failed + _write(results, len(rest), output)
+
+
+@dataclass(frozen=True)
+class _Output:
+    lines: Table | Csv | JsonLines
+    stream: TextIO
+    known: dict[str, bool]
+    """Of each file that has a line already, whether it could not be read."""
+    interrupted: str
+    """What to tell the user then."""
+
+
+@contextmanager
+def _output(
+    form: Literal["table", "csv", "json"], out: Path | None, manifest: Manifest, files: Sequence[Path]
+) -> Iterator[_Output]:
+    if out is None:
+        lines = Table(manifest, [str(file) for file in files]) if form == "table" else KEPT[form](manifest)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=ERRORS)
+        sys.stdout.write(lines.head)
+        hint = "interrupted; with --out FILE, the same command could go on where it was"
+        yield _Output(lines, sys.stdout, {}, hint)
+    elif form == "table":
+        raise UserError("--out keeps answers for programs: give --format csv or json with it")
+    else:
+        kept = KEPT[form](manifest)
+        hint = f"interrupted; {out} has what is finished, and the same command goes on with the rest"
+        with answer_file(out, kept, manifest.model_version) as (stream, known):
+            yield _Output(kept, stream, known, hint)
+
+
+def _write(results: Results, total: int, output: _Output) -> int:
+    """Write each line when it is there; the number of files that could not be read."""
+    failed = 0
+    # None: only where standard error is a terminal. On a terminal, the lines themselves show how far it is.
+    quiet = True if total < FEW or output.stream.isatty() else None
+    try:
+        with closing(results):
+            for file, result in tqdm(results, total=total, desc="predict", leave=False, disable=quiet):
+                output.stream.write(output.lines.line(str(file), result))
+                # A killed process leaves whole lines, and a reader at the end of a pipe gets them at once.
+                output.stream.flush()
+                failed += isinstance(result, ImageError)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(output.interrupted) from None
+    return failed
+
+
+def _make_folder(explain: Path, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and explain.resolve().is_relative_to(path.resolve()):
+            raise UserError(f"--explain {explain}: lies in {path}, whose films are read; give another folder")
+    explain.mkdir(parents=True, exist_ok=True)
+
+
+def picture_name(file: Path) -> str:
+    """Name of a film's heat map: the film's own, and a hash of its path, since folders may have the same names."""
+    digest = hashlib.sha256(os.fsencode(file.absolute())).hexdigest()
+    return f"{file.stem[:STEM]}-{digest[:16]}.png"
+
+
+def _draw(path: Path, taken: Intake, prediction: Prediction) -> None:
+    from trainer.inference.overlays import overlay  # brings matplotlib, which takes long to import
+
+    film = taken.film.copy()
+    film.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)
+    stream = io.BytesIO()
+    top = int(prediction.probabilities[0].argmax())
+    overlay(film, prediction.cam[0, top], taken.frame).save(stream, "PNG", compress_level=1)
+    write_bytes(path, stream.getvalue())

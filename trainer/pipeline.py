@@ -1,0 +1,92 @@
+"""Commands that do several steps in a row.
+
+What comes after training is imported after it: a model store, a report and their libraries take seconds to load, which
+the start of training would wait for.
+"""
+
+import re
+from pathlib import Path
+
+import ignite.distributed as idist
+
+from trainer.data.fetch import fetch
+from trainer.data.holdout import sources_to_hold_out
+from trainer.data.manifest import read_manifest
+from trainer.data.split import split
+from trainer.distributed import first_only, process_group
+from trainer.errors import UserError
+from trainer.runs import Run, continued_settings, start_run
+from trainer.settings import Settings
+from trainer.training.train import start_and_train
+
+
+def run_everything(settings: Settings) -> None:
+    """Fetch, split, train, evaluate, publish.
+
+    Raises:
+        UserError: whatever a step raises.
+    """
+    with process_group(settings.device):
+        if settings.resume:
+            settings = continued_settings(start_run(settings), settings)
+        first_only(fetch, settings)
+        first_only(split, settings)
+        run = start_and_train(settings)
+        first_only(_conclude, settings.model_copy(update={"run": run.name}), run)
+
+
+def run_matrix(settings: Settings) -> None:
+    """Train and evaluate once without each source; the runs' reports then show all of them beside each other.
+
+    A run that is evaluated already is not made again, so that a broken matrix goes on where it stopped.
+
+    Raises:
+        UserError: whatever a step raises; no source can be left out, ``--hold-out-source`` is given, or a run of
+            the name was made with other settings.
+    """
+    if settings.hold_out_source:
+        raise UserError("matrix: leaves out each source in turn; give no --hold-out-source")
+    with process_group(settings.device):
+        first_only(fetch, settings)
+        first_only(split, settings)
+        sources, refused = sources_to_hold_out(read_manifest(settings.data_dir))
+        names = []
+        for source in sources:
+            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", source)
+            name = f"{settings.run or settings.backbone}-without-{slug}"
+            run = Run(settings.runs_dir / name)
+            given = {"hold_out_source": source, "run": name, "replace": False, "resume": run.config.is_file()}
+            own = settings.model_copy(update=given)
+            if own.resume:
+                start_run(own)  # refuses a finished run too, if it was made with other settings
+            if not run.report.is_file():
+                start_and_train(own)
+                first_only(_evaluate, own)
+            names.append(name)
+        if idist.get_rank() == 0:
+            for reason in refused.values():
+                print(reason)
+        first_only(_report, settings.runs_dir, names)
+
+
+def _evaluate(settings: Settings) -> None:
+    from trainer.evaluate import evaluate_run
+
+    evaluate_run(settings)
+
+
+def _report(runs_dir: Path, names: list[str]) -> None:
+    from trainer.reporting.report import report_runs
+
+    report_runs(runs_dir, names)
+
+
+def _conclude(settings: Settings, run: Run) -> None:
+    from trainer.publish import publish
+
+    _evaluate(settings)
+    tag = publish(run)
+    print(
+        f"\npublished: {tag}\nrun folder: {run.folder}\nreport: {run.report}\n"
+        f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
+    )

@@ -1,0 +1,131 @@
+"""Pictures of figures, by matplotlib: what the report, TensorBoard and the run's folder show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trainer.evaluation.bootstrap import Judged
+from trainer.evaluation.cross_site import Transfer
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+SQUARE = (4.6, 4.6)
+
+
+def confusion_figure(matrix: list[list[int]], classes: list[str], title: str) -> Figure:
+    """Counts (rows true) with their share of the row as shade and as percentage."""
+    figure = Figure(figsize=(1.6 + 1.3 * len(classes), 1.2 + 1.1 * len(classes)), layout="constrained")
+    axes = figure.add_subplot()
+    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(matrix):
+        for j, count in enumerate(row):
+            colour = "white" if shares[i][j] > 0.5 else "black"
+            axes.text(j, i, f"{count}\n{shares[i][j]:.0%}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    return figure
+
+
+def roc_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
+    """ROC curves, one a class against all others; areas with their intervals."""
+    from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
+
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
+    for i, positive in _told_apart(judged):
+        x, y, _ = roc_curve(positive, judged.probabilities[:, i])
+        name = judged.classes[i]
+        axes.plot(
+            x, y, color=COLOURS[i % len(COLOURS)], label=f"{name} {_interval(intervals[f'roc_auc.{name}'])}"
+        )
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC (area under the curve)")
+    axes.legend(fontsize="small", loc="lower right")
+    return _quiet(figure, axes)
+
+
+def precision_recall_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
+    """Precision-recall curves, one a class against all others; average precisions with their intervals."""
+    from sklearn.metrics import precision_recall_curve  # as in roc_figure
+
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.add_subplot()
+    for i, positive in _told_apart(judged):
+        precision, recall, _ = precision_recall_curve(positive, judged.probabilities[:, i])
+        name = judged.classes[i]
+        label = f"{name} {_interval(intervals[f'average_precision.{name}'])}"
+        axes.step(recall, precision, where="post", color=COLOURS[i % len(COLOURS)], label=label)
+    axes.set(xlabel="recall", ylabel="precision", title="Precision and recall (average precision)")
+    axes.set_ylim(0, 1.02)
+    axes.legend(fontsize="small", loc="lower left")
+    return _quiet(figure, axes)
+
+
+def _told_apart(judged: Judged) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+    """Classes that some films have and others have not: index, and which films."""
+    truths = [judged.truth == i for i in range(len(judged.classes))]
+    return [(i, positive) for i, positive in enumerate(truths) if positive.any() and not positive.all()]
+
+
+def reliability_figure(calibration: dict[str, Any], when: str) -> Figure:
+    """Accuracy against confidence ``before`` or ``after`` scaling; a point's area is its number of films."""
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.add_subplot()
+    bins = calibration[f"reliability_{when}"]
+    total = sum(one["films"] for one in bins)
+    confidence, accuracy = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+    areas = [15 + 500 * one["films"] / total for one in bins]
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
+    axes.plot(confidence, accuracy, color=COLOURS[0], linewidth=1)
+    axes.scatter(confidence, accuracy, s=areas, color=COLOURS[0], alpha=0.6, linewidth=0)
+    title = f"{when} scaling: calibration error {calibration[when]['ece']['value']:.3f}"
+    axes.set(title=title, xlabel="confidence of the top class", ylabel="share that is right")
+    axes.set(xlim=(0, 1.03), ylim=(-0.02, 1.05))
+    return _quiet(figure, axes)
+
+
+def transfer_figure(found: Sequence[Transfer]) -> Figure:
+    """The cross-source matrix: macro F1 in source beside that of the source that was left out, with intervals."""
+    figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(found)), layout="constrained")
+    axes = figure.add_subplot()
+    for k, (name, side) in enumerate((("in source", "in"), ("out of source", "out"))):
+        for row, one in enumerate(found):
+            value = (one.in_source if side == "in" else one.out_of_source.figures)["macro_f1"]
+            errors = [[value.value - value.low], [value.high - value.value]]
+            label = name if row == 0 else None
+            axes.errorbar(
+                value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label
+            )
+    axes.set_yticks(range(len(found)), [f"without {one.source}" for one in found])
+    axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(found) - 0.5, -0.5))
+    axes.legend(fontsize="small", loc="lower left")
+    return _quiet(figure, axes)
+
+
+def map_figure(places: Sequence[tuple[float, float]], groups: Sequence[str], title: str) -> Figure:
+    """The embedding map: N places, coloured by their N groups."""
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.add_subplot()
+    points, names = np.array(places), np.array(groups)
+    for i, group in enumerate(sorted(set(groups))):
+        x, y = points[names == group].T
+        axes.scatter(x, y, s=9, color=COLOURS[i % len(COLOURS)], alpha=0.7, linewidth=0, label=group)
+    axes.legend(fontsize="small", markerscale=2, loc="best", framealpha=0.7)
+    axes.set(title=title, xticks=[], yticks=[])
+    return figure
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
+
+
+def _quiet(figure: Figure, axes: Axes) -> Figure:
+    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

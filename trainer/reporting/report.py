@@ -1,0 +1,278 @@
+"""``report.html`` and ``MODEL_CARD.md``: views of a run's manifest.json, metrics.json, predictions and pictures.
+
+Neither data nor model is needed: everything has been written down by ``evaluate``.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markupsafe
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from pydantic import BaseModel
+
+from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, load_manifest
+from trainer.data.manifest import read_table
+from trainer.errors import UserError
+from trainer.evaluation.bootstrap import Judged, macro_f1, paired_difference
+from trainer.evaluation.cross_site import Transfer, transfer_table
+from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
+from trainer.files import read_json, write_text
+from trainer.plots import (
+    confusion_figure,
+    map_figure,
+    precision_recall_figure,
+    reliability_figure,
+    roc_figure,
+    transfer_figure,
+)
+from trainer.reporting.guidelines import REPORTING_ITEMS
+from trainer.runs import Run
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Difference(BaseModel):
+    """Two runs on the test films that they share."""
+
+    first: str
+    second: str
+    films: int
+    first_macro_f1: float
+    second_macro_f1: float
+    difference: Interval
+    """Of ``first`` less ``second``, by paired bootstrap of patients."""
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says, in words."""
+        if self.difference.low > 0:
+            return f"{self.first} is better"
+        if self.difference.high < 0:
+            return f"{self.second} is better"
+        return "no difference can be told"
+
+
+def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str]], Judged]:
+    """The rows of a ``predictions.csv``, and what figures are made of.
+
+    Raises:
+        UserError: not there, or not as ``evaluate`` writes it.
+    """
+    # The table reader folds the names of columns to lower case.
+    columns = [name.lower() for name in classes]
+    rows = [row for _, row in read_table(path, ("path", "label", "patient", *columns))]
+    try:
+        truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
+        probabilities = np.array([[float(row[name]) for name in columns] for row in rows])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; make it again with python -m trainer evaluate") from error
+    return rows, Judged(classes, truth, probabilities, [row["patient"] for row in rows])
+
+
+def compare(first: Run, second: Run) -> Difference:
+    """Macro F1 of two runs on the test films that both have.
+
+    Raises:
+        UserError: they share no test film, differ in classes, or one is not evaluated.
+    """
+    loaded = []
+    for run in (first, second):
+        classes = read_json(run.training, "train")["classes"]
+        rows, judged = read_predictions(run.predictions, classes)
+        predicted = judged.probabilities.argmax(axis=1).tolist()
+        loaded.append(
+            (
+                classes,
+                {
+                    (row["path"], row["label"]): (guess, row["patient"])
+                    for row, guess in zip(rows, predicted, strict=True)
+                },
+            )
+        )
+    (classes, ours), (others, theirs) = loaded
+    shared = sorted(ours.keys() & theirs.keys())
+    if classes != others or not shared:
+        raise UserError(
+            f"report: {first.name} and {second.name} share no test film; compare runs on the same split"
+        )
+    truth = np.array([classes.index(label) for _, label in shared])
+    guesses = [np.array([side[key][0] for key in shared]) for side in (ours, theirs)]
+    patients = [ours[key][1] for key in shared]
+    one = np.ones((1, len(shared)))
+    return Difference(
+        first=first.name,
+        second=second.name,
+        films=len(shared),
+        first_macro_f1=float(macro_f1(truth, guesses[0], len(classes), one)[0]),
+        second_macro_f1=float(macro_f1(truth, guesses[1], len(classes), one)[0]),
+        difference=paired_difference(truth, guesses[0], guesses[1], len(classes), patients),
+    )
+
+
+def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
+    """Rebuild the reports of runs; several are compared, each with the others, in their reports and on the terminal.
+
+    Raises:
+        UserError: no such run, not evaluated, or runs without a test film in common.
+    """
+    runs = [Run(runs_dir / name) for name in dict.fromkeys(names)]
+    for run in runs:
+        if not run.config.is_file():
+            raise UserError(f"{run.folder}: no such run; see {runs_dir}")
+    for run in runs:
+        others = [other for other in runs if other != run]
+        differences = write_report(run, others)
+        if run == runs[0] and others and not differences:
+            print(transfer_table([_transfer(one) for one in runs]))
+        for one in differences if run == runs[0] else []:
+            print(
+                f"macro F1 on {one.films} shared test films: {one.first} {one.first_macro_f1:.4f}, "
+                f"{one.second} {one.second_macro_f1:.4f}; difference {one.difference.value:+.4f} "
+                f"(95 % interval {one.difference.low:+.4f} to {one.difference.high:+.4f}): {one.verdict}"
+            )
+        print(f"report: {run.report}, {run.model_card.name}")
+
+
+def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
+    """Write a run's report and model card.
+
+    Args:
+        run: evaluated.
+        others: runs to compare it with.
+
+    Returns:
+        The comparisons.
+
+    Raises:
+        UserError: the run is not evaluated, or shares no test film with another.
+    """
+    metrics = read_json(run.metrics, "evaluate")
+    manifest = _manifest(run)
+    rows, judged = read_predictions(run.predictions, manifest.classes)
+    # Without the same source, two runs have other films and perhaps other classes: their matrix is shown instead.
+    matrix = "out_of_source" in metrics and all(
+        "out_of_source" in read_json(other.metrics, "evaluate") for other in others
+    )
+    transfers = [_transfer(one) for one in (run, *others)] if matrix else []
+    differences = [] if matrix else [compare(run, other) for other in others]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": _figure, "cell": _cell, "percent": _percent}
+    common = {
+        "run": run.name,
+        "manifest": manifest,
+        "metrics": metrics,
+        "who": {"sensitivity": WHO_SENSITIVITY, "specificity": WHO_SPECIFICITY},
+        "meets_who": {point.label: meets_who_profile(point) for point in manifest.operating_points},
+        "training": read_json(run.training, "train"),
+        "reporting_items": REPORTING_ITEMS,
+    }
+    pictures = _pictures(run, metrics, judged, rows)
+    if transfers:
+        pictures["transfer"] = _svg(transfer_figure(transfers))
+    html = environment.get_template("report.html").render(
+        **common,
+        pictures=pictures,
+        picture=_Pictures(run.pictures),
+        differences=differences,
+        transfers=transfers,
+    )
+    write_text(run.report, html)
+    write_text(run.model_card, environment.get_template("MODEL_CARD.md").render(**common))
+    return differences
+
+
+def _transfer(run: Run) -> Transfer:
+    return Transfer.model_validate(read_json(run.metrics, "evaluate")["out_of_source"])
+
+
+def _manifest(run: Run) -> Manifest:
+    if not (run.sealed / MANIFEST_FILE).is_file():
+        raise UserError(f"{run.folder}: not evaluated yet; run python -m trainer evaluate --run {run.name}")
+    try:
+        return load_manifest(run.sealed)
+    except ArtifactError as error:
+        raise UserError(f"{error}, or evaluate the run again") from error
+
+
+def _pictures(
+    run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict[str, str]]
+) -> dict[str, str]:
+    """Data URIs of the figures."""
+    confusion = confusion_figure(metrics["test"]["confusion_matrix"], judged.classes, "all test films")
+    places = {
+        row["path"]: (float(row["x"]), float(row["y"]))
+        for _, row in read_table(run.embedding_map, ("path", "x", "y"))
+    }
+    predicted = judged.probabilities.argmax(axis=1)
+    shown = [i for i, row in enumerate(rows) if row["path"] in places]
+    sources = [row["source"] or "unknown" for row in rows]
+    errors = [
+        "right" if guess == truth else f"wrong: called {judged.classes[guess]}"
+        for guess, truth in zip(predicted.tolist(), judged.truth.tolist(), strict=True)
+    ]
+    groups = {"class": [row["label"] for row in rows], "source": sources, "error": errors}
+    intervals, calibration = metrics["intervals"]["test"], metrics["calibration"]
+    points = [places[rows[i]["path"]] for i in shown]
+    return {
+        "confusion": _svg(confusion),
+        "roc": _svg(roc_figure(judged, intervals)),
+        "precision_recall": _svg(precision_recall_figure(judged, intervals)),
+        "before": _svg(reliability_figure(calibration, "before")),
+        "after": _svg(reliability_figure(calibration, "after")),
+        **{
+            f"map_{title}": _svg(map_figure(points, [names[i] for i in shown], f"coloured by {title}"))
+            for title, names in groups.items()
+        },
+    }
+
+
+def _svg(figure: Figure) -> str:
+    stream = io.BytesIO()
+    # Without date and random ids: equal runs give equal bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+class _Pictures:
+    """A run's pictures as data URIs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> str:
+        path = self.folder / name
+        try:
+            return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        except OSError as error:
+            raise UserError(f"{path}: missing; make it again with python -m trainer evaluate") from error
+
+
+def _figure(value: Interval | dict[str, float] | None) -> str:
+    """A figure with its interval."""
+    if value is None:
+        return "–"
+    one = Interval.model_validate(value) if isinstance(value, dict) else value
+    return f"{one.value:.3f} ({one.low:.3f}–{one.high:.3f})"
+
+
+def _cell(value: Interval | dict[str, float] | None) -> markupsafe.Markup:
+    """The same for a cell of an HTML table, the interval below the figure."""
+    value_, _, interval = _figure(value).partition(" ")
+    return markupsafe.Markup("{}<br><small>{}</small>").format(value_, interval.strip("()"))
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,143 @@
+"""Every setting of the trainer: typed, validated, with a default that works on a laptop's CPU.
+
+A setting comes from, in this order: a flag (``--image-size 160``), an environment variable
+(``TRAINER_IMAGE_SIZE=160``), the YAML file named by ``--config``, the default below.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bento.imaging.intake import Preprocessing
+
+KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
+ENV_PREFIX = "TRAINER_"
+
+
+class Settings(BaseSettings):
+    """Settings of a run. Field docstrings are the help texts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    # --- data -----------------------------------------------------------------------------------------------
+    dataset: str = "kaggle"
+    """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,source,patient,split]."""  # noqa: E501
+    kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
+    """Kaggle data set, as owner/name."""
+    data_dir: Path = Path("data")
+    """Folder for raw images, splits and manifest.csv; it holds one data set."""
+    replace: bool = False
+    """Let a new data set take the place of another that --data-dir already holds."""
+    split: Literal["grouped", "official", "random"] = "grouped"
+    """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
+    patient_pattern: str | None = None
+    r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    hold_out_source: str | None = None
+    """Source (hospital) that training and validation do without: evaluation then tests the model on its films too."""
+    sample_images: int = Field(default=600, ge=30)
+    """Number of generated films of `--dataset sample`."""
+    sample_size: int = Field(default=256, ge=64, le=2048)
+    """Side of the generated films in pixels."""
+    sample_hospitals: int = Field(default=3, ge=1, le=26)
+    """Number of hospitals that the generated films come from."""
+    sample_confounded: bool = False
+    """Make class and hospital go together in the generated films, to see whether the evaluation notices."""
+
+    # --- model ----------------------------------------------------------------------------------------------
+    backbone: Literal["efficientnet_b0", "efficientnet_lite0", "resnet18", "resnet50"] = "efficientnet_b0"
+    """Backbone network."""
+    weights: str = "imagenet"
+    """Weights to start from: `imagenet`, `none` (random), or a .safetensors or .pth file with a state_dict."""
+    image_size: int = Field(default=224, ge=32, le=1024)
+    """Side of the square model input in pixels."""
+    crop: Literal["anatomy", "none"] = "anatomy"
+    """Intake, in training and serving alike. anatomy: uniform and dark borders of a film are cut off."""
+    contrast: Literal["clahe", "none"] = "clahe"
+    """Intake, in training and serving alike. clahe: contrast-limited adaptive histogram equalisation."""
+
+    # --- training -------------------------------------------------------------------------------------------
+    epochs_a: int = Field(default=10, ge=1)
+    """Phase A (backbone frozen, head trained): largest number of epochs."""
+    epochs_b: int = Field(default=16, ge=0)
+    """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
+    lr_a: float = Field(default=3e-3, gt=0)
+    """Phase A: peak learning rate of the head."""
+    lr_b: float = Field(default=2e-3, gt=0)
+    """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
+    block_lr_factor: float = Field(default=0.7, gt=0, le=1)
+    """Phase B: discriminative learning rates, factor from each block to the one before it."""
+    batch_norm: float = Field(default=0.1, ge=0, le=1)
+    """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the films; 0 keeps those of --weights."""  # noqa: E501
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    """Epochs of linear warm-up before the cosine annealing, in each phase."""
+    patience: int = Field(default=5, ge=1)
+    """Early stopping: epochs in a row whose validation macro F1 is clearly (1.96 standard errors) below the best."""
+    batch_size: int = Field(default=32, ge=2)
+    """Images a step (and process)."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """AdamW's weight decay."""
+    averaging: float = Field(default=1.5, ge=0)
+    """Phase B: epochs that a moving average of the weights reaches back; the average is the model. 0: none."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over all classes."""
+    class_weighting: Literal["groups", "classes", "none"] = "groups"
+    """What weighs the same in the loss. groups: every class of every source; classes: every class; none: every film."""
+    source_alignment: float = Field(default=1.0, ge=0)
+    """Phase B: how strongly the films of one class from different sources are pulled to the same mean embedding, so that less of the hospital is learnt; 0: not."""  # noqa: E501
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout before the head."""
+    cache: Literal["views", "fresh", "off"] = "views"
+    """views: the frozen prefix runs once for each of --views views of a film; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
+    views: int = Field(default=4, ge=2, le=64)
+    """Views of each training image in the cache: the film as it is, shown every other epoch, and augmented ones, in turn between."""  # noqa: E501
+    cache_gb: float = Field(default=20.0, ge=0)
+    """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
+    rotation: float = Field(default=12.0, ge=0, le=45)
+    """Augmentation: largest rotation in degrees."""
+    shift: float = Field(default=0.08, ge=0, le=0.5)
+    """Augmentation: largest shift as a share of the side."""
+    scale: float = Field(default=0.15, ge=0, lt=1)
+    """Augmentation: largest change of scale, and half of it of the aspect ratio."""
+    exposure: float = Field(default=0.5, ge=0, lt=1)
+    """Augmentation: largest change of contrast and, as an exponent, of gamma."""
+    sharpness: float = Field(default=1.0, ge=0, le=1)
+    """Augmentation: strength of random blurring and, half as much, sharpening."""
+    noise: float = Field(default=0.06, ge=0, le=0.5)
+    """Augmentation: largest standard deviation of noise, as a share of the grey scale; half of them get none."""
+    flip: bool = False
+    """Augmentation: mirror left and right. Off: the heart has a side."""
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+    target_sensitivity: float = Field(default=0.9, gt=0, le=1)
+    """Share of each disease's validation films that its threshold must catch; WHO asks 0.9 of a triage test for tuberculosis."""  # noqa: E501
+    normal_class: str = "NORMAL"
+    """Class without disease: it gets no threshold, and a disease called this is a failure of its own."""
+
+    # --- run ------------------------------------------------------------------------------------------------
+    run: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    """Name of the run; default: the time and the backbone."""
+    runs_dir: Path = Path("runs")
+    """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
+    resume: bool = False
+    """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    """Seed of the split, the generated films, the initial head, the data order and the augmentation."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    workers: int = Field(default=0, ge=0)
+    """Threads that decode images; 0: by the number of cores."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The intake that the model is trained for, part of its manifest."""
+        return Preprocessing(image_size=self.image_size, crop=self.crop, contrast=self.contrast)
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        if self.weights not in ("imagenet", "none") and not Path(self.weights).is_file():
+            raise ValueError(f"weights: {self.weights!r} is not a file; give imagenet, none or a file")
+        return self

@@ -1,0 +1,1 @@
+"""The two training phases, as handlers on Ignite engines."""

@@ -1,0 +1,117 @@
+"""Pure factories of Ignite engines, which hold no state and wire nothing, and the loss that they lower."""
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import ConfusionMatrix, Loss, MetricsLambda
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from trainer.features.batches import Batch, TrainBatch
+from trainer.models.backbones import Tail
+
+
+class Objective(nn.Module):
+    """The loss of a batch: cross-entropy, and how far apart the sources of one class are.
+
+    A module around the network, so that processes that train together share its gradients.
+    """
+
+    def __init__(self, tail: Tail, label_smoothing: float = 0.0, source_alignment: float = 0.0) -> None:
+        super().__init__()
+        self.tail = tail
+        self.label_smoothing = label_smoothing
+        self.source_alignment = source_alignment
+
+    def forward(self, x: Tensor, y: Tensor, weights: Tensor, sources: Tensor) -> Tensor:
+        """Input M×…, classes M, weights M and source indices M to a scalar."""
+        embedding = self.tail.stages(x)
+        logits = self.tail.head(self.tail.dropout(embedding))
+        losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
+        loss = (losses * weights).sum() / weights.sum()
+        if self.source_alignment:
+            loss = loss + self.source_alignment * source_distance(embedding, y, sources)
+        return loss
+
+
+def source_distance(embedding: Tensor, y: Tensor, sources: Tensor) -> Tensor:
+    """Squared distance of the mean embeddings of two sources' films of one class, the mean over all such pairs.
+
+    The maximum mean discrepancy with a linear kernel (Gretton et al. 2012) between sources, within each class, since
+    sources may differ in which classes they have (Li et al. 2018, "conditional invariant"). Without bias: the means of
+    a few films lie apart by chance, and a network that is to lower that makes all films alike.
+
+    Args:
+        embedding: M×D.
+        y: M class indices.
+        sources: M source indices.
+
+    Returns:
+        A scalar, in units of a feature's variance, in the mean 0 where sources do not differ (so it can be negative);
+        0 where no class has two sources, or no source two films of a class.
+    """
+    embedding = embedding.float()
+    spread = embedding.detach().var(dim=0, correction=min(1, len(embedding) - 1)) + 1e-3
+    centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
+    classes, count = int(y.max()) + 1, int(sources.max()) + 1
+    group = y * count + sources
+    members = F.one_hot(group, classes * count).to(centred.dtype)
+    films = members.sum(dim=0)
+    means = members.T @ centred / films.clamp_min(1)[:, None]
+    # Pooled over the groups, since one film alone does not tell how its group varies.
+    freedom = len(y) - (films > 0).sum()
+    within = (centred - means[group]).square().mean(dim=1).sum() / freedom.clamp_min(1)
+    chance = (within * (films > 0) / films.clamp_min(1)).view(classes, count).sum(dim=1)
+    means, present = means.view(classes, count, -1), (films > 0).view(classes, count).sum(dim=1)
+    # Of n points: n times the sum of their squares less the square of their sum is the sum over all pairs.
+    apart = present * means.square().mean(dim=2).sum(dim=1) - means.sum(dim=1).square().mean(dim=1)
+    apart = apart - (present - 1).clamp_min(0) * chance
+    pairs = present * (present - 1) / 2
+    return (freedom > 0) * apart.sum() / pairs.sum().clamp_min(1)
+
+
+def create_trainer(objective: nn.Module, optimizer: Optimizer) -> Engine:
+    """An engine whose step is forward, backward and update; its output is the batch's loss.
+
+    ``objective``: an :class:`Objective`, or one that several processes share.
+    """
+
+    def step(engine: Engine, batch: TrainBatch) -> float:
+        objective.train()
+        optimizer.zero_grad(set_to_none=True)
+        # bfloat16 needs no scaling of the loss; on CPUs it made the tail slower.
+        device = batch[0].device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            loss: Tensor = objective(*batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item()
+
+    return Engine(step)
+
+
+def create_evaluator(model: nn.Module, criterion: nn.Module, classes: list[str]) -> Engine:
+    """An engine that measures ``loss``, ``macro_f1``, ``f1_<class>`` and ``confusion`` over all processes."""
+
+    @torch.inference_mode()
+    def step(engine: Engine, batch: Batch) -> tuple[Tensor, Tensor]:
+        model.eval()
+        x, y = batch
+        return model(x), y
+
+    engine = Engine(step)
+    confusion = ConfusionMatrix(len(classes))
+    f1 = MetricsLambda(f1_by_class, confusion)
+    confusion.attach(engine, "confusion")
+    Loss(criterion).attach(engine, "loss")
+    MetricsLambda(lambda values: values.mean().item(), f1).attach(engine, "macro_f1")
+    for index, name in enumerate(classes):
+        MetricsLambda(lambda values, index=index: values[index].item(), f1).attach(engine, f"f1_{name}")
+    return engine
+
+
+def f1_by_class(confusion: Tensor) -> Tensor:
+    """F1 of each class from counts C×C (rows true): 2 TP / (2 TP + FP + FN), 0 where that is 0 / 0."""
+    matrix = confusion.double()
+    hits = matrix.diagonal()
+    return 2 * hits / (matrix.sum(0) + matrix.sum(1)).clamp_min(1)
