@@ -5,12 +5,13 @@ An artifact is a folder (an entry of the BentoML model store) with three files:
 * ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and ``cam``
   N×C×h×w (class activation map, as fine as the trainer could make it; its mean over h and w is the class's
   uncalibrated logit, less the head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the
-  training films; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`VIEWS`);
+  training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`ORIENTATIONS`);
 * ``weights.safetensors``: the same weights for the trainer;
 * ``manifest.json``: :class:`Manifest`, the contract of both rooms.
 """
 
 import hashlib
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bento.imaging.intake import Preprocessing
 
-FORMAT_VERSION = 4
-"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and views.
+FORMAT_VERSION = 5
+"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and orientation.
+5: other names for the same content (see :func:`renamed`).
 Artifacts of an older format are read as having none."""
-VIEWS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
+ORIENTATIONS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
 """Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
@@ -80,62 +82,62 @@ class OperatingPoint(_Frozen):
 
     label: str
     threshold: float = Field(ge=0, le=1)
-    """A film is flagged where the class's probability is at least this."""
+    """An image is flagged where the class's probability is at least this."""
     target_sensitivity: float = Field(gt=0, le=1)
     validation_sensitivity: float
     validation_specificity: float
     test_sensitivity: Interval | None
-    """None where the test films have none of the class."""
+    """None where the test images have none of the class."""
     test_specificity: Interval | None
 
 
-class CalibrationFigures(_Frozen):
+class CalibrationMetrics(_Frozen):
     """How far probabilities can be taken at their word, on test data."""
 
     ece: Interval
     """Expected calibration error of the top class, 15 bins of equal width (Guo et al. 2017)."""
     brier: Interval
-    """Sum over the classes of the squared error, mean over the films; 0 to 2."""
+    """Sum over the classes of the squared error, mean over the images; 0 to 2."""
     cross_entropy: Interval
 
 
 class Calibration(_Frozen):
     """Before and after temperature scaling."""
 
-    before: CalibrationFigures
-    after: CalibrationFigures
+    before: CalibrationMetrics
+    after: CalibrationMetrics
 
 
 class NoveltyFit(_Frozen):
-    """How an image unlike the training films is told, and how often films of the model's own kind are taken for one."""
+    """How an image unlike the training images is told, and how often images of the model's own kind are taken for one."""
 
     method: str
     """What the score is, in a sentence."""
-    films: int
-    """Training films that it was fitted to."""
+    images: int
+    """Training images that it was fitted to."""
     threshold: float = Field(ge=0)
-    """From validation films alone. An image whose score is above it lies outside what the model knows."""
+    """From validation images alone. An image whose score is above it lies outside what the model knows."""
     validation_pass: float = Field(ge=0, le=1)
-    """Share of the validation films at or below the threshold."""
+    """Share of the validation images at or below the threshold."""
     test_flagged: Interval | None
-    """Share of the test films above it, with the exact binomial interval."""
-    test_flagged_by_source: dict[str, Interval] = Field(default_factory=dict)
+    """Share of the test images above it, with the exact binomial interval."""
+    test_flagged_by_site: dict[str, Interval] = Field(default_factory=dict)
     held_out_flagged: Interval | None = None
-    """The same of the films of a source that was left out of training, where one was."""
+    """The same of the images of a site that was left out of training, where one was."""
 
 
-class ViewPoint(_Frozen):
-    """One wrong way of showing a film: the threshold of its probability, from validation films alone."""
+class OrientationPoint(_Frozen):
+    """One wrong way of showing an image: the threshold of its probability, from validation images alone."""
 
     kind: str
-    """One of :data:`VIEWS`, but the first."""
+    """One of :data:`ORIENTATIONS`, but the first."""
     threshold: float = Field(ge=0, le=1)
-    """A film is taken for shown so where the probability is at least this."""
+    """An image is taken for shown so where the probability is at least this."""
     validation_recall: float
-    """Share of validation films found that a program has shown so."""
+    """Share of validation images found that a program has shown so."""
     validation_false_alarms: float
     test_false_alarms: Interval | None
-    """Share of untouched test films that are taken for shown so, with the exact binomial interval."""
+    """Share of untouched test images that are taken for shown so, with the exact binomial interval."""
 
 
 class DataSummary(_Frozen):
@@ -149,8 +151,8 @@ class DataSummary(_Frozen):
     """Protocol: ``grouped``, ``official`` or ``random``."""
     counts: dict[str, dict[str, int]]
     """Images by split, then by class."""
-    sources: dict[str, int] = Field(default_factory=dict)
-    """Images by source (hospital), where the data set names them."""
+    sites: dict[str, int] = Field(default_factory=dict)
+    """Images by site (hospital), where the data set names them."""
     synthetic: bool = False
 
 
@@ -168,16 +170,16 @@ class Manifest(_Frozen):
     temperature: float = Field(gt=0)
     """Divisor of the logits, fitted on validation data (Guo et al. 2017); already inside ``model.onnx``."""
     metrics: TestMetrics
-    metrics_by_source: dict[str, TestMetrics] = Field(default_factory=dict)
+    metrics_by_site: dict[str, TestMetrics] = Field(default_factory=dict)
     intervals: dict[str, Interval] = Field(default_factory=dict)
     """Every test figure with its interval, e.g. ``macro_f1`` or ``roc_auc.TUBERCULOSIS``."""
-    intervals_by_source: dict[str, dict[str, Interval]] = Field(default_factory=dict)
+    intervals_by_site: dict[str, dict[str, Interval]] = Field(default_factory=dict)
     operating_points: list[OperatingPoint] = Field(default_factory=list)
     calibration: Calibration | None = None
     novelty: NoveltyFit | None = None
-    views: list[ViewPoint] = Field(default_factory=list)
+    orientations: list[OrientationPoint] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
-    """What must be known before any figure is believed, e.g. that class and source go together."""
+    """What must be known before any figure is believed, e.g. that class and site go together."""
     data: DataSummary
     config: dict[str, Any]
     """The run's settings, as saved with the run."""
@@ -196,8 +198,8 @@ class Manifest(_Frozen):
             raise ValueError("metrics.per_class does not name the classes of the model")
         if not {point.label for point in self.operating_points} <= set(self.classes):
             raise ValueError("operating_points name a class that the model does not have")
-        if not {point.kind for point in self.views} <= set(VIEWS[1:]):
-            raise ValueError("views name a kind that is none")
+        if not {point.kind for point in self.orientations} <= set(ORIENTATIONS[1:]):
+            raise ValueError("orientations name a kind that is none")
         if ONNX_FILE not in self.files:
             raise ValueError(f"files does not name {ONNX_FILE}")
         return self
@@ -229,7 +231,7 @@ def load_manifest(folder: Path) -> Manifest:
                 f"{path}: format version {head.format_version} is newer than {FORMAT_VERSION}, "
                 "which this program knows; update the program"
             )
-        manifest = Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate(renamed(json.loads(text)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "top level"
@@ -247,6 +249,35 @@ def load_manifest(folder: Path) -> Manifest:
         if actual != expected:
             raise ArtifactError(f"{file}: SHA-256 differs from the manifest's; publish the model again")
     return manifest
+
+
+RENAMED = {
+    "metrics_by_source": "metrics_by_site",
+    "intervals_by_source": "intervals_by_site",
+    "views": "orientations",
+    "sources": "sites",
+    "films": "images",
+    "test_flagged_by_source": "test_flagged_by_site",
+    "hold_out_source": "hold_out_site",
+    "source_alignment": "site_alignment",
+}
+"""Names of formats 1 to 4 and what format 5 calls the same; ``config`` too, which holds a run's settings."""
+
+
+def renamed(document: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 1 to 4 with the names of format 5; one of format 5 as it is."""
+    if document.get("format_version", 1) >= 5:
+        return document
+    parts = ("data", "novelty", "config")
+    result = {RENAMED.get(name, name): value for name, value in document.items()}
+    for name in parts:
+        if isinstance(result.get(name), dict):
+            # A setting is called `views` too: of the augmentation.
+            kept = {"views"} if name == "config" else set()
+            result[name] = {
+                key if key in kept else RENAMED.get(key, key): value for key, value in result[name].items()
+            }
+    return result
 
 
 class _Head(BaseModel):

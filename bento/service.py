@@ -41,7 +41,7 @@ from bento.http.uploads import Form, UploadGuard, explanation_wanted, received
 from bento.http.worker_pool import Threads
 from bento.imaging.intake import ImageError, Intake, take_in
 from bento.inference import heatmaps
-from bento.inference.input_warnings import doubts_of
+from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
 from bento.keys import ApiKeys, read_hashes
@@ -118,14 +118,14 @@ def _bytes_of(value: object, _: object) -> bytes | bytearray:
 
 
 # To BentoML, its schema and its clients a file; to the method the bytes.
-Film = Annotated[Path, ContentType("image/*"), WrapValidator(_bytes_of)]
+Radiograph = Annotated[Path, ContentType("image/*"), WrapValidator(_bytes_of)]
 
 
 @dataclass(frozen=True)
 class Asked:
     """An image, and whether heat maps are wanted."""
 
-    film: bytes | bytearray
+    radiograph: bytes | bytearray
     explain: bool = False
 
 
@@ -136,16 +136,18 @@ def decode(asked: Asked) -> tuple[Intake, bool]:
         ProblemError: it is no image that the service takes.
     """
     try:
-        return take_in(asked.film, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), asked.explain
+        return take_in(
+            asked.radiograph, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels
+        ), asked.explain
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
 
 
-def classify(films: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
+def classify(radiographs: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
     """An answer for each image, or why it gets none."""
-    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in films]))
+    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in radiographs]))
     answers: list[PredictResponse | Exception] = []
-    for index, (intake, explain) in enumerate(films):
+    for index, (intake, explain) in enumerate(radiographs):
         try:
             answers.append(_answer(intake, predictions.row(index), explain))
         except Exception as error:  # whatever it is, a neighbour's answer stands
@@ -154,7 +156,7 @@ def classify(films: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exc
 
 
 def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictResponse:
-    doubts = doubts_of(intake, prediction, MANIFEST)
+    doubts = assess_input(intake, prediction, MANIFEST)
     for warning in doubts.warnings:
         metrics.DOUBTS.labels(warning.kind).inc()
     if SETTINGS.refuse_unknown and doubts.refusal:
@@ -197,7 +199,7 @@ class ChestXray:
 
     @bentoml.api(route=PREDICT)  # type: ignore[untyped-decorator]
     @answered
-    async def predict(self, file: Film) -> PredictResponse:
+    async def predict(self, file: Radiograph) -> PredictResponse:
         """Classify one JPEG, PNG or DICOM image: the most probable classes, the first one first."""
         answer = await THREADS.run(Asked(cast(bytes, file), explanation_wanted()))
         # BentoML passes a response through; an answer it would write down itself, slower and without what an
@@ -205,15 +207,15 @@ class ChestXray:
         return cast(PredictResponse, Response(answer.model_dump_json(), media_type="application/json"))
 
     @bentoml.api(route=BATCH)  # type: ignore[untyped-decorator]
-    async def predict_batch(self, files: list[Film]) -> BatchResponse:
+    async def predict_batch(self, files: list[Radiograph]) -> BatchResponse:
         """Classify several images: a prediction or a problem for each of them, in their order."""
         results = [_result(index, cast(bytes, file)) for index, file in enumerate(files)]
         return BatchResponse(results=await asyncio.gather(*results))
 
 
-async def _result(index: int, film: bytes) -> BatchResult:
+async def _result(index: int, radiograph: bytes) -> BatchResult:
     try:
-        return BatchResult(index=index, prediction=await THREADS.run(Asked(film)))
+        return BatchResult(index=index, prediction=await THREADS.run(Asked(radiograph)))
     except ProblemError as error:
         content = problem_content(error.slug, error.detail, request_id.get())
         return BatchResult(index=index, problem=Problem.model_validate(content))

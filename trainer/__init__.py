@@ -1,4 +1,4 @@
-"""Everything that makes a model artifact: sources, split, training, evaluation, publication."""
+"""Everything that makes a model artifact: sites, split, training, evaluation, publication."""
 
 import os
 

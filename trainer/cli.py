@@ -49,7 +49,7 @@ class PredictSettings(BaseSettings):
     out: Path | None = None
     """File for the answers (csv or json) instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
     explain: Path | None = None
-    """Folder for a PNG a film: the film under the heat map of its top class."""
+    """Folder for a PNG an image: the image under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
     """Threads; 0: one more than there are cores."""
 

@@ -1,4 +1,4 @@
-"""``make demo``: train on generated films, publish, serve, ask about one film, stop."""
+"""``make demo``: train on generated images, publish, serve, ask about one image, stop."""
 
 import csv
 import json
@@ -66,20 +66,20 @@ def demo() -> int:
         return code
     run = find_run(Settings())
     with run.predictions.open(encoding="utf-8") as stream:
-        film = next(row for row in csv.DictReader(stream) if row["label"] == "TUBERCULOSIS")
+        radiograph = next(row for row in csv.DictReader(stream) if row["label"] == "TUBERCULOSIS")
     try:
         with served() as address:
-            files = {"file": (DATA / film["path"]).read_bytes()}
+            files = {"file": (DATA / radiograph["path"]).read_bytes()}
             answer = httpx.post(f"{address}/predict", files=files, timeout=30).raise_for_status().json()
     except UserError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     print(
-        f"\nasked about {DATA / film['path']} (a generated film, made as {film['label']}); the service answered:"
+        f"\nasked about {DATA / radiograph['path']} (a generated image, made as {radiograph['label']}); the service answered:"
     )
     print(json.dumps(answer, indent=2))
     print(
-        "\nThe films are generated: no figure above has a clinical meaning.\n"
+        "\nThe images are generated: no figure above has a clinical meaning.\n"
         f"figures and predictions   {run.folder}\n"
         "TensorBoard               .venv/bin/tensorboard --logdir runs\n"
         "the service again         make serve, then http://localhost:3000/docs\n"

@@ -160,8 +160,8 @@ def _kaggle(reached: Question) -> list[Finding]:
 def _data(data_dir: Path) -> list[Finding]:
     report = read_fetch_report(data_dir)
     if report is None and not (data_dir / MANIFEST_FILE).exists():
-        text = f"none in {data_dir}; bring a folder of films, or try it on generated ones: --dataset sample"
-        return [Finding("data", text, next="python -m trainer --dataset path/to/films")]
+        text = f"none in {data_dir}; bring a folder of images, or try it on generated ones: --dataset sample"
+        return [Finding("data", text, next="python -m trainer --dataset path/to/images")]
     dataset = describe_dataset(data_dir)
     if not (data_dir / MANIFEST_FILE).exists():
         return [Finding("data", f"{dataset}, not split yet", next="python -m trainer split")]
@@ -170,7 +170,7 @@ def _data(data_dir: Path) -> list[Finding]:
     text = f"{dataset}; {', '.join(f'{split} {counts[split]:,}' for split in SPLITS)}; split {split_protocol(data_dir)}"
     gone = sum(not (data_dir / record.path).is_file() for record in records)
     if gone:
-        return [Finding("data", f"{text}; {gone:,} films are gone: python -m trainer fetch", wrong=True)]
+        return [Finding("data", f"{text}; {gone:,} images are gone: python -m trainer fetch", wrong=True)]
     return [Finding("data", text, next="python -m trainer train")]
 
 
@@ -180,7 +180,7 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
         return [Finding("runs", f"none in {runs_dir}")]
     run = runs[-1]
     text = f"{len(runs):,} in {runs_dir}, the latest one {run.name}: "
-    held_out = saved_settings(run).hold_out_source
+    held_out = saved_settings(run).hold_out_site
     if not run.training.is_file():
         return [
             Finding(

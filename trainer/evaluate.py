@@ -8,12 +8,12 @@ from trainer.data.manifest import fingerprint
 from trainer.errors import UserError
 from trainer.evaluation.confounding import Call, calls_text
 from trainer.evaluation.cross_site import Present, Transfer, present_text, transfer_table
-from trainer.evaluation.novelty_rates import OutsideFound, outside_text
-from trainer.evaluation.scoring import evaluate_films, evaluation_tables
+from trainer.evaluation.novelty_rates import NoveltyRates, novelty_text
+from trainer.evaluation.scoring import evaluation_tables, score_images
 from trainer.evaluation.suite import assess_run, assess_stored
 from trainer.files import read_json, write_text
 from trainer.inference.predict import stored_model
-from trainer.plots import confusion_figure
+from trainer.plots import confusion_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
 from trainer.runs import Run, find_run, saved_settings
@@ -37,18 +37,18 @@ def evaluate_run(settings: Settings) -> Run:
     saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
     evaluation = assess_run(run, saved, records, training)
     matrix = evaluation.metrics.confusion_matrix
-    confusion_figure(matrix, evaluation.classes, f"test, {len(evaluation.films)} films").savefig(
+    confusion_plot(matrix, evaluation.classes, f"test, {len(evaluation.radiographs)} images").savefig(
         run.folder / "confusion_matrix.png", dpi=150
     )
     document = read_json(run.metrics, "evaluate")
     tables = evaluation_tables(evaluation, f"test split of {run.name}", document["warnings"])
-    if document["sources"]["calls"]:
-        tables += "\n\n" + calls_text([Call.model_validate(one) for one in document["sources"]["calls"]])
-    if "out_of_source" in document:
-        transfer = Transfer.model_validate(document["out_of_source"])
-        tables += f"\n\n{transfer_table([transfer])}\n{present_text(transfer.out_of_source)}"
-    if "outside" in document:
-        tables += "\n\n" + outside_text(OutsideFound.model_validate(document["outside"]))
+    if document["sites"]["calls"]:
+        tables += "\n\n" + calls_text([Call.model_validate(one) for one in document["sites"]["calls"]])
+    if "held_out_site" in document:
+        transfer = Transfer.model_validate(document["held_out_site"])
+        tables += f"\n\n{transfer_table([transfer])}\n{present_text(transfer.held_out_site)}"
+    if "novelty_rates" in document:
+        tables += "\n\n" + novelty_text(NoveltyRates.model_validate(document["novelty_rates"]))
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
     write_manifest(run)
@@ -66,13 +66,13 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     """
     predictor = stored_model(tag)
     manifest = predictor.manifest
-    evaluation = evaluate_films(
+    evaluation = score_images(
         open_dataset(dataset), manifest.classes, predictor.session, manifest.preprocessing, workers
     )
     assess_stored(evaluation, manifest, out)
     document = read_json(out / "metrics.json", "evaluate")
     print(evaluation_tables(evaluation, f"{tag} on {dataset}", document["warnings"]))
     print(f"\n{present_text(Present.model_validate(document['present']))}")
-    if "outside" in document:
-        print(outside_text(OutsideFound.model_validate(document["outside"])))
+    if "novelty_rates" in document:
+        print(novelty_text(NoveltyRates.model_validate(document["novelty_rates"])))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import ignite.distributed as idist
 
 from trainer.data.fetch import fetch
-from trainer.data.holdout import sources_to_hold_out
+from trainer.data.holdout import sites_to_hold_out
 from trainer.data.manifest import read_manifest
 from trainer.data.split import split
 from trainer.distributed import first_only, process_group
@@ -36,26 +36,26 @@ def run_everything(settings: Settings) -> None:
 
 
 def run_matrix(settings: Settings) -> None:
-    """Train and evaluate once without each source; the runs' reports then show all of them beside each other.
+    """Train and evaluate once without each site; the runs' reports then show all of them beside each other.
 
     A run that is evaluated already is not made again, so that a broken matrix goes on where it stopped.
 
     Raises:
-        UserError: whatever a step raises; no source can be left out, ``--hold-out-source`` is given, or a run of
+        UserError: whatever a step raises; no site can be left out, ``--hold-out-site`` is given, or a run of
             the name was made with other settings.
     """
-    if settings.hold_out_source:
-        raise UserError("matrix: leaves out each source in turn; give no --hold-out-source")
+    if settings.hold_out_site:
+        raise UserError("matrix: leaves out each site in turn; give no --hold-out-site")
     with process_group(settings.device):
         first_only(fetch, settings)
         first_only(split, settings)
-        sources, refused = sources_to_hold_out(read_manifest(settings.data_dir))
+        sites, refused = sites_to_hold_out(read_manifest(settings.data_dir))
         names = []
-        for source in sources:
-            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", source)
+        for site in sites:
+            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", site)
             name = f"{settings.run or settings.backbone}-without-{slug}"
             run = Run(settings.runs_dir / name)
-            given = {"hold_out_source": source, "run": name, "replace": False, "resume": run.config.is_file()}
+            given = {"hold_out_site": site, "run": name, "replace": False, "resume": run.config.is_file()}
             own = settings.model_copy(update=given)
             if own.resume:
                 start_run(own)  # refuses a finished run too, if it was made with other settings

@@ -16,7 +16,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f
 SQUARE = (4.6, 4.6)
 
 
-def confusion_figure(matrix: list[list[int]], classes: list[str], title: str) -> Figure:
+def confusion_plot(matrix: list[list[int]], classes: list[str], title: str) -> Figure:
     """Counts (rows true) with their share of the row as shade and as percentage."""
     figure = Figure(figsize=(1.6 + 1.3 * len(classes), 1.2 + 1.1 * len(classes)), layout="constrained")
     axes = figure.add_subplot()
@@ -32,7 +32,7 @@ def confusion_figure(matrix: list[list[int]], classes: list[str], title: str) ->
     return figure
 
 
-def roc_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
+def roc_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
     """ROC curves, one a class against all others; areas with their intervals."""
     from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
 
@@ -50,9 +50,9 @@ def roc_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
     return _quiet(figure, axes)
 
 
-def precision_recall_figure(judged: Judged, intervals: dict[str, Any]) -> Figure:
+def precision_recall_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
     """Precision-recall curves, one a class against all others; average precisions with their intervals."""
-    from sklearn.metrics import precision_recall_curve  # as in roc_figure
+    from sklearn.metrics import precision_recall_curve  # as in roc_plot
 
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
@@ -68,19 +68,19 @@ def precision_recall_figure(judged: Judged, intervals: dict[str, Any]) -> Figure
 
 
 def _told_apart(judged: Judged) -> list[tuple[int, npt.NDArray[np.bool_]]]:
-    """Classes that some films have and others have not: index, and which films."""
+    """Classes that some images have and others have not: index, and which images."""
     truths = [judged.truth == i for i in range(len(judged.classes))]
     return [(i, positive) for i, positive in enumerate(truths) if positive.any() and not positive.all()]
 
 
-def reliability_figure(calibration: dict[str, Any], when: str) -> Figure:
-    """Accuracy against confidence ``before`` or ``after`` scaling; a point's area is its number of films."""
+def reliability_plot(calibration: dict[str, Any], when: str) -> Figure:
+    """Accuracy against confidence ``before`` or ``after`` scaling; a point's area is its number of images."""
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
     bins = calibration[f"reliability_{when}"]
-    total = sum(one["films"] for one in bins)
+    total = sum(one["radiographs"] for one in bins)
     confidence, accuracy = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
-    areas = [15 + 500 * one["films"] / total for one in bins]
+    areas = [15 + 500 * one["radiographs"] / total for one in bins]
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
     axes.plot(confidence, accuracy, color=COLOURS[0], linewidth=1)
     axes.scatter(confidence, accuracy, s=areas, color=COLOURS[0], alpha=0.6, linewidth=0)
@@ -90,25 +90,25 @@ def reliability_figure(calibration: dict[str, Any], when: str) -> Figure:
     return _quiet(figure, axes)
 
 
-def transfer_figure(found: Sequence[Transfer]) -> Figure:
-    """The cross-source matrix: macro F1 in source beside that of the source that was left out, with intervals."""
+def cross_site_plot(found: Sequence[Transfer]) -> Figure:
+    """The cross-site matrix: macro F1 in site beside that of the site that was left out, with intervals."""
     figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(found)), layout="constrained")
     axes = figure.add_subplot()
-    for k, (name, side) in enumerate((("in source", "in"), ("out of source", "out"))):
+    for k, (name, side) in enumerate((("in site", "in"), ("out of site", "out"))):
         for row, one in enumerate(found):
-            value = (one.in_source if side == "in" else one.out_of_source.figures)["macro_f1"]
+            value = (one.in_site if side == "in" else one.held_out_site.figures)["macro_f1"]
             errors = [[value.value - value.low], [value.high - value.value]]
             label = name if row == 0 else None
             axes.errorbar(
                 value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label
             )
-    axes.set_yticks(range(len(found)), [f"without {one.source}" for one in found])
+    axes.set_yticks(range(len(found)), [f"without {one.site}" for one in found])
     axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(found) - 0.5, -0.5))
     axes.legend(fontsize="small", loc="lower left")
     return _quiet(figure, axes)
 
 
-def map_figure(places: Sequence[tuple[float, float]], groups: Sequence[str], title: str) -> Figure:
+def embedding_plot(places: Sequence[tuple[float, float]], groups: Sequence[str], title: str) -> Figure:
     """The embedding map: N places, coloured by their N groups."""
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()

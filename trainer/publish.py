@@ -18,7 +18,7 @@ from bento.artifact import (
     STORE_NAME,
     SYNTHETIC_NOTICE,
     Calibration,
-    CalibrationFigures,
+    CalibrationMetrics,
     DataSummary,
     Interval,
     Manifest,
@@ -30,18 +30,18 @@ from trainer.data.fetch import describe_dataset
 from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
-from trainer.evaluation.novelty_rates import OutsideFound
+from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.files import read_json, write_text
 from trainer.runs import Run, saved_settings
 
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
 LIMITS = [
-    "Frontal chest radiographs only. Photographs, other examinations and other parts of the body, and films that are "
+    "Frontal chest radiographs only. Photographs, other examinations and other parts of the body, and images that are "
     "inverted, on their side or upside down are mostly noticed and marked, but answered for all the same unless the "
-    "service is set to refuse them. Mirrored films, lateral chest views, other findings and other kinds of patients "
+    "service is set to refuse them. Mirrored images, lateral chest views, other findings and other kinds of patients "
     "need not be noticed.",
     "It knows the listed classes only: every other finding is forced into one of them.",
-    "Figures hold for films like those of the test set; another hospital, scanner or age group can be far worse.",
+    "Figures hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
 UNNOTICED = (
     "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
@@ -67,7 +67,7 @@ def build_manifest(run: Run) -> Manifest:
     for name, digest in training["files"].items():
         if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
             raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
-    outside = OutsideFound.model_validate(metrics["outside"]) if "outside" in metrics else None
+    rates = NoveltyRates.model_validate(metrics["novelty_rates"]) if "novelty_rates" in metrics else None
     sealed = datetime.fromtimestamp((run.sealed / ONNX_FILE).stat().st_mtime, UTC)
     return Manifest(
         model_name=settings.backbone,
@@ -77,16 +77,16 @@ def build_manifest(run: Run) -> Manifest:
         preprocessing=settings.preprocessing,
         temperature=training["temperature"],
         metrics=TestMetrics.model_validate(metrics["test"]),
-        metrics_by_source={k: TestMetrics.model_validate(v) for k, v in metrics["by_source"].items()},
+        metrics_by_site={k: TestMetrics.model_validate(v) for k, v in metrics["by_site"].items()},
         intervals=_intervals(metrics["intervals"]["test"]),
-        intervals_by_source={k: _intervals(v) for k, v in metrics["intervals"]["by_source"].items()},
+        intervals_by_site={k: _intervals(v) for k, v in metrics["intervals"]["by_site"].items()},
         operating_points=[OperatingPoint.model_validate(point) for point in metrics["operating_points"]],
         calibration=Calibration(
-            before=CalibrationFigures.model_validate(metrics["calibration"]["before"]),
-            after=CalibrationFigures.model_validate(metrics["calibration"]["after"]),
+            before=CalibrationMetrics.model_validate(metrics["calibration"]["before"]),
+            after=CalibrationMetrics.model_validate(metrics["calibration"]["after"]),
         ),
-        novelty=outside.novelty if outside else None,
-        views=outside.views if outside else [],
+        novelty=rates.novelty if rates else None,
+        orientations=rates.orientations if rates else [],
         warnings=metrics["warnings"],
         data=_data_summary(settings.data_dir, records),
         config=_portable(settings.model_dump(mode="json")),
@@ -97,16 +97,16 @@ def build_manifest(run: Run) -> Manifest:
         git_commit=_git_commit(),
         files=training["files"],
         limits=[
-            *(LIMITS if outside else [UNNOTICED, *LIMITS[1:]]),
-            *_held_out_limit(settings.hold_out_source),
+            *(LIMITS if rates else [UNNOTICED, *LIMITS[1:]]),
+            *_held_out_limit(settings.hold_out_site),
         ],
     )
 
 
-def _held_out_limit(source: str | None) -> list[str]:
-    if source is None:
+def _held_out_limit(site: str | None) -> list[str]:
+    if site is None:
         return []
-    return [f"Made to measure transfer: trained and validated without the films of the source {source}."]
+    return [f"Made to measure transfer: trained and validated without the images of the site {site}."]
 
 
 def model_version(run: Run) -> str:
@@ -170,7 +170,7 @@ def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:
         fingerprint=fingerprint(records),
         split=split_protocol(data_dir),
         counts=counts,
-        sources=dict(sorted(Counter(record.source for record in records if record.source).items())),
+        sites=dict(sorted(Counter(record.site for record in records if record.site).items())),
         synthetic=dataset.startswith("sample"),
     )
 

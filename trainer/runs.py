@@ -13,6 +13,8 @@ from trainer.settings import Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
 """Settings that may differ between a run and its continuation."""
+RENAMED = {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"}
+"""Names of settings in the ``config.yaml`` of runs that an earlier version has made."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class Run:
         return self.folder / "validation_predictions.csv"
 
     @property
-    def out_of_source_predictions(self) -> Path:
-        """The same for the films of the source that was left out, where one was."""
-        return self.folder / "out_of_source_predictions.csv"
+    def held_out_site_predictions(self) -> Path:
+        """The same for the images of the site that was left out, where one was."""
+        return self.folder / "held_out_site_predictions.csv"
 
     @property
     def embedding_map(self) -> Path:
@@ -141,7 +143,7 @@ def saved_settings(run: Run) -> Settings:
     try:
         values: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
         # Through the constructor of a plain model, environment variables would override what the run was made with.
-        return Settings.model_validate(values)
+        return Settings.model_validate({RENAMED.get(name, name): value for name, value in values.items()})
     except (OSError, yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{run.config}: can't be read ({reason}); start a new run") from error

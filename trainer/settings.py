@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     # --- data -----------------------------------------------------------------------------------------------
     dataset: str = "kaggle"
-    """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,source,patient,split]."""  # noqa: E501
+    """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,site,patient,split]."""  # noqa: E501
     kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
     """Kaggle data set, as owner/name."""
     data_dir: Path = Path("data")
@@ -36,16 +36,16 @@ class Settings(BaseSettings):
     """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
     patient_pattern: str | None = None
     r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
-    hold_out_source: str | None = None
-    """Source (hospital) that training and validation do without: evaluation then tests the model on its films too."""
+    hold_out_site: str | None = None
+    """Site (hospital) that training and validation do without: evaluation then tests the model on its images too."""
     sample_images: int = Field(default=600, ge=30)
-    """Number of generated films of `--dataset sample`."""
+    """Number of generated images of `--dataset sample`."""
     sample_size: int = Field(default=256, ge=64, le=2048)
-    """Side of the generated films in pixels."""
+    """Side of the generated images in pixels."""
     sample_hospitals: int = Field(default=3, ge=1, le=26)
-    """Number of hospitals that the generated films come from."""
+    """Number of hospitals that the generated images come from."""
     sample_confounded: bool = False
-    """Make class and hospital go together in the generated films, to see whether the evaluation notices."""
+    """Make class and hospital go together in the generated images, to see whether the evaluation notices."""
 
     # --- model ----------------------------------------------------------------------------------------------
     backbone: Literal["efficientnet_b0", "efficientnet_lite0", "resnet18", "resnet50"] = "efficientnet_b0"
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     image_size: int = Field(default=224, ge=32, le=1024)
     """Side of the square model input in pixels."""
     crop: Literal["anatomy", "none"] = "anatomy"
-    """Intake, in training and serving alike. anatomy: uniform and dark borders of a film are cut off."""
+    """Intake, in training and serving alike. anatomy: uniform and dark borders of an image are cut off."""
     contrast: Literal["clahe", "none"] = "clahe"
     """Intake, in training and serving alike. clahe: contrast-limited adaptive histogram equalisation."""
 
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     block_lr_factor: float = Field(default=0.7, gt=0, le=1)
     """Phase B: discriminative learning rates, factor from each block to the one before it."""
     batch_norm: float = Field(default=0.1, ge=0, le=1)
-    """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the films; 0 keeps those of --weights."""  # noqa: E501
+    """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the images; 0 keeps those of --weights."""  # noqa: E501
     warmup_epochs: float = Field(default=1.0, ge=0)
     """Epochs of linear warm-up before the cosine annealing, in each phase."""
     patience: int = Field(default=5, ge=1)
@@ -85,15 +85,15 @@ class Settings(BaseSettings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
     class_weighting: Literal["groups", "classes", "none"] = "groups"
-    """What weighs the same in the loss. groups: every class of every source; classes: every class; none: every film."""
-    source_alignment: float = Field(default=1.0, ge=0)
-    """Phase B: how strongly the films of one class from different sources are pulled to the same mean embedding, so that less of the hospital is learnt; 0: not."""  # noqa: E501
+    """What weighs the same in the loss. groups: every class of every site; classes: every class; none: every image."""
+    site_alignment: float = Field(default=1.0, ge=0)
+    """Phase B: how strongly the images of one class from different sites are pulled to the same mean embedding, so that less of the hospital is learnt; 0: not."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
     cache: Literal["views", "fresh", "off"] = "views"
-    """views: the frozen prefix runs once for each of --views views of a film; fresh: films are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, films are decoded each epoch too."""  # noqa: E501
+    """views: the frozen prefix runs once for each of --views views of an image; fresh: images are decoded once, augmented and run through the prefix each epoch; off: nothing is kept, images are decoded each epoch too."""  # noqa: E501
     views: int = Field(default=4, ge=2, le=64)
-    """Views of each training image in the cache: the film as it is, shown every other epoch, and augmented ones, in turn between."""  # noqa: E501
+    """Views of each training image in the cache: the image as it is, shown every other epoch, and augmented ones, in turn between."""  # noqa: E501
     cache_gb: float = Field(default=20.0, ge=0)
     """Largest size of data_dir/cache in gigabytes; over it, caches used longest ago go, then there are fewer views, then none."""  # noqa: E501
     rotation: float = Field(default=12.0, ge=0, le=45)
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
 
     # --- evaluation -----------------------------------------------------------------------------------------
     target_sensitivity: float = Field(default=0.9, gt=0, le=1)
-    """Share of each disease's validation films that its threshold must catch; WHO asks 0.9 of a triage test for tuberculosis."""  # noqa: E501
+    """Share of each disease's validation images that its threshold must catch; WHO asks 0.9 of a triage test for tuberculosis."""  # noqa: E501
     normal_class: str = "NORMAL"
     """Class without disease: it gets no threshold, and a disease called this is a failure of its own."""
 
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     resume: bool = False
     """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
     seed: int = Field(default=1, ge=0, lt=2**31)
-    """Seed of the split, the generated films, the initial head, the data order and the augmentation."""
+    """Seed of the split, the generated images, the initial head, the data order and the augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     workers: int = Field(default=0, ge=0)

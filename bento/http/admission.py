@@ -14,7 +14,7 @@ FULL = "the service is at its limit"
 EXPECTED_SECONDS = 0.01
 EXPECTATION = "chest_xray.expectation"
 """Key of the ASGI scope: the request's :class:`Expectation`."""
-FILMS = "chest_xray.films"
+IMAGES = "chest_xray.images"
 """Key of the ASGI scope: number of images in the request, as the upload guard has counted them."""
 
 
@@ -95,10 +95,10 @@ class Admission:
         if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        films = scope.get(FILMS, 1)
+        radiographs = scope.get(IMAGES, 1)
         if EXPECTATION in scope:
             scope[EXPECTATION].end()
-        if not self.places.take(films):
+        if not self.places.take(radiographs):
             problem = ProblemError("overloaded", FULL, {"Retry-After": RETRY_AFTER})
             await problem.response()(scope, receive, send)
             return
@@ -106,7 +106,7 @@ class Admission:
         _ticket.set(ticket)
         answer = _Answer(send)
         task = asyncio.ensure_future(_run(self.app, scope, receive, answer.send))
-        task.add_done_callback(lambda _: self.places.give_back(films))
+        task.add_done_callback(lambda _: self.places.give_back(radiographs))
         task.add_done_callback(_look_at)
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:

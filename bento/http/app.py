@@ -52,7 +52,7 @@ _EXPLAIN = {
     "name": "explain",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "add a heat map for each class, and the film that they belong on",
+    "description": "add a heat map for each class, and the image that they belong on",
 }
 _NOT_OF_PREDICT = ("not-found", "request-error")
 

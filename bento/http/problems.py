@@ -86,9 +86,9 @@ KINDS: Mapping[str, Kind] = {
         "Unsupported kind of DICOM",
         "Send grey pixels of 8 to 16 bits, uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE.",
     ),
-    "not-a-chest-film": Kind(
+    "not-a-chest-image": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Not a chest film",
+        "Not a chest image",
         "Send a frontal chest radiograph: modality CR or DX, body part CHEST.",
     ),
     "wrong-field": Kind(

@@ -7,9 +7,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bento.artifact import SYNTHETIC_NOTICE, DataSummary, Manifest, NoveltyFit, OperatingPoint, ViewPoint
+from bento.artifact import (
+    SYNTHETIC_NOTICE,
+    DataSummary,
+    Manifest,
+    NoveltyFit,
+    OperatingPoint,
+    OrientationPoint,
+)
 from bento.imaging.intake import FORMATS, Preprocessing
-from bento.inference.input_warnings import Doubts
+from bento.inference.input_warnings import InputAssessment
 from bento.settings import Settings
 
 TOP_K = 3
@@ -39,10 +46,10 @@ class Flag(_Schema):
 
 
 class Novelty(_Schema):
-    """How unlike the training films the image is."""
+    """How unlike the training images the image is."""
 
     score: float
-    """Above the threshold: outside what the model knows. No probability; typical training films have about 1."""
+    """Above the threshold: outside what the model knows. No probability; typical training images have about 1."""
     threshold: float
 
 
@@ -62,9 +69,9 @@ class PredictResponse(_Schema):
     """Number of predictions: three, or all classes where there are fewer."""
     predictions: list[ClassPrediction]
     flags: list[Flag]
-    """One for each operating point of the model; ``/metadata`` says what it does on test films."""
+    """One for each operating point of the model; ``/metadata`` says what it does on test images."""
     in_distribution: bool | None
-    """Whether the image is like the films that the model was trained on; null where the model can't tell."""
+    """Whether the image is like the images that the model was trained on; null where the model can't tell."""
     novelty: Novelty | None
     """The score that says so."""
     input_warnings: list[InputWarning]
@@ -73,7 +80,7 @@ class PredictResponse(_Schema):
     model_version: str
 
     @classmethod
-    def of(cls, probabilities: npt.NDArray[np.float32], doubts: Doubts, manifest: Manifest) -> Self:
+    def of(cls, probabilities: npt.NDArray[np.float32], doubts: InputAssessment, manifest: Manifest) -> Self:
         """The answer for one image's probabilities, C of them in the manifest's order, and what is doubted of it."""
         scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
         top = [manifest.classes[i] for i in np.argsort(-probabilities, kind="stable")[:TOP_K]]
@@ -100,8 +107,8 @@ class PredictResponse(_Schema):
         )
 
 
-class FilmFrame(_Schema):
-    """Where the model's square lies on the film, as fractions of the film's width and height.
+class ImageFrame(_Schema):
+    """Where the model's square lies on the image, as fractions of the image's width and height.
 
     Beyond [0, 1] where the square is padded; within it where borders were cut off.
     """
@@ -123,10 +130,10 @@ class ClassMap(_Schema):
 class Explanation(_Schema):
     """Where the evidence for each class lies: regions, no outlines, and no proof that the answer is right."""
 
-    film: str
-    """The upright film that the maps belong on: a PNG of at most 512 pixels a side, as a `data:` URL."""
-    frame: FilmFrame
-    """Of the maps on the film."""
+    image: str
+    """The upright image that the maps belong on: a PNG of at most 512 pixels a side, as a `data:` URL."""
+    frame: ImageFrame
+    """Of the maps on the image."""
     maps: list[ClassMap]
 
 
@@ -168,12 +175,12 @@ class Metadata(_Schema):
     notice: str | None
     """What must be known before reading any answer, e.g. that the model saw synthetic images only."""
     warnings: list[str]
-    """What must be known before any figure is believed, e.g. that class and source go together."""
+    """What must be known before any figure is believed, e.g. that class and site go together."""
     operating_points: list[OperatingPoint]
     novelty: NoveltyFit | None
-    """How an image unlike the training films is told; null where the model can't."""
-    views: list[ViewPoint]
-    """How films that are inverted, rotated or upside down are told."""
+    """How an image unlike the training images is told; null where the model can't."""
+    orientations: list[OrientationPoint]
+    """How images that are inverted, rotated or upside down are told."""
     intended_use: str
     limits: list[str]
     """Known limits of the model."""
@@ -199,7 +206,7 @@ class Metadata(_Schema):
             warnings=manifest.warnings,
             operating_points=manifest.operating_points,
             novelty=manifest.novelty,
-            views=manifest.views,
+            orientations=manifest.orientations,
             intended_use=manifest.intended_use,
             limits=manifest.limits,
             request_limits=RequestLimits(

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.http.admission import EXPECTATION, FILMS, RETRY_AFTER, Expectation, UploadMemory
+from bento.http.admission import EXPECTATION, IMAGES, RETRY_AFTER, Expectation, UploadMemory
 from bento.http.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def _rewritten(scope: Scope, upload: Upload, receive: Receive) -> tuple[Scope, R
     async def replay() -> Message:
         return messages.pop() if messages else await receive()
 
-    return {**scope, "headers": headers, FILMS: len(upload.files)}, replay
+    return {**scope, "headers": headers, IMAGES: len(upload.files)}, replay
 
 
 async def _refuse(problem: ProblemError, scope: Scope, body: _Body, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What the intake does to a film besides resizing it: off with what is not anatomy, and one exposure for all.
+"""What the intake does to an image besides resizing it: off with what is not anatomy, and one exposure for all.
 
 Black or white borders, collimation and exposure tell the hospital, not the disease.
 """
@@ -10,28 +10,28 @@ from PIL import Image
 Grey = npt.NDArray[np.uint8]
 
 SIDE = 128
-"""Borders are looked for on a film reduced to this longer side."""
+"""Borders are looked for on an image reduced to this longer side."""
 UNIFORM = 12
 """A line of pixels is border where nine tenths of it lie within this many grey levels…"""
 DARK = 0.1
-"""…or below this share of the film's own range; a burnt-in letter covers less than a tenth of a line."""
+"""…or below this share of the image's own range; a burnt-in letter covers less than a tenth of a line."""
 LEAST = 0.5
-"""At least this share of each side stays: a film that seems to have less anatomy is kept whole."""
+"""At least this share of each side stays: an image that seems to have less anatomy is kept whole."""
 TILES = 8
 CLIP = 2.0
 """Of CLAHE: tiles a side, and the highest bin of a tile's histogram in multiples of the mean one."""
 
 
-def anatomy_box(film: Image.Image) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom pixel of the film without its uniform or dark borders.
+def anatomy_box(radiograph: Image.Image) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom pixel of the image without its uniform or dark borders.
 
     Args:
-        film: mode ``L``.
+        radiograph: mode ``L``.
     """
-    width, height = film.size
+    width, height = radiograph.size
     scale = max(1.0, max(width, height) / SIDE)
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    small = np.asarray(film.resize(size, Image.Resampling.BOX) if scale > 1 else film)
+    small = np.asarray(radiograph.resize(size, Image.Resampling.BOX) if scale > 1 else radiograph)
     top, bottom = _span(small)
     left, right = _span(small[top:bottom].T)
     across, down = width / size[0], height / size[1]

@@ -65,9 +65,9 @@ class DamagedImageError(ImageError):
 
 
 class NotChestError(ImageError):
-    """A DICOM file whose header says that it shows something else than a chest film."""
+    """A DICOM file whose header says that it shows something else than a chest image."""
 
-    slug = "not-a-chest-film"
+    slug = "not-a-chest-image"
 
 
 class UnsupportedDicomError(ImageError):
@@ -84,16 +84,16 @@ class Preprocessing(BaseModel):
     image_size: int = Field(ge=32, le=2048)
     """Side of the square input in pixels."""
     fit: str = Field(default="pad", pattern="^pad$")
-    """``pad``: the whole film is kept with its aspect ratio, the rest is black."""
+    """``pad``: the whole image is kept with its aspect ratio, the rest is black."""
     # What artifacts of format 1 and 2, which do not name these two, were trained with.
     crop: Literal["none", "anatomy"] = "none"
-    """``anatomy``: uniform and dark borders of the film are cut off first."""
+    """``anatomy``: uniform and dark borders of the image are cut off first."""
     contrast: Literal["none", "clahe"] = "none"
     """``clahe``: contrast-limited adaptive histogram equalisation of what is left, at the model's size."""
 
 
 class Frame(NamedTuple):
-    """Where the model's square lies on the upright film, as fractions of the film's width and height.
+    """Where the model's square lies on the upright image, as fractions of the image's width and height.
 
     Beyond [0, 1] where the square is padded; within it where borders were cut off.
     """
@@ -108,7 +108,7 @@ class Frame(NamedTuple):
 class Intake:
     """An image on its way to the model."""
 
-    film: Image.Image
+    radiograph: Image.Image
     """Mode ``L``, upright; at a reduced scale where the decoder saw to it."""
     image: npt.NDArray[np.uint8]
     """The model's input, ``image_size`` × ``image_size``."""
@@ -155,15 +155,15 @@ def is_dicom(data: bytes | bytearray | Path) -> bool:
 
 
 def _open_dicom(data: bytes | bytearray | Path, max_pixels: int) -> Image.Image:
-    from bento.imaging.dicom.reader import read_film  # 0.3 s and 25 MB: for those alone who send DICOM
+    from bento.imaging.dicom.reader import read_image  # 0.3 s and 25 MB: for those alone who send DICOM
 
-    film, doubts = read_film(data.read_bytes() if isinstance(data, Path) else data, max_pixels)
-    film.format = "DICOM"
-    film.info[_DOUBTS] = doubts
-    return film
+    radiograph, doubts = read_image(data.read_bytes() if isinstance(data, Path) else data, max_pixels)
+    radiograph.format = "DICOM"
+    radiograph.info[_DOUBTS] = doubts
+    return radiograph
 
 
-def doubts_about(image: Image.Image) -> tuple[str, ...]:
+def quality_warnings(image: Image.Image) -> tuple[str, ...]:
     """What an opened DICOM file's header leaves in doubt, in sentences that name nobody."""
     # Of the other formats anybody may have written that entry.
     return image.info[_DOUBTS] if image.format == "DICOM" else ()
@@ -187,7 +187,7 @@ def decode(image: Image.Image, size: int) -> Image.Image:
 
 
 def _decode(image: Image.Image, size: int) -> tuple[Image.Image, tuple[InputWarning, ...]]:
-    """The grey film, and what is to be said of the colour that it had."""
+    """The grey image, and what is to be said of the colour that it had."""
     try:
         image.draft(_own_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
         image.load()
@@ -232,26 +232,26 @@ def _to_grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def fit(film: Image.Image, spec: Preprocessing) -> Intake:
-    """Bring a grey film into the square of ``spec``.
+def fit(radiograph: Image.Image, spec: Preprocessing) -> Intake:
+    """Bring a grey image into the square of ``spec``.
 
     Args:
-        film: mode ``L``, of any size.
+        radiograph: mode ``L``, of any size.
     """
     size = spec.image_size
-    box = anatomy_box(film) if spec.crop == "anatomy" else (0, 0, *film.size)
+    box = anatomy_box(radiograph) if spec.crop == "anatomy" else (0, 0, *radiograph.size)
     width, height = box[2] - box[0], box[3] - box[1]
     scale = size / max(width, height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    pixels = np.asarray(film.resize(inner, Image.Resampling.BILINEAR, box=box))
+    pixels = np.asarray(radiograph.resize(inner, Image.Resampling.BILINEAR, box=box))
     if spec.contrast == "clahe":
         pixels = equalise(pixels)
     left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
     image = np.zeros((size, size), np.uint8)
     image[top : top + inner[1], left : left + inner[0]] = pixels
-    across, down = width / inner[0] / film.width, height / inner[1] / film.height
-    first = (box[0] / film.width - left * across, box[1] / film.height - top * down)
-    return Intake(film, image, Frame(*first, first[0] + size * across, first[1] + size * down))
+    across, down = width / inner[0] / radiograph.width, height / inner[1] / radiograph.height
+    first = (box[0] / radiograph.width - left * across, box[1] / radiograph.height - top * down)
+    return Intake(radiograph, image, Frame(*first, first[0] + size * across, first[1] + size * down))
 
 
 def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Intake:
@@ -261,9 +261,9 @@ def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: 
         ImageError: a subclass that says what is wrong.
     """
     with open_image(data, max_pixels=max_pixels) as image:
-        film, warnings = _decode(image, spec.image_size)
-        doubts = tuple(InputWarning("dicom", text) for text in doubts_about(image))
-    return replace(fit(film, spec), warnings=doubts + warnings + check_content(film))
+        radiograph, warnings = _decode(image, spec.image_size)
+        doubts = tuple(InputWarning("dicom", text) for text in quality_warnings(image))
+    return replace(fit(radiograph, spec), warnings=doubts + warnings + check_content(radiograph))
 
 
 def load_array(

@@ -12,9 +12,9 @@ SAMPLED, GROUP = 256, 4
 """Side of the copy that a check looks at: so many points of the image are taken, and means of groups of them."""
 COLOUR = 8.0
 """Mean difference of the largest and the smallest of red, green and blue, in grey levels, that makes an image coloured.
-Grey stored as colour is below 1, a saturated marker over a fiftieth of the film below 6, photographs are above 35."""
+Grey stored as colour is below 1, a saturated marker over a fiftieth of the image below 6, photographs are above 35."""
 BLANK = 16.0
-"""Least difference of the fifth and the ninety-fifth percentile, in grey levels. A film of a third of the usual
+"""Least difference of the fifth and the ninety-fifth percentile, in grey levels. An image of a third of the usual
 contrast has above 50."""
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 
@@ -29,7 +29,7 @@ class InputWarning(NamedTuple):
 
 
 IN_COLOUR = InputWarning(
-    "colour", "The image is in colour, as no radiograph is: a photograph, or a tinted picture of a film."
+    "colour", "The image is in colour, as no radiograph is: a photograph, or a tinted picture of an image."
 )
 NEARLY_BLANK = InputWarning("blank", "The image is blank or nearly so: there is nothing on it to be judged.")
 
@@ -58,9 +58,9 @@ def check_colour(image: Image.Image) -> tuple[InputWarning, ...]:
     return (IN_COLOUR,) if chroma >= COLOUR else ()
 
 
-def check_content(film: Image.Image) -> tuple[InputWarning, ...]:
-    """A warning where there is next to nothing on a film of mode ``L``."""
-    small = film.resize((SAMPLED, SAMPLED), Image.Resampling.NEAREST)
+def check_content(radiograph: Image.Image) -> tuple[InputWarning, ...]:
+    """A warning where there is next to nothing on an image of mode ``L``."""
+    small = radiograph.resize((SAMPLED, SAMPLED), Image.Resampling.NEAREST)
     levels = np.sort(np.asarray(small.reduce(GROUP)), axis=None)
     low, high = int(levels[len(levels) // 20]), int(levels[-1 - len(levels) // 20])
     return (NEARLY_BLANK,) if high - low < BLANK else ()

@@ -1,13 +1,13 @@
-"""Heat maps: where on the film the model's evidence for each class lies.
+"""Heat maps: where on the image the model's evidence for each class lies.
 
 A class activation map (Zhou et al. 2016) is an output of the same forward pass: the last layer's weights of a class,
 applied at each place of the last feature map. Its mean is the class's score before calibration, less a constant. Detail
 between its 7×7 cells comes from the finer activations where the frozen stages end, weighed by what they do to the score
-on training films (:mod:`trainer.export.cam`); it changes no mean. Older models' maps are without it.
+on training images (:mod:`trainer.export.cam`); it changes no mean. Older models' maps are without it.
 
-What it can show: which region of the film (a cell of a map of 14×14 is 16 pixels of 224) raised or lowered a score.
+What it can show: which region of the image (a cell of a map of 14×14 is 16 pixels of 224) raised or lowered a score.
 What it can't: a lesion's outline, a cause, or that the answer is right. A map also lights up on what merely goes with
-a class in the training films, such as a hospital's marker, and a score can rest on what is missing.
+a class in the training images, such as a hospital's marker, and a score can rest on what is missing.
 """
 
 import base64
@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bento.http.schemas import ClassMap, Explanation, FilmFrame
+from bento.http.schemas import ClassMap, Explanation, ImageFrame
 from bento.imaging.intake import Intake
 
-FILM_SIDE = 512
-"""Longer side, at most, of the film that comes with the maps, in pixels."""
+IMAGE_SIDE = 512
+"""Longer side, at most, of the image that comes with the maps, in pixels."""
 DIGITS = 4
 
 
 def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]) -> Explanation:
-    """The maps, and the film that they belong on.
+    """The maps, and the image that they belong on.
 
     Args:
         intake: the image as it went to the model.
@@ -36,16 +36,16 @@ def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]
     """
     grids = np.round(cam.astype(np.float64), DIGITS).tolist()
     return Explanation(
-        film=film_url(intake.film),
-        frame=FilmFrame(**intake.frame._asdict()),
+        image=image_url(intake.radiograph),
+        frame=ImageFrame(**intake.frame._asdict()),
         maps=[ClassMap(label=label, values=grid) for label, grid in zip(classes, grids, strict=True)],
     )
 
 
-def film_url(film: Image.Image) -> str:
-    """A film of mode ``L`` as the ``data:`` URL of a PNG, reduced to ``FILM_SIDE``; its own metadata stay behind."""
-    small = Image.fromarray(np.asarray(film))
-    small.thumbnail((FILM_SIDE, FILM_SIDE), Image.Resampling.BILINEAR)
+def image_url(radiograph: Image.Image) -> str:
+    """An image of mode ``L`` as the ``data:`` URL of a PNG, reduced to ``IMAGE_SIDE``; its own metadata stay behind."""
+    small = Image.fromarray(np.asarray(radiograph))
+    small.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
     # The fastest level: a radiograph's grain hardly compresses any better with more.
     small.save(stream, "PNG", compress_level=1)

@@ -2,30 +2,30 @@
 
 from dataclasses import dataclass
 
-from bento.artifact import VIEWS, Manifest
+from bento.artifact import ORIENTATIONS, Manifest
 from bento.imaging.intake import Intake
 from bento.imaging.quality import InputWarning
 from bento.inference.session import Prediction
 
 NOT_LIKE_TRAINING = InputWarning(
     "not-like-training",
-    "Outside what the model knows: this image is unlike the films that it was trained on. "
+    "Outside what the model knows: this image is unlike the images that it was trained on. "
     "Its answer for it means nothing.",
 )
-WRONG_VIEWS = {
+WRONG_ORIENTATIONS = {
     "inverted": InputWarning(
-        "inverted", "The film seems to be inverted: its bones are dark. Send it with bright bones."
+        "inverted", "The image seems to be inverted: its bones are dark. Send it with bright bones."
     ),
-    "rotated-left": InputWarning("rotated", "The film seems to lie on its side, turned to the left."),
-    "rotated-right": InputWarning("rotated", "The film seems to lie on its side, turned to the right."),
-    "upside-down": InputWarning("upside-down", "The film seems to be upside down."),
+    "rotated-left": InputWarning("rotated", "The image seems to lie on its side, turned to the left."),
+    "rotated-right": InputWarning("rotated", "The image seems to lie on its side, turned to the right."),
+    "upside-down": InputWarning("upside-down", "The image seems to be upside down."),
 }
 GRAVE = frozenset({"not-like-training", "blank", "colour", "inverted", "rotated", "upside-down"})
 """Kinds for which a service that refuses what it does not know gives no answer."""
 
 
 @dataclass(frozen=True)
-class Doubts:
+class InputAssessment:
     """What is doubted of one image."""
 
     score: float | None
@@ -41,7 +41,7 @@ class Doubts:
         return " ".join(one.text for one in self.warnings if one.kind in GRAVE).removesuffix(".")
 
 
-def doubts_of(intake: Intake, prediction: Prediction, manifest: Manifest) -> Doubts:
+def assess_input(intake: Intake, prediction: Prediction, manifest: Manifest) -> InputAssessment:
     """What is doubted of the one image that ``prediction`` is of."""
     score = known = None
     found: list[InputWarning] = []
@@ -49,10 +49,10 @@ def doubts_of(intake: Intake, prediction: Prediction, manifest: Manifest) -> Dou
         score = float(prediction.novelty[0])
         known = score <= manifest.novelty.threshold
         found += [] if known else [NOT_LIKE_TRAINING]
-    if prediction.view is not None:
+    if prediction.orientation is not None:
         found += [
-            WRONG_VIEWS[point.kind]
-            for point in manifest.views
-            if float(prediction.view[0, VIEWS.index(point.kind)]) >= point.threshold
+            WRONG_ORIENTATIONS[point.kind]
+            for point in manifest.orientations
+            if float(prediction.orientation[0, ORIENTATIONS.index(point.kind)]) >= point.threshold
         ]
-    return Doubts(score, known, (*found, *intake.warnings))
+    return InputAssessment(score, known, (*found, *intake.warnings))

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bento.artifact import ONNX_FILE, VIEWS, ArtifactError, Manifest, load_manifest
+from bento.artifact import ONNX_FILE, ORIENTATIONS, ArtifactError, Manifest, load_manifest
 from bento.inference.memory import give_back
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "embedding", "cam")
-DOUBTS = ("novelty", "view")
+OPTIONAL_OUTPUTS = ("novelty", "view")
 """Further outputs of a graph of format 4."""
 
 
@@ -28,15 +28,17 @@ class Prediction:
     cam: npt.NDArray[np.float32]
     """N×C×h×w: class activation maps."""
     novelty: npt.NDArray[np.float32] | None = None
-    """N: how unlike the training films; None of graphs before format 4."""
-    view: npt.NDArray[np.float32] | None = None
-    """N×5: probability of each of ``VIEWS``; None of graphs before format 4."""
+    """N: how unlike the training images; None of graphs before format 4."""
+    orientation: npt.NDArray[np.float32] | None = None
+    """N×5: probability of each of ``ORIENTATIONS``; None of graphs before format 4."""
 
     def row(self, index: int) -> "Prediction":
         """What it says of one image."""
         own = slice(index, index + 1)
-        novelty, view = (None if part is None else part[own] for part in (self.novelty, self.view))
-        return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, view)
+        novelty, orientation = (
+            None if part is None else part[own] for part in (self.novelty, self.orientation)
+        )
+        return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, orientation)
 
 
 class Session:
@@ -65,9 +67,9 @@ class Session:
         except Exception as error:  # the runtime's exceptions share no base class
             raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
         names = {node.name for node in self._session.get_outputs()}
-        self.doubts = set(DOUBTS) <= names
-        """Whether the graph tells what is unlike its training films, and how a film is shown."""
-        self._outputs = OUTPUTS + DOUBTS if self.doubts else OUTPUTS
+        self.doubts = set(OPTIONAL_OUTPUTS) <= names
+        """Whether the graph tells what is unlike its training images, and how an image is shown."""
+        self._outputs = OUTPUTS + OPTIONAL_OUTPUTS if self.doubts else OUTPUTS
         self._check_signature()
         self.check_run()
 
@@ -100,7 +102,7 @@ class Session:
         if self.doubts:
             expected |= {
                 "novelty": ("tensor(float)", (None,)),
-                "view": ("tensor(float)", (None, len(VIEWS))),
+                "view": ("tensor(float)", (None, len(ORIENTATIONS))),
             }
         for name, (kind, shape) in expected.items():
             node = (inputs | outputs)[name]
@@ -159,9 +161,9 @@ class Predictor:
         size = self.manifest.preprocessing.image_size
         path = self._folder / ONNX_FILE
         session = Session(path, len(self.manifest.classes), size, self._threads)
-        if not session.doubts and (self.manifest.novelty or self.manifest.views):
+        if not session.doubts and (self.manifest.novelty or self.manifest.orientations):
             raise ArtifactError(
-                f"{path}: lacks the outputs {DOUBTS} of its manifest; publish the model again"
+                f"{path}: lacks the outputs {OPTIONAL_OUTPUTS} of its manifest; publish the model again"
             )
         return session
 

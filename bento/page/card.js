@@ -1,4 +1,4 @@
-// One film's answer as an article.
+// One image's answer as an article.
 
 import { draw, scaleOf } from "./heat.js";
 
@@ -11,7 +11,7 @@ export function make(name, properties = {}, ...children) {
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
-/** The card of a film that waits. */
+/** The card of an image that waits. */
 export function waiting(name) {
   return make("article", {}, make("h3", { textContent: name }), make("p", { className: "quiet", textContent: "Waiting …" }));
 }
@@ -58,8 +58,8 @@ function doubts(answer) {
 }
 
 function picture(name, answer) {
-  const { film, frame, maps } = answer.explanation;
-  const image = make("img", { alt: `The film ${name}` });
+  const { image: shown, frame, maps } = answer.explanation;
+  const image = make("img", { alt: `The image ${name}` });
   const canvas = make("canvas");
   canvas.setAttribute("role", "img");
   const select = make("select", {}, ...answer.predictions.map(({ label }) => make("option", { textContent: label })));
@@ -77,10 +77,10 @@ function picture(name, answer) {
     redraw();
     fade();
   });
-  image.src = film;
+  image.src = shown;
   select.addEventListener("change", redraw);
   slider.addEventListener("input", fade);
-  return make("figure", {}, make("div", { className: "film" }, image, canvas),
+  return make("figure", {}, make("div", { className: "radiograph" }, image, canvas),
     make("figcaption", {},
       make("label", {}, "Heat map for", select), make("label", {}, "Its strength", slider), where));
 }

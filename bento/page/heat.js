@@ -1,4 +1,4 @@
-// Draws a class's activation map on the film, inside the frame that the answer names.
+// Draws a class's activation map on the image, inside the frame that the answer names.
 
 const STOPS = [[0, [59, 15, 112]], [0.35, [182, 54, 121]], [0.7, [251, 136, 97]], [1, [252, 253, 191]]];
 const WHERE = [["upper left", "upper middle", "upper right"], ["middle left", "centre", "middle right"],
@@ -38,7 +38,7 @@ function colour(level) {
 function describe(map, frame, rows, columns) {
   const flat = map.values.flat();
   const peak = Math.max(...flat);
-  if (peak <= 0) return `Nothing on this film speaks for ${map.label}.`;
+  if (peak <= 0) return `Nothing on this image speaks for ${map.label}.`;
   const i = flat.indexOf(peak);
   const x = frame.left + (frame.right - frame.left) * ((i % columns) + 0.5) / columns;
   const y = frame.top + (frame.bottom - frame.top) * (Math.floor(i / columns) + 0.5) / rows;

@@ -1,4 +1,4 @@
-// The page: films in, answers out.
+// The page: images in, answers out.
 
 import { make, showAnswer, showError, waiting } from "./card.js";
 import { save, table } from "./csv.js";
@@ -36,8 +36,8 @@ async function describe() {
   $("files").accept = limits.formats.includes("DICOM") ? "image/jpeg,image/png,application/dicom,.dcm" : "image/jpeg,image/png";
   $("use").textContent = metadata.intended_use;
   $("limits").replaceChildren(...[...metadata.warnings, ...metadata.limits].map((text) => make("li", { textContent: text })));
-  $("figures").textContent = `On its own test films (${data.dataset}): accuracy ${figures.test_accuracy.toFixed(2)}, `
-    + `macro F1 ${figures.macro_f1.toFixed(2)}. On films from elsewhere it may do worse.`;
+  $("figures").textContent = `On its own test images (${data.dataset}): accuracy ${figures.test_accuracy.toFixed(2)}, `
+    + `macro F1 ${figures.macro_f1.toFixed(2)}. On images from elsewhere it may do worse.`;
 }
 
 function progress() {

@@ -13,7 +13,7 @@ import bentoml
 import psutil
 
 from tests.benchmarks.fuzz import DEADLINES, GROWTH, resident, small_model
-from tests.benchmarks.serving import load, make_films, served
+from tests.benchmarks.serving import load, make_images, served
 
 STEPS = 10
 WARM_UP = 20
@@ -25,14 +25,14 @@ SIDE = 100
 def endure(folder: Path, requests: int) -> None:
     """Fails where the memory at the end is not that after the warm-up, within :data:`GROWTH`."""
     with tempfile.TemporaryDirectory() as temporary:
-        films = make_films(Path(temporary), SIDE)
+        radiographs = make_images(Path(temporary), SIDE)
         os.environ |= DEADLINES
-        with served("ours", folder, films[0]) as (url, process):
-            load(url, films, 32, WARM_UP)
+        with served("ours", folder, radiographs[0]) as (url, process):
+            load(url, radiographs, 32, WARM_UP)
             memory = [resident(psutil.Process(process.pid))]
             print(f"after a warm-up of {WARM_UP} s: {memory[0]:.1f} MB")
             for step in range(STEPS):
-                result = load(url, films, 32, 600, "--limit", str(requests // STEPS))
+                result = load(url, radiographs, 32, 600, "--limit", str(requests // STEPS))
                 memory.append(resident(psutil.Process(process.pid)))
                 print(
                     f"{(step + 1) * requests // STEPS:>7} requests: {memory[-1]:.1f} MB, {result['errors']} errors"
@@ -44,12 +44,12 @@ def endure(folder: Path, requests: int) -> None:
 def overload(folder: Path, seconds: float) -> None:
     """Prints throughput and latency at capacity and at ten times of it."""
     with tempfile.TemporaryDirectory() as temporary:
-        films = make_films(Path(temporary), 500)
-        with served("ours", folder, films[0]) as (url, _):
-            best = load(url, films, 32, seconds)
+        radiographs = make_images(Path(temporary), 500)
+        with served("ours", folder, radiographs[0]) as (url, _):
+            best = load(url, radiographs, 32, seconds)
             offered = TIMES * best["per_second"]
-            over = load(url, films, 512, seconds, "--rate", str(offered))
-            again = load(url, films, 32, seconds)
+            over = load(url, radiographs, 512, seconds, "--rate", str(offered))
+            again = load(url, radiographs, 32, seconds)
     for name, result in (("capacity", best), (f"{offered:.0f}/s offered", over), ("after it", again)):
         print(
             f"{name:<16} {result['per_second']:>6.0f} answered a second, p50 {result['p50']:.0f} ms, "

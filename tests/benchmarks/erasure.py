@@ -1,8 +1,8 @@
-"""Least-squares concept erasure (LEACE; Belrose et al. 2023): takes out of an embedding what tells the source.
+"""Least-squares concept erasure (LEACE; Belrose et al. 2023): takes out of an embedding what tells the site.
 
-Sources and classes go together in public data, and erasing all that tells a source would erase what tells a class.
-Covariances are therefore those within each class that several sources have; what distinguishes the sources there has
-nothing to do with disease. But for the shrinkage, no linear classifier then tells the sources of the films that it was
+Sites and classes go together in public data, and erasing all that tells a site would erase what tells a class.
+Covariances are therefore those within each class that several sites have; what distinguishes the sites there has
+nothing to do with disease. But for the shrinkage, no linear classifier then tells the sites of the images that it was
 fitted to better than chance; the embedding changes as little as possible.
 """
 
@@ -14,24 +14,24 @@ from trainer.features.batches import even_weights
 from trainer.features.memmap import Array
 
 SHRINKAGE = 0.05
-"""Of the covariance towards a multiple of the identity: there may be fewer films than features."""
+"""Of the covariance towards a multiple of the identity: there may be fewer images than features."""
 
 
-def source_eraser(
-    embeddings: Array, labels: Sequence[int] | Array, sources: Sequence[str]
+def site_eraser(
+    embeddings: Array, labels: Sequence[int] | Array, sites: Sequence[str]
 ) -> tuple[Array, Array, Array]:
     """Fit the erasure.
 
     Args:
         embeddings: N×D.
         labels: N classes.
-        sources: N names.
+        sites: N names.
 
     Returns:
-        ``float64`` mean D, A D×R and B R×D, with which x - ((x - mean) @ A) @ B is the embedding without the source.
-        R is 0 where no class has two sources.
+        ``float64`` mean D, A D×R and B R×D, with which x - ((x - mean) @ A) @ B is the embedding without the site.
+        R is 0 where no class has two sites.
     """
-    labels, named = np.asarray(labels), np.asarray(sources)
+    labels, named = np.asarray(labels), np.asarray(sites)
     x = embeddings.astype(np.float64)
     shared = [one for one in np.unique(labels) if len(np.unique(named[labels == one])) > 1]
     rows = np.flatnonzero(np.isin(labels, shared))

@@ -1,8 +1,8 @@
-"""Every film judged once, by a model that never saw its patient: ``python -m tests.benchmarks.folds --dataset FOLDER``.
+"""Every image judged once, by a model that never saw its patient: ``python -m tests.benchmarks.folds --dataset FOLDER``.
 
-Ten-fold cross-validation, grouped by patient and stratified by class and source: one fold is for the test, the next one
-for validation. Three seeds' test films are too few to tell a gain of 0.02 from luck; all films together are not. Rows:
-views with and without the film itself among them, and three ways to choose the epoch, from the same training. What is
+Ten-fold cross-validation, grouped by patient and stratified by class and site: one fold is for the test, the next one
+for validation. Three seeds' test images are too few to tell a gain of 0.02 from luck; all images together are not. Rows:
+views with and without the image itself among them, and three ways to choose the epoch, from the same training. What is
 finished is kept in ``--work``, so that a broken run goes on where it stopped.
 """
 
@@ -23,7 +23,7 @@ from trainer.data.split import split
 from trainer.device import prepare
 from trainer.evaluation.bootstrap import macro_f1, patient_weights
 from trainer.features.batches import Fetch, PlainBatches, Rows, from_cache
-from trainer.features.dataset import Films, augmentation_of, load_films
+from trainer.features.dataset import LabelledImages, augmentation_of, load_images
 from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
 from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
@@ -31,19 +31,19 @@ from trainer.settings import Settings
 from trainer.training.selection import Selection
 
 FOLDS = 10
-VIEWS = ("the film every other epoch", "augmented views only")
+ORIENTATIONS = ("the image every other epoch", "augmented views only")
 RECIPE = Recipe("default", ema=0.99)
 """Of the trainer: its moving average reaches back 1.5 epochs."""
 
 
 @dataclass(frozen=True)
 class Everything:
-    """All films of the data set, and what the frozen stages make of them."""
+    """All images of the data set, and what the frozen stages make of them."""
 
     settings: Settings
     records: list[Record]
     classes: list[str]
-    films: Films
+    radiographs: LabelledImages
     model: Classifier
     device: torch.device
 
@@ -54,11 +54,17 @@ class Everything:
 
     @cached_property
     def fetches(self) -> dict[int, Fetch]:
-        """Of all films and views, by cut."""
+        """Of all images and views, by cut."""
         s, prefix = self.settings, Prefix(self.model, self.cuts, self.device)
         views = Views(augmentation_of(s), s.views, s.seed)
         arrays = prefix_outputs(
-            prefix, self.films.images, s.image_size, self.films.key, s.data_dir / "cache", views, "views"
+            prefix,
+            self.radiographs.images,
+            s.image_size,
+            self.radiographs.key,
+            s.data_dir / "cache",
+            views,
+            "views",
         )
         return {cut: from_cache(array, self.device) for cut, array in zip(self.cuts, arrays, strict=True)}
 
@@ -73,13 +79,13 @@ def everything(settings: Settings, device: torch.device) -> Everything:
     model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
     model.requires_grad_(False)
     return Everything(
-        settings, records, classes, load_films(records, classes, settings, "all"), model, device
+        settings, records, classes, load_images(records, classes, settings, "all"), model, device
     )
 
 
 def folds_of(records: list[Record]) -> Array:
-    """The fold of each film."""
-    kinds = [f"{record.label} {record.source}" for record in records]
+    """The fold of each image."""
+    kinds = [f"{record.label} {record.site}" for record in records]
     folds = np.zeros(len(records), dtype=np.int64)
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for fold, (_, rows) in enumerate(splitter.split(kinds, kinds, [record.group for record in records])):
@@ -88,7 +94,7 @@ def folds_of(records: list[Record]) -> Array:
 
 
 def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) -> None:
-    """Train without one fold and keep every epoch's validation macro F1 and logits of that fold's films."""
+    """Train without one fold and keep every epoch's validation macro F1 and logits of that fold's images."""
     after = (fold + 1) % FOLDS
     rows = {
         "train": np.flatnonzero((folds != fold) & (folds != after)),
@@ -100,12 +106,12 @@ def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) 
         return {cut: _of_rows(whole, rows[part]) for cut, whole in data.fetches.items()}
 
     train = fetches("train")
-    if views == VIEWS[1]:
+    if views == ORIENTATIONS[1]:
         train = {cut: _augmented(whole) for cut, whole in train.items()}
     bench = Bench(
         data.settings,
         data.classes,
-        {part: _some(data.films, rows[part]) for part in ("train", "val")},
+        {part: _some(data.radiographs, rows[part]) for part in ("train", "val")},
         train,
         fetches("val"),
         np.zeros(0),
@@ -114,7 +120,7 @@ def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) 
         data.cuts[0],
         data.device,
     )
-    test = PlainBatches(fetches("test")[data.cuts[0]], data.films.labels[rows["test"]])
+    test = PlainBatches(fetches("test")[data.cuts[0]], data.radiographs.labels[rows["test"]])
     scores, logits = [], []
 
     def observe(score: float, model: torch.nn.Module) -> None:
@@ -135,18 +141,18 @@ def _of_rows(whole: Fetch, rows: Rows) -> Fetch:
 
 
 def _augmented(whole: Fetch) -> Fetch:
-    """Another augmented view where the film as it is was due."""
+    """Another augmented view where the image as it is was due."""
     return lambda own, views: whole(own, np.where(np.equal(views, 0), np.max(views) + 1, views))
 
 
-def _some(films: Films, rows: Rows) -> Films:
-    sources = [films.sources[row] for row in rows]
-    return replace(films, files=[], labels=films.labels[rows], sources=sources)
+def _some(radiographs: LabelledImages, rows: Rows) -> LabelledImages:
+    sites = [radiographs.sites[row] for row in rows]
+    return replace(radiographs, files=[], labels=radiographs.labels[rows], sites=sites)
 
 
-def latest_near_best(scores: Array, films: int) -> int:
+def latest_near_best(scores: Array, radiographs: int) -> int:
     """The trainer's rule."""
-    selection = Selection(films)
+    selection = Selection(radiographs)
     for epoch, score in enumerate(scores):
         selection.takes(epoch, float(score))
     return selection.epoch
@@ -154,14 +160,14 @@ def latest_near_best(scores: Array, films: int) -> int:
 
 RULES: dict[str, Callable[[Array, int], int]] = {
     "latest within 1.96 standard errors": latest_near_best,
-    "best": lambda scores, films: int(scores.argmax()),
-    "last": lambda scores, films: len(scores) - 1,
+    "best": lambda scores, radiographs: int(scores.argmax()),
+    "last": lambda scores, radiographs: len(scores) - 1,
 }
 
 
-def predictions(results: list[dict[str, Array]], rule: str, films: int) -> Array:
-    """The class of each of N films, as the model of its fold has it."""
-    found = np.zeros(films, dtype=np.int64)
+def predictions(results: list[dict[str, Array]], rule: str, radiographs: int) -> Array:
+    """The class of each of N images, as the model of its fold has it."""
+    found = np.zeros(radiographs, dtype=np.int64)
     for one in results:
         epoch = RULES[rule](one["scores"], int(one["val"]))
         found[one["rows"]] = one["logits"][epoch].argmax(axis=1)
@@ -169,12 +175,10 @@ def predictions(results: list[dict[str, Array]], rule: str, films: int) -> Array
 
 
 def print_table(data: Everything, results: dict[str, list[dict[str, Array]]]) -> None:
-    """Macro F1 over all films and over each source's, with the paired difference from the first row."""
-    truth, count = data.films.labels, len(data.classes)
-    sources = np.array(data.films.sources)
-    parts = {"macro F1": np.ones(len(truth), dtype=bool)} | {
-        one: sources == one for one in sorted(set(sources))
-    }
+    """Macro F1 over all images and over each site's, with the paired difference from the first row."""
+    truth, count = data.radiographs.labels, len(data.classes)
+    sites = np.array(data.radiographs.sites)
+    parts = {"macro F1": np.ones(len(truth), dtype=bool)} | {one: sites == one for one in sorted(set(sites))}
     base: Array | None = None
     print("| views | epoch | " + " | ".join(parts) + " |\n|---|---|" + "---|" * len(parts))
     for views, of_folds in results.items():
@@ -202,16 +206,16 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--work", type=Path, default=Path("build/folds"), help="films, caches and results")
+    parser.add_argument("--work", type=Path, default=Path("build/folds"), help="images, caches and results")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
     options = parser.parse_args()
     settings = Settings(dataset=options.dataset, data_dir=options.work / "data", backbone=options.backbone)
     data = everything(settings, prepare(options.device))
     folds = folds_of(data.records)
-    results: dict[str, list[dict[str, Array]]] = {views: [] for views in VIEWS}
+    results: dict[str, list[dict[str, Array]]] = {views: [] for views in ORIENTATIONS}
     for fold in range(FOLDS):
-        for number, views in enumerate(VIEWS):
+        for number, views in enumerate(ORIENTATIONS):
             path = options.work / "results" / f"{number}-{fold}.npz"
             if not path.is_file():
                 run_fold(data, views, folds, fold, path)

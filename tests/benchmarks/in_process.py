@@ -1,6 +1,6 @@
 """The limit of this machine: decoding and forward passes on all cores, with no server around them.
 
-``python -m tests.benchmarks.in_process FOLDER SECONDS FILM...`` prints images a second.
+``python -m tests.benchmarks.in_process FOLDER SECONDS IMAGE...`` prints images a second.
 """
 
 import itertools
@@ -16,16 +16,16 @@ from bento.inference.session import Predictor
 from bento.settings import available_cores
 
 
-def measure(folder: Path, seconds: float, films: list[bytes]) -> float:
+def measure(folder: Path, seconds: float, radiographs: list[bytes]) -> float:
     """Images a second, with as many threads as the service has."""
     predictor = Predictor(folder, threads=1)
     threads = available_cores() + 1
     begin = time.perf_counter()
 
     def work(first: int) -> int:
-        own = films[first % len(films) :] + films[: first % len(films)]
-        for done, film in enumerate(itertools.cycle(own), start=1):
-            predictor.predict(load_array(film, predictor.manifest.preprocessing)[np.newaxis])
+        own = radiographs[first % len(radiographs) :] + radiographs[: first % len(radiographs)]
+        for done, radiograph in enumerate(itertools.cycle(own), start=1):
+            predictor.predict(load_array(radiograph, predictor.manifest.preprocessing)[np.newaxis])
             if time.perf_counter() - begin > seconds:
                 return done
         raise AssertionError

@@ -15,15 +15,15 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tests.benchmarks.erasure import source_eraser
+from tests.benchmarks.erasure import site_eraser
 from trainer.data.manifest import Record
 from trainer.evaluation.bootstrap import macro_f1
 from trainer.features.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
-from trainer.features.dataset import Films
+from trainer.features.dataset import LabelledImages
 from trainer.features.memmap import Array
 from trainer.models.backbones import Tail
 from trainer.settings import Settings
-from trainer.training.engines import source_distance
+from trainer.training.engines import site_distance
 from trainer.training.phases import cosine_with_warmup, parameter_groups
 from trainer.training.selection import Selection
 
@@ -35,39 +35,39 @@ class Recipe:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     loss: str = "mean"
-    """``dro``: the worst (class, source) group most (Sagawa et al. 2020); ``focal``: hard ones most (Lin et al. 2017);
+    """``dro``: the worst (class, site) group most (Sagawa et al. 2020); ``focal``: hard ones most (Lin et al. 2017);
     ``drawn``: unweighted, every group drawn equally often."""
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is what is then judged."""
     mix: str = ""
-    """Of the prefix's outputs. ``mixup``: of two films and their labels (Verma et al. 2019); ``style``: their channels'
+    """Of the prefix's outputs. ``mixup``: of two images and their labels (Verma et al. 2019); ``style``: their channels'
     mean and deviation only (Zhou et al. 2021)."""
     l2sp: float = 0.0
     """Pull towards the pre-trained weights (Li et al. 2018)."""
     erase: bool = False
-    """Afterwards take out of the embedding what tells the source; see ``trainer.erasure``."""
+    """Afterwards take out of the embedding what tells the site; see ``trainer.erasure``."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One seed's films, as one intake and augmentation show them to the tail."""
+    """One seed's images, as one intake and augmentation show them to the tail."""
 
     settings: Settings
     classes: list[str]
-    films: dict[str, Films]
+    radiographs: dict[str, LabelledImages]
     train: dict[int, Fetch]
     validation: dict[int, Fetch]
     tests: Array
-    """``float16`` V×N×…: the prefix's output at the cut for the test films as they are, then through each scanner."""
+    """``float16`` V×N×…: the prefix's output at the cut for the test images as they are, then through each scanner."""
     records: list[Record]
-    """Of the test films."""
+    """Of the test images."""
     model: Any
     cut: int
     device: torch.device
 
 
 Observe = Callable[[float, nn.Module], None]
-"""Told of every epoch's macro F1 on the validation films, and the network that has it."""
+"""Told of every epoch's macro F1 on the validation images, and the network that has it."""
 
 
 def train_tail(bench: Bench, recipe: Recipe, settings: Settings, observe: Observe | None = None) -> Tail:
@@ -79,15 +79,15 @@ def train_tail(bench: Bench, recipe: Recipe, settings: Settings, observe: Observ
     if s.epochs_b:
         _phase(bench, recipe, s, tail, bench.cut, s.lr_b, s.epochs_b, observe)
     if recipe.erase:
-        films = bench.films["train"]
-        fitted = embeddings_of(tail, bench.train[bench.cut], len(films.labels))
-        eraser = source_eraser(fitted, films.labels, films.sources)
+        radiographs = bench.radiographs["train"]
+        fitted = embeddings_of(tail, bench.train[bench.cut], len(radiographs.labels))
+        eraser = site_eraser(fitted, radiographs.labels, radiographs.sites)
         tail.stages.append(Erased(*eraser).to(bench.device))
     return tail
 
 
 class Erased(nn.Module):
-    """Embeddings N×D without what tells the source."""
+    """Embeddings N×D without what tells the site."""
 
     def __init__(self, mean: Array, a: Array, b: Array) -> None:
         super().__init__()
@@ -111,18 +111,18 @@ def _phase(
 ) -> None:
     tail.requires_grad_(True)
     extras = recipe if cut == bench.cut else Recipe(recipe.name, loss=recipe.loss)
-    films = bench.films["train"]
-    _, first, codes = np.unique(np.array(films.groups), return_index=True, return_inverse=True)
-    classes = torch.from_numpy(films.labels[first]).to(bench.device)
-    weights = {"classes": even_weights(films.labels), "groups": even_weights(films.groups)}.get(
+    radiographs = bench.radiographs["train"]
+    _, first, codes = np.unique(np.array(radiographs.groups), return_index=True, return_inverse=True)
+    classes = torch.from_numpy(radiographs.labels[first]).to(bench.device)
+    weights = {"classes": even_weights(radiographs.labels), "groups": even_weights(radiographs.groups)}.get(
         s.class_weighting
     )
     # Labelled by group, which tells the class too.
     kind = Drawn if recipe.loss == "drawn" else TrainBatches
-    _, sources = np.unique(films.sources, return_inverse=True)
-    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights, sources=sources)
-    validation = PlainBatches(bench.validation[cut], bench.films["val"].labels)
-    loss = Loss(extras, s.label_smoothing, s.source_alignment if cut == bench.cut else 0.0, classes)
+    _, sites = np.unique(radiographs.sites, return_inverse=True)
+    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights, sites=sites)
+    validation = PlainBatches(bench.validation[cut], bench.radiographs["val"].labels)
+    loss = Loss(extras, s.label_smoothing, s.site_alignment if cut == bench.cut else 0.0, classes)
     optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)
     total, warmup = epochs * len(batches), round(s.warmup_epochs * len(batches))
     scheduler = LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total))
@@ -167,17 +167,17 @@ def _phase(
 
 
 class Drawn(TrainBatches):
-    """Batches of films drawn with return, every group equally often."""
+    """Batches of images drawn with return, every group equally often."""
 
     def __iter__(self) -> Iterator[TrainBatch]:
         rng = np.random.default_rng(self.seed)
         shares = even_weights(self.labels).astype(np.float64)
         for step in itertools.count():
             rows = np.sort(rng.choice(len(self.labels), self.batch_size, p=shares / shares.sum()))
-            # Another view each batch, so that a film drawn twice is not the same picture twice.
+            # Another view each batch, so that an image drawn twice is not the same picture twice.
             x = self.fetch(rows, views_shown(rows, step + 1))
-            y, sources = (torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.sources))
-            yield x, y, torch.ones(len(rows), device=x.device), sources
+            y, sites = (torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.sites))
+            yield x, y, torch.ones(len(rows), device=x.device), sites
 
 
 class Loss:
@@ -189,7 +189,7 @@ class Loss:
         self.shares = torch.full((len(classes),), 1 / len(classes), device=classes.device)
 
     def __call__(self, tail: Tail, batch: TrainBatch, rng: np.random.Generator) -> Tensor:
-        x, group, weights, sources = batch
+        x, group, weights, sites = batch
         target = F.one_hot(self.classes[group], int(self.classes.max()) + 1).float()
         if self.recipe.mix:
             x, target = self._mixed(x, target, rng)
@@ -208,7 +208,7 @@ class Loss:
             return (losses * self.shares[present]).sum() / self.shares[present].sum()
         value = (each * weights).sum() / weights.sum()
         if self.alignment:
-            value = value + self.alignment * source_distance(embedding, self.classes[group], sources)
+            value = value + self.alignment * site_distance(embedding, self.classes[group], sites)
         return value
 
     def _mixed(self, x: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -223,16 +223,16 @@ class Loss:
 
 
 @torch.inference_mode()
-def embeddings_of(tail: Tail, fetch: Fetch, films: int) -> Array:
-    """``float32`` embeddings N×D of N films' first view."""
+def embeddings_of(tail: Tail, fetch: Fetch, radiographs: int) -> Array:
+    """``float32`` embeddings N×D of N images' first view."""
     tail.eval()
-    rows = np.array_split(np.arange(films), -(-films // PlainBatches.BATCH))
+    rows = np.array_split(np.arange(radiographs), -(-radiographs // PlainBatches.BATCH))
     return np.concatenate([tail.stages(fetch(part, 0)).cpu().numpy() for part in rows])
 
 
 @torch.inference_mode()
 def logits_of(tail: nn.Module, batches: PlainBatches) -> Array:
-    """``float32`` logits N×C of N films."""
+    """``float32`` logits N×C of N images."""
     tail.eval()
     return np.concatenate([tail(x).cpu().numpy() for x, _ in batches])
 

@@ -1,6 +1,6 @@
 """A load client that is cheap enough to share the machine with what it measures.
 
-``python -m tests.benchmarks.load URL --clients 32 --seconds 5 FILM...`` prints one line of JSON. Each client holds
+``python -m tests.benchmarks.load URL --clients 32 --seconds 5 IMAGE...`` prints one line of JSON. Each client holds
 one connection and sends its next request as soon as the last answer is complete (a closed loop). Requests are made
 once, before the clock starts; answers are cut out of the stream by their Content-Length and not looked into.
 """
@@ -183,10 +183,12 @@ def _content_length(head: bytes) -> int:
     raise ValueError("an answer without Content-Length")
 
 
-def film_request(film: bytes, host: str, path: str = "/predict") -> bytes:
+def image_request(radiograph: bytes, host: str, path: str = "/predict") -> bytes:
     """One upload as a whole HTTP request."""
-    head = 'Content-Disposition: form-data; name="file"; filename="film.jpg"\r\nContent-Type: image/jpeg'
-    body = b"".join((f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode(), film, f"\r\n--{BOUNDARY}--\r\n".encode()))
+    head = 'Content-Disposition: form-data; name="file"; filename="image.jpg"\r\nContent-Type: image/jpeg'
+    body = b"".join(
+        (f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode(), radiograph, f"\r\n--{BOUNDARY}--\r\n".encode())
+    )
     lines = (
         f"POST {path} HTTP/1.1",
         f"Host: {host}",
@@ -200,14 +202,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("url")
-    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("radiographs", nargs="+", type=Path)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--limit", type=int, default=0, help="stop after so many answers")
     parser.add_argument("--rate", type=float, default=0, help="offer so many requests a second at most")
     options = parser.parse_args()
     address = urlsplit(options.url)
-    requests = [film_request(film.read_bytes(), address.netloc, address.path) for film in options.films]
+    requests = [
+        image_request(radiograph.read_bytes(), address.netloc, address.path)
+        for radiograph in options.radiographs
+    ]
     load = run(
         options.url, requests, options.clients, options.seconds, limit=options.limit, rate=options.rate
     )

@@ -1,7 +1,7 @@
 """What does a model notice that it does not know? ``python -m tests.benchmarks.novelty --run RUN``.
 
-Judges the run's sealed model on pictures that are no chest films (``--not-films FOLDER``), on its own test films, on
-those through simulated scanners and turned by a program, and on other hospitals' films (``--films FOLDER``), as the
+Judges the run's sealed model on pictures that are no chest images (``--not-radiographs FOLDER``), on its own test images, on
+those through simulated scanners and turned by a program, and on other hospitals' images (``--radiographs FOLDER``), as the
 service would: by novelty alone, and with all checks.
 """
 
@@ -20,13 +20,13 @@ from PIL import Image
 from bento.artifact import ONNX_FILE, Manifest
 from bento.imaging.intake import ImageError, Intake, Preprocessing, fit, take_in
 from bento.imaging.quality import check_content
-from bento.inference.input_warnings import doubts_of
+from bento.inference.input_warnings import assess_input
 from bento.inference.session import OUTPUTS, Predictor
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.manifest import read_manifest
 from trainer.errors import UserError
-from trainer.evaluation.suite import films_of
-from trainer.export.orientation import TURNS, read_film
+from trainer.evaluation.suite import split_radiographs
+from trainer.export.orientation import TURNS, read_image
 from trainer.inference.predict import image_files
 from trainer.runs import Run, saved_settings
 
@@ -38,7 +38,7 @@ class Row:
     """What is noticed of some images."""
 
     title: str
-    films: int
+    radiographs: int
     novel: int
     any: int
     kinds: dict[str, int]
@@ -49,8 +49,8 @@ class Row:
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kinds.items()))
         return (
-            f"{self.title:34} {self.films:5} {self.novel:5} {self.novel / self.films:7.1%} {self.any:5} "
-            f"{self.any / self.films:7.1%}   {self.lowest:4.2f}–{self.highest:4.2f}  {kinds}"
+            f"{self.title:34} {self.radiographs:5} {self.novel:5} {self.novel / self.radiographs:7.1%} {self.any:5} "
+            f"{self.any / self.radiographs:7.1%}   {self.lowest:4.2f}–{self.highest:4.2f}  {kinds}"
         )
 
 
@@ -59,7 +59,7 @@ def judge(title: str, intakes: Sequence[Intake], predictor: Predictor) -> Row:
     manifest = predictor.manifest
     if manifest.novelty is None:
         raise UserError("the model can't tell what it does not know; train it again")
-    found = [doubts_of(one, predictor.predict(one.image[None]), manifest) for one in intakes]
+    found = [assess_input(one, predictor.predict(one.image[None]), manifest) for one in intakes]
     kinds = [warning.kind for doubts in found for warning in doubts.warnings]
     scores = np.array([doubts.score for doubts in found], dtype=np.float64) / manifest.novelty.threshold
     return Row(
@@ -73,10 +73,10 @@ def judge(title: str, intakes: Sequence[Intake], predictor: Predictor) -> Row:
     )
 
 
-def changed(film: Image.Image, manifest: Manifest) -> Intake:
-    """A film changed before the intake."""
-    taken = fit(film, manifest.preprocessing)
-    return Intake(taken.film, taken.image, taken.frame, check_content(taken.film))
+def changed(radiograph: Image.Image, manifest: Manifest) -> Intake:
+    """An image changed before the intake."""
+    taken = fit(radiograph, manifest.preprocessing)
+    return Intake(taken.radiograph, taken.image, taken.frame, check_content(taken.radiograph))
 
 
 def cost(graph: Path, size: int, rounds: int = 300) -> tuple[float, float]:
@@ -103,18 +103,20 @@ def cost(graph: Path, size: int, rounds: int = 300) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Command line; 1 where too few pictures are told apart or too many films flagged."""
+    """Command line; 1 where too few pictures are told apart or too many images flagged."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--run", required=True, help="evaluated")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--not-films", type=Path, help="folder of pictures that are no chest films")
-    parser.add_argument("--films", type=Path, nargs="*", default=[], help="folders of other hospitals' films")
+    parser.add_argument("--not-images", type=Path, help="folder of pictures that are no chest images")
+    parser.add_argument(
+        "--images", type=Path, nargs="*", default=[], help="folders of other hospitals' images"
+    )
     options = parser.parse_args()
     run = Run(options.runs_dir / options.run)
     try:
         settings = saved_settings(run)
         predictor = Predictor(run.sealed)
-        met = report(predictor, films_of_test(settings.data_dir), options.not_films, options.films)
+        met = report(predictor, images_of_test(settings.data_dir), options.not_images, options.radiographs)
     except UserError as error:
         print(f"novelty: {error}", file=sys.stderr)
         return 2
@@ -125,9 +127,9 @@ def main() -> int:
     return 0 if met else 1
 
 
-def films_of_test(data_dir: Path) -> list[Path]:
+def images_of_test(data_dir: Path) -> list[Path]:
     """Files of the test split."""
-    return [film.file for film in films_of(read_manifest(data_dir), data_dir, "test")]
+    return [radiograph.file for radiograph in split_radiographs(read_manifest(data_dir), data_dir, "test")]
 
 
 def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
@@ -141,26 +143,30 @@ def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
     return found
 
 
-def report(predictor: Predictor, test: list[Path], not_films: Path | None, others: list[Path]) -> bool:
+def report(predictor: Predictor, test: list[Path], not_images: Path | None, others: list[Path]) -> bool:
     """Print the table; whether what is wanted is met."""
     spec = predictor.manifest.preprocessing
-    print(f"{'':34} {'films':>5} {'novel':>13} {'any warning':>13}   score / threshold, warnings")
-    own = judge("own test films", [take_in(file, spec) for file in test], predictor)
+    print(f"{'':34} {'radiographs':>5} {'novel':>13} {'any warning':>13}   score / threshold, warnings")
+    own = judge("own test images", [take_in(file, spec) for file in test], predictor)
     print(own)
-    met = own.any / own.films <= MOST_FLAGGED
-    if not_films:
-        told = judge(not_films.name, readable(not_films, spec), predictor)
+    met = own.any / own.radiographs <= MOST_FLAGGED
+    if not_images:
+        told = judge(not_images.name, readable(not_images, spec), predictor)
         print(told)
-        met &= told.any / told.films >= LEAST_TOLD
+        met &= told.any / told.radiographs >= LEAST_TOLD
     for folder in others:
         print(judge(folder.name, readable(folder, spec), predictor))
-    films = [read_film(file, spec.image_size) for file in test]
+    radiographs = [read_image(file, spec.image_size) for file in test]
     for name, turn in TURNS.items():
-        print(judge(name, [changed(turn(film), predictor.manifest) for film in films], predictor))
+        print(
+            judge(
+                name, [changed(turn(radiograph), predictor.manifest) for radiograph in radiographs], predictor
+            )
+        )
     for strength in (1, 2, 3):
         intakes = [
-            changed(corrupt(film, one, strength), predictor.manifest)
-            for number, film in enumerate(films)
+            changed(corrupt(radiograph, one, strength), predictor.manifest)
+            for number, radiograph in enumerate(radiographs)
             for one in (CORRUPTIONS[number % len(CORRUPTIONS)],)
         ]
         print(judge(f"simulated scanner, strength {strength}", intakes, predictor))

@@ -31,7 +31,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def loader(
     folder: Path, split: str, size: int = SIZE, normalisation: Sequence[Sequence[float]] = IMAGENET
 ) -> "DataLoader[Any]":
-    """Films of a split as the reference project reads them: augmented and in another order each time if ``train``."""
+    """Images of a split as the reference project reads them: augmented and in another order each time if ``train``."""
     train = split == "train"
     view: list[v2.Transform] = (
         [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.RandomRotation(10)]
@@ -39,8 +39,8 @@ def loader(
         else [v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)]
     )
     finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(*map(list, normalisation))]
-    films = ImageFolder(folder / split, v2.Compose([*view, *finish]))
-    return DataLoader(films, BATCH, shuffle=train, num_workers=WORKERS)
+    radiographs = ImageFolder(folder / split, v2.Compose([*view, *finish]))
+    return DataLoader(radiographs, BATCH, shuffle=train, num_workers=WORKERS)
 
 
 def begin_phase(network: nn.Module, phase: str, lr: float) -> torch.optim.Optimizer:
@@ -55,22 +55,22 @@ def begin_phase(network: nn.Module, phase: str, lr: float) -> torch.optim.Optimi
 def train_epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    films: "DataLoader[Any]",
+    radiographs: "DataLoader[Any]",
     class_weights: Tensor | None = None,
 ) -> None:
     """Everything is in training mode, BatchNorm of frozen blocks too, as it was there."""
     network.train()
-    for x, y in films:
+    for x, y in radiographs:
         optimizer.zero_grad()
         torch.autograd.backward(nn.functional.cross_entropy(network(x), y, class_weights))
         optimizer.step()
 
 
 @torch.no_grad()
-def predict(network: nn.Module, films: "DataLoader[Any]") -> Tensor:
+def predict(network: nn.Module, radiographs: "DataLoader[Any]") -> Tensor:
     """Logits N×C."""
     network.eval()
-    return torch.cat([network(x) for x, _ in films])
+    return torch.cat([network(x) for x, _ in radiographs])
 
 
 def main(folder: Path, weights: Path, epochs: int) -> None:

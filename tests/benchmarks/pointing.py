@@ -1,6 +1,6 @@
 """The pointing game (Zhang et al. 2018): does a heat map's peak lie on the lesion?
 
-On generated films the lesions' place is known. Only diseased films that the model calls right are counted; the peak
+On generated images the lesions' place is known. Only diseased images that the model calls right are counted; the peak
 is the middle of the map's strongest cell. ``python -m tests.benchmarks.pointing --model chest_xray:latest``.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from bento.imaging.intake import Frame, fit
-from trainer.data.sample import LABELS, Film, generate
+from trainer.data.sample import LABELS, Radiograph, generate
 from trainer.inference.predict import stored_model
 
 SIZE = 256
@@ -22,7 +22,7 @@ SIZE = 256
 
 @dataclass(frozen=True)
 class Point:
-    """One film's outcome."""
+    """One image's outcome."""
 
     inside: bool
     """The peak lies on a lesion."""
@@ -38,9 +38,9 @@ def judge(cam: npt.NDArray[np.float32], frame: Frame, lesion: npt.NDArray[np.boo
     """Where the peak of a map lies.
 
     Args:
-        cam: h×w, the map of the film's class.
-        frame: of the map on the film.
-        lesion: H×W, ``bool``, of the film.
+        cam: h×w, the map of the image's class.
+        frame: of the map on the image.
+        lesion: H×W, ``bool``, of the image.
     """
     (rows, columns), (height, width) = cam.shape, lesion.shape
     row, column = np.unravel_index(int(cam.argmax()), cam.shape)
@@ -64,26 +64,26 @@ def main() -> None:
     """Print a table by class."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="chest_xray:latest")
-    parser.add_argument("--films", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=1001, help="another than the model's films had")
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1001, help="another than the model's images had")
     arguments = parser.parse_args()
     predictor = stored_model(arguments.model)
     manifest = predictor.manifest
     points: dict[str, list[Point]] = defaultdict(list)
     diseased: dict[str, int] = defaultdict(int)
 
-    def look_at(film: Film) -> None:
-        intake = fit(Image.fromarray(film.pixels), manifest.preprocessing)
+    def look_at(radiograph: Radiograph) -> None:
+        intake = fit(Image.fromarray(radiograph.pixels), manifest.preprocessing)
         prediction = predictor.predict(intake.image[np.newaxis])
-        diseased[film.label] += 1
-        index = manifest.classes.index(film.label)
+        diseased[radiograph.label] += 1
+        index = manifest.classes.index(radiograph.label)
         if int(prediction.probabilities[0].argmax()) == index:
-            points[film.label].append(judge(prediction.cam[0, index], intake.frame, film.lesion))
+            points[radiograph.label].append(judge(prediction.cam[0, index], intake.frame, radiograph.lesion))
 
-    for film in generate(arguments.films, SIZE, 3, arguments.seed):
-        if film.lesion.any():
-            look_at(film)
-    print(f"{'class':14} films  right  inside  within half a cell  (chance: inside, within)")
+    for radiograph in generate(arguments.radiographs, SIZE, 3, arguments.seed):
+        if radiograph.lesion.any():
+            look_at(radiograph)
+    print(f"{'class':14} images  right  inside  within half a cell  (chance: inside, within)")
     for name in (*LABELS[1:], "all"):
         chosen = points[name] if name != "all" else [p for label in LABELS[1:] for p in points[label]]
         count = diseased[name] if name != "all" else sum(diseased[label] for label in LABELS[1:])

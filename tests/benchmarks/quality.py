@@ -1,8 +1,8 @@
 """What the speed costs in quality: ``python -m tests.benchmarks.quality --dataset FOLDER``.
 
 The reference project's loop (``plain_loop.py``: two phases, weighted cross-entropy, cosine schedule, best checkpoint by
-validation accuracy, the films' middle at test) and ours by the command line, with the same films, split, size, backbone
-and weights. Test macro F1 of both, over all films and within each source, for each seed.
+validation accuracy, the images' middle at test) and ours by the command line, with the same images, split, size, backbone
+and weights. Test macro F1 of both, over all images and within each site, for each seed.
 """
 
 import argparse
@@ -33,8 +33,10 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
     """Test probabilities N×C of the plain loop's best network, in the order of torchvision's ``ImageFolder``."""
     torch.manual_seed(seed)
     row = BACKBONES[backbone]
-    films = {split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")}
-    labels = {split: torch.tensor(part.dataset.targets) for split, part in films.items()}  # type: ignore[attr-defined]
+    radiographs = {
+        split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")
+    }
+    labels = {split: torch.tensor(part.dataset.targets) for split, part in radiographs.items()}  # type: ignore[attr-defined]
     counts = torch.bincount(labels["train"])
     network = row.build()
     network.load_state_dict(row.imagenet())
@@ -47,13 +49,15 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
         optimizer = begin_phase(network, phase, lr)
         schedule = CosineAnnealingLR(optimizer, EPOCHS)
         for _ in range(EPOCHS):
-            train_epoch(network, optimizer, films["train"], len(labels["train"]) / len(counts) / counts)
+            train_epoch(network, optimizer, radiographs["train"], len(labels["train"]) / len(counts) / counts)
             schedule.step()
-            accuracy = (predict(network, films["val"]).argmax(1) == labels["val"]).double().mean().item()
+            accuracy = (
+                (predict(network, radiographs["val"]).argmax(1) == labels["val"]).double().mean().item()
+            )
             if accuracy > best:
                 best, state = accuracy, copy.deepcopy(network.state_dict())
     network.load_state_dict(state)
-    probabilities: Array = torch.softmax(predict(network, films["test"]).double(), dim=1).numpy()
+    probabilities: Array = torch.softmax(predict(network, radiographs["test"]).double(), dim=1).numpy()
     return probabilities
 
 
@@ -63,12 +67,12 @@ def our_probabilities(file: Path, classes: list[str]) -> dict[str, list[float]]:
         return {row["path"]: [float(row[name]) for name in classes] for row in csv.DictReader(stream)}
 
 
-def figures(films: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
-    """Macro F1 over all films and within each source."""
-    truth = np.array([classes.index(film.label) for film in films])
-    sources = [film.source for film in films]
-    parts = {"all": np.ones(len(films), bool)}
-    parts |= {name: np.array(sources) == name for name in sorted(set(sources))}
+def figures(radiographs: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
+    """Macro F1 over all images and within each site."""
+    truth = np.array([classes.index(radiograph.label) for radiograph in radiographs])
+    sites = [radiograph.site for radiograph in radiographs]
+    parts = {"all": np.ones(len(radiographs), bool)}
+    parts |= {name: np.array(sites) == name for name in sorted(set(sites))}
     return {
         name: compute_metrics(truth[part], probabilities[part], classes).macro_f1
         for name, part in parts.items()
@@ -94,14 +98,16 @@ def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dic
             raise SystemExit(f"{step} of seed {seed} failed")
     records = read_manifest(data)
     classes = sorted({record.label for record in records})
-    films = [record for record in records if record.split == "test"]
+    radiographs = [record for record in records if record.split == "test"]
     ours = our_probabilities(runs / str(seed) / "predictions.csv", classes)
     # ImageFolder's order: by class, then by the name in the split's folder.
-    films.sort(key=lambda film: (film.label, Path(film.path).name))
+    radiographs.sort(key=lambda radiograph: (radiograph.label, Path(radiograph.path).name))
     plain = plain_probabilities(data, options.backbone, options.image_size, seed)
     return {
-        "plain": figures(films, classes, plain),
-        "ours": figures(films, classes, np.array([ours[film.path] for film in films])),
+        "plain": figures(radiographs, classes, plain),
+        "ours": figures(
+            radiographs, classes, np.array([ours[radiograph.path] for radiograph in radiographs])
+        ),
     }
 
 

@@ -1,7 +1,7 @@
 """What does each ingredient of the recipe bring? ``python -m tests.benchmarks.recipes --dataset FOLDER``.
 
 Every recipe is trained on several seeds (each with a grouped split of its own) from the same frozen prefix, and judged
-on the test films: as they are, through the simulated scanners (``trainer.data.corruptions``, strength 3) and through one
+on the test images: as they are, through the simulated scanners (``trainer.data.corruptions``, strength 3) and through one
 that has several faults at once. Differences from the first recipe are paired, with intervals by patient. What is
 finished is kept in ``--work``, so that a broken run goes on where it stopped, and a row can be added later.
 """
@@ -28,13 +28,13 @@ from trainer.evaluation.bootstrap import (
     Judged,
     macro_f1,
     patient_weights,
-    ranking_figures,
-    weighted_figures,
+    ranking_metrics,
+    weighted_metrics,
 )
 from trainer.evaluation.calibration import fit_temperature
 from trainer.evaluation.confounding import linear_probe
 from trainer.features.batches import PlainBatches, from_cache
-from trainer.features.dataset import load_films, make_features
+from trainer.features.dataset import load_images, make_features
 from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix
 from trainer.models.backbones import build_classifier, phase_b_cut
@@ -52,7 +52,7 @@ BASE: dict[str, Any] = {
     "noise": 0.12,
     "batch_norm": 0.0,
     "epochs_b": 10,
-    "source_alignment": 0.0,
+    "site_alignment": 0.0,
 }
 """What each ingredient is added to, or left out of: the rest is the trainer's default."""
 
@@ -86,13 +86,13 @@ RECIPES = (
     Recipe(
         "half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}
     ),
-    Recipe("16 epochs, sources aligned, 0.1", LONGER | {"source_alignment": 0.1}, ema=0.99),
-    Recipe("16 epochs, sources aligned, 0.3", LONGER | {"source_alignment": 0.3}, ema=0.99),
-    Recipe("16 epochs, sources aligned, 1.0", LONGER | {"source_alignment": 1.0}, ema=0.99),
-    Recipe("16 epochs, source erased", LONGER, ema=0.99, erase=True),
+    Recipe("16 epochs, sites aligned, 0.1", LONGER | {"site_alignment": 0.1}, ema=0.99),
+    Recipe("16 epochs, sites aligned, 0.3", LONGER | {"site_alignment": 0.3}, ema=0.99),
+    Recipe("16 epochs, sites aligned, 1.0", LONGER | {"site_alignment": 1.0}, ema=0.99),
+    Recipe("16 epochs, site erased", LONGER, ema=0.99, erase=True),
     Recipe(
-        "16 epochs, sources aligned, 0.3, and erased",
-        LONGER | {"source_alignment": 0.3},
+        "16 epochs, sites aligned, 0.3, and erased",
+        LONGER | {"site_alignment": 0.3},
         ema=0.99,
         erase=True,
     ),
@@ -106,11 +106,11 @@ RECIPES = (
 
 
 def scanned(path: Path, spec: Preprocessing) -> Array:
-    """``uint8`` V×S×S: a film clean, through each corruption, and through the mixture."""
+    """``uint8`` V×S×S: an image clean, through each corruption, and through the mixture."""
     with open_image(path) as image:
-        film = decode(image, spec.image_size)
-    views = [film, *(corrupt(film, one, STRENGTH) for one in CORRUPTIONS)]
-    mixed = film
+        radiograph = decode(image, spec.image_size)
+    views = [radiograph, *(corrupt(radiograph, one, STRENGTH) for one in CORRUPTIONS)]
+    mixed = radiograph
     for one in CORRUPTIONS:
         if one.name in MIXTURE:
             mixed = corrupt(mixed, one, STRENGTH - 2 * (one.name in ("noise", "resolution")))
@@ -124,13 +124,13 @@ def make_bench(settings: Settings, device: torch.device) -> Bench:
     records = read_manifest(settings.data_dir)
     classes = sorted({record.label for record in records})
     parts = {name: [one for one in records if one.split == name] for name in ("train", "val", "test")}
-    films = {name: load_films(parts[name], classes, settings, name) for name in parts}
+    radiographs = {name: load_images(parts[name], classes, settings, name) for name in parts}
     torch.manual_seed(settings.seed)
     model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
     model.requires_grad_(False)
     cut = phase_b_cut(settings.backbone, model)
     prefix = Prefix(model, (cut, len(model.stages)), device)
-    features = make_features(settings, prefix, films["train"], films["val"])
+    features = make_features(settings, prefix, radiographs["train"], radiographs["val"])
     kept = settings.data_dir / "cache" / f"scanned-{hash_of(prefix, settings)}.npy"
     if not kept.is_file():
         tests = [
@@ -143,7 +143,7 @@ def make_bench(settings: Settings, device: torch.device) -> Bench:
     return Bench(
         settings,
         classes,
-        films,
+        radiographs,
         features.train,
         features.validation,
         np.load(kept),
@@ -155,7 +155,7 @@ def make_bench(settings: Settings, device: torch.device) -> Bench:
 
 
 def hash_of(prefix: Prefix, settings: Settings) -> str:
-    """Key of what the prefix makes of the test films."""
+    """Key of what the prefix makes of the test images."""
     content = f"{prefix.digest()} {settings.preprocessing} {settings.seed} {CORRUPTIONS}"
     return hashlib.sha256(re.sub("0x[0-9a-f]+", "", content).encode()).hexdigest()[:16]
 
@@ -163,14 +163,14 @@ def hash_of(prefix: Prefix, settings: Settings) -> str:
 def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> None:
     """Train, judge, and keep what the table needs."""
     tail = train_tail(bench, recipe, settings)
-    validation = logits_of(tail, PlainBatches(bench.validation[bench.cut], bench.films["val"].labels))
-    temperature = fit_temperature(validation, bench.films["val"].labels)
+    validation = logits_of(tail, PlainBatches(bench.validation[bench.cut], bench.radiographs["val"].labels))
+    temperature = fit_temperature(validation, bench.radiographs["val"].labels)
     views = []
     for view in bench.tests:
         fetch_view = from_cache(view[None], bench.device)
-        views.append(logits_of(tail, PlainBatches(fetch_view, bench.films["test"].labels)))
-    films = bench.films["train"]
-    fitted = embeddings_of(tail, bench.train[bench.cut], len(films.labels))
+        views.append(logits_of(tail, PlainBatches(fetch_view, bench.radiographs["test"].labels)))
+    radiographs = bench.radiographs["train"]
+    fitted = embeddings_of(tail, bench.train[bench.cut], len(radiographs.labels))
     judged = embeddings_of(tail, from_cache(bench.tests[:1], bench.device), len(bench.records))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.npz")
@@ -178,10 +178,10 @@ def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> Non
         temporary,
         logits=np.stack(views),
         temperature=temperature,
-        truth=bench.films["test"].labels,
+        truth=bench.radiographs["test"].labels,
         classes=bench.classes,
-        guessed=linear_probe().fit(fitted, films.sources).predict(judged),
-        sources=[record.source for record in bench.records],
+        guessed=linear_probe().fit(fitted, radiographs.sites).predict(judged),
+        sites=[record.site for record in bench.records],
         patients=[record.patient for record in bench.records],
     )
     temporary.replace(path)
@@ -210,32 +210,32 @@ def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
 
 
 def figures(run: dict[str, Array], weights: Array) -> Figures:
-    """Of B weightings of the films, as :func:`trainer.evaluation.bootstrap.weighted_figures` does."""
+    """Of B weightings of the images, as :func:`trainer.evaluation.bootstrap.weighted_metrics` does."""
     logits, truth, classes = run["logits"], run["truth"], run["classes"].tolist()
     predicted = logits.argmax(axis=2)
     count = len(classes)
     found = {"macro F1": macro_f1(truth, predicted[0], count, weights)}
-    for source in sorted(set(run["sources"].tolist()) - {""}):
-        own = run["sources"] == source
-        found[source] = macro_f1(truth[own], predicted[0][own], count, weights[:, own])
+    for site in sorted(set(run["sites"].tolist()) - {""}):
+        own = run["sites"] == site
+        found[site] = macro_f1(truth[own], predicted[0][own], count, weights[:, own])
     corrupted = [macro_f1(truth, row, count, weights) for row in predicted[1:-1]]
     found["scanners"] = np.mean(corrupted, axis=0)
     found["mixture"] = macro_f1(truth, predicted[-1], count, weights)
-    if "TUBERCULOSIS" in classes and "shenzhen" in run["sources"]:
-        own, label = run["sources"] == "shenzhen", classes.index("TUBERCULOSIS")
+    if "TUBERCULOSIS" in classes and "shenzhen" in run["sites"]:
+        own, label = run["sites"] == "shenzhen", classes.index("TUBERCULOSIS")
         scores = softmax(logits[-1], axis=1)[own, label]
-        found["mixture TB AUC"] = ranking_figures(scores, truth[own] == label, weights[:, own])[0]
+        found["mixture TB AUC"] = ranking_metrics(scores, truth[own] == label, weights[:, own])[0]
         for view, name in ((0, "normals"), (-1, "mixture normals")):
             wrong = own & (truth == classes.index("NORMAL"))
             called = predicted[view][wrong] == classes.index("PNEUMONIA")
             found[f"{name} called pneumonia"] = (weights[:, wrong] @ called) / weights[:, wrong].sum(axis=1)
     normal = truth == classes.index("NORMAL")
-    right = (run["guessed"] == run["sources"]).astype(np.float64)
-    found["source told"] = weights @ right / weights.sum(axis=1)
+    right = (run["guessed"] == run["sites"]).astype(np.float64)
+    found["site told"] = weights @ right / weights.sum(axis=1)
     found["of normals"] = np.mean(
         [
             weights[:, own] @ right[own] / weights[:, own].sum(axis=1)
-            for own in (normal & (run["sources"] == source) for source in set(run["sources"].tolist()))
+            for own in (normal & (run["sites"] == site) for site in set(run["sites"].tolist()))
             if own.any()
         ],
         axis=0,
@@ -243,7 +243,7 @@ def figures(run: dict[str, Array], weights: Array) -> Figures:
     for name, divisor in (("ECE before", 1.0), ("after", float(run["temperature"]))):
         judged = Judged(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
         found[name] = (
-            weighted_figures(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
+            weighted_metrics(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
         )
     return found
 
@@ -252,7 +252,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--work", type=Path, default=Path("build/recipes"), help="films, caches and results")
+    parser.add_argument("--work", type=Path, default=Path("build/recipes"), help="images, caches and results")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
@@ -295,7 +295,7 @@ def main() -> None:
 
 
 def same_views(one: Settings, other: Settings) -> bool:
-    """Whether the tail sees the same films, with the same seed."""
+    """Whether the tail sees the same images, with the same seed."""
     names = ("crop", "contrast", "image_size", "views", *WEAK)
     return one.seed == other.seed and all(getattr(one, name) == getattr(other, name) for name in names)
 

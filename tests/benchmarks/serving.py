@@ -28,20 +28,20 @@ from tests.support.server import free_port
 from trainer.data.sample.dataset import generate
 
 CLIENTS = (1, 8, 32, 64)
-FILMS = 8
+IMAGES = 8
 START_SECONDS = 90
 
 
-def make_films(folder: Path, side: int) -> list[Path]:
-    """Generated films as JPEG, side × side pixels."""
-    paths = [folder / f"{number}.jpg" for number in range(FILMS)]
-    for path, film in zip(paths, generate(FILMS, side, hospitals=2, seed=1), strict=False):
-        Image.fromarray(film.pixels).save(path, quality=90)
+def make_images(folder: Path, side: int) -> list[Path]:
+    """Generated images as JPEG, side × side pixels."""
+    paths = [folder / f"{number}.jpg" for number in range(IMAGES)]
+    for path, radiograph in zip(paths, generate(IMAGES, side, hospitals=2, seed=1), strict=False):
+        Image.fromarray(radiograph.pixels).save(path, quality=90)
     return paths
 
 
 @contextlib.contextmanager
-def served(name: str, folder: Path, film: Path) -> Iterator[tuple[str, psutil.Process]]:
+def served(name: str, folder: Path, radiograph: Path) -> Iterator[tuple[str, psutil.Process]]:
     """One design, once it answers; its URL and process."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/predict"
@@ -54,7 +54,9 @@ def served(name: str, folder: Path, film: Path) -> Iterator[tuple[str, psutil.Pr
     try:
         for _ in range(5 * START_SECONDS):
             with contextlib.suppress(httpx.TransportError):
-                if httpx.post(url, files={"file": ("a.jpg", film.read_bytes(), "image/jpeg")}).is_success:
+                if httpx.post(
+                    url, files={"file": ("a.jpg", radiograph.read_bytes(), "image/jpeg")}
+                ).is_success:
                     break
             if process.poll() is not None:
                 raise SystemExit(f"{name} did not start")
@@ -70,18 +72,18 @@ def served(name: str, folder: Path, film: Path) -> Iterator[tuple[str, psutil.Pr
             one.kill()
 
 
-def load(url: str, films: Sequence[Path], clients: int, seconds: float, *more: str) -> dict[str, Any]:
+def load(url: str, radiographs: Sequence[Path], clients: int, seconds: float, *more: str) -> dict[str, Any]:
     """One run of the load client in a process of its own; ``more`` are further options of it."""
-    command = [sys.executable, "-m", "tests.benchmarks.load", url, *map(str, films)]
+    command = [sys.executable, "-m", "tests.benchmarks.load", url, *map(str, radiographs)]
     command += ["--clients", str(clients), "--seconds", str(seconds), *more]
     result: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT))
     return result
 
 
-def in_process(folder: Path, films: Sequence[Path], seconds: float) -> float:
+def in_process(folder: Path, radiographs: Sequence[Path], seconds: float) -> float:
     """The machine's limit now."""
     command = [sys.executable, "-m", "tests.benchmarks.in_process", str(folder), str(seconds)]
-    return float(subprocess.check_output([*command, *map(str, films)], cwd=ROOT))
+    return float(subprocess.check_output([*command, *map(str, radiographs)], cwd=ROOT))
 
 
 def memory(process: psutil.Process) -> float:
@@ -109,14 +111,14 @@ def compare(
     figures: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     limits: list[float] = []
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
-        films = make_films(Path(temporary), side)
-        running = {name: stack.enter_context(served(name, folder, films[0])) for name in names}
+        radiographs = make_images(Path(temporary), side)
+        running = {name: stack.enter_context(served(name, folder, radiographs[0])) for name in names}
         for _ in range(rounds):
             for clients in levels:
-                limits.append(in_process(folder, films, seconds))
+                limits.append(in_process(folder, radiographs, seconds))
                 for name, (url, process) in running.items():
                     before = cpu_seconds(process)
-                    result = load(url, films, clients, seconds)
+                    result = load(url, radiographs, clients, seconds)
                     result["cpu"] = 1000 * (cpu_seconds(process) - before) / max(1, result["answers"])
                     result["memory"] = memory(process)
                     figures[name, clients].append(result)
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--clients", nargs="+", type=int, default=CLIENTS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2, help="a measurement's length")
-    parser.add_argument("--side", type=int, default=500, help="of the films in pixels")
+    parser.add_argument("--side", type=int, default=500, help="of the images in pixels")
     options = parser.parse_args()
     folder = Path(bentoml.models.get(options.model).path)
     compare(folder, options.designs, options.clients, options.rounds, options.seconds, options.side)

@@ -1,6 +1,6 @@
 """What prediction from the shell costs: ``python -m tests.benchmarks.shell --model TAG``.
 
-A whole ``python -m trainer predict`` of 1,000 and of 10,000 films, start included, takes turns with the in-process
+A whole ``python -m trainer predict`` of 1,000 and of 10,000 images, start included, takes turns with the in-process
 limit; its memory is the largest that the kernel counted.
 """
 
@@ -27,11 +27,11 @@ COUNTS = (1_000, 10_000)
 
 
 def make_folders(folder: Path) -> dict[int, Path]:
-    """A folder for each of :data:`COUNTS`: links to the same generated films."""
+    """A folder for each of :data:`COUNTS`: links to the same generated images."""
     originals = []
-    for number, film in enumerate(generate(DISTINCT, SIDE, hospitals=2, seed=1)):
+    for number, radiograph in enumerate(generate(DISTINCT, SIDE, hospitals=2, seed=1)):
         originals.append(folder / f"{number}.jpg")
-        Image.fromarray(film.pixels).save(originals[-1], quality=90)
+        Image.fromarray(radiograph.pixels).save(originals[-1], quality=90)
     folders = {count: folder / str(count) for count in COUNTS}
     for count, where in folders.items():
         where.mkdir()
@@ -63,20 +63,20 @@ def main() -> None:
     model = Path(bentoml.models.get(options.model).path)
     with tempfile.TemporaryDirectory() as temporary:
         folders = make_folders(Path(temporary))
-        films = sorted(Path(temporary).glob("*.jpg"))
+        radiographs = sorted(Path(temporary).glob("*.jpg"))
         figures: dict[int, list[tuple[float, ...]]] = {count: [] for count in COUNTS}
-        limits, cpu = [in_process(model, films, options.seconds)], 0.0
+        limits, cpu = [in_process(model, radiographs, options.seconds)], 0.0
         for _ in range(options.rounds):
             for count, folder in folders.items():
                 seconds, own, peak = predict(folder, options.model, Path(temporary, "out.csv"))
                 before = _children()
-                limits.append(in_process(model, films, options.seconds))
+                limits.append(in_process(model, radiographs, options.seconds))
                 cpu += _children() - before
                 # The limit just before and just after, as neighbours come and go.
                 ratio = count / seconds / statistics.mean(limits[-2:])
                 figures[count].append((count / seconds, ratio, 1000 * own / count, peak))
     done = options.seconds * sum(limits[1:])
-    print("| films | films a second | of the limit | CPU ms a film | peak MB |\n|---|---|---|---|---|")
+    print("| images | images a second | of the limit | CPU ms an image | peak MB |\n|---|---|---|---|---|")
     for count in COUNTS:
         rate, ratio, own, peak = map(statistics.median, zip(*figures[count], strict=True))
         print(f"| {count:,} | {rate:.0f} | {ratio:.0%} | {own:.1f} | {peak:.0f} |")

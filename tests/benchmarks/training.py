@@ -40,30 +40,30 @@ FIGURES = "figures.jsonl"
 STAGES = ("prepare", "plain", "cold", "warm", "limit", "table")
 
 
-def make_films(folder: Path, films: int) -> None:
-    """Generated films as 1000×800 JPEGs; a few dozen drawings, each several times with its own noise."""
+def make_images(folder: Path, radiographs: int) -> None:
+    """Generated images as 1000×800 JPEGs; a few dozen drawings, each several times with its own noise."""
     rng = np.random.default_rng(0)
-    drawn = list(generate(min(films, 48), 400, hospitals=3, seed=1))
-    for index in range(films):
-        film = drawn[index % len(drawn)]
-        pixels = np.asarray(Image.fromarray(film.pixels).resize((800, 1000)), dtype=np.int16)
+    drawn = list(generate(min(radiographs, 48), 400, hospitals=3, seed=1))
+    for index in range(radiographs):
+        radiograph = drawn[index % len(drawn)]
+        pixels = np.asarray(Image.fromarray(radiograph.pixels).resize((800, 1000)), dtype=np.int16)
         noisy = (pixels + rng.integers(-6, 7, pixels.shape)).clip(0, 255).astype(np.uint8)
-        target = folder / film.label / f"{film.patient}_{index}.jpg"
+        target = folder / radiograph.label / f"{radiograph.patient}_{index}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy).save(target, quality=90)
 
 
-def prepare_data(folder: Path, films: int) -> None:
-    """Films, fetched and split, and random weights whose BatchNorm keeps activations from vanishing.
+def prepare_data(folder: Path, radiographs: int) -> None:
+    """Images, fetched and split, and random weights whose BatchNorm keeps activations from vanishing.
 
     ImageNet weights of this backbone come from a hub; for time they make no difference, vanishing activations would.
     """
     from trainer.cli import main
 
-    make_films(folder / "films", films)
+    make_images(folder / "radiographs", radiographs)
     words = [
         "--dataset",
-        str(folder / "films"),
+        str(folder / "radiographs"),
         "--data-dir",
         str(folder / "data"),
         "--patient-pattern",
@@ -71,14 +71,14 @@ def prepare_data(folder: Path, films: int) -> None:
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         if main(["fetch", *words]) or main(["split", *words]):
-            raise SystemExit("the benchmark's own films were refused")
+            raise SystemExit("the benchmark's own images were refused")
     torch.manual_seed(0)
     network = models.efficientnet_b0(num_classes=3).train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
     spec = Preprocessing(image_size=SIZE, crop="anatomy", contrast="clahe")
-    files = sorted((folder / "films").rglob("*.jpg"))[:32]
+    files = sorted((folder / "radiographs").rglob("*.jpg"))[:32]
     grey = torch.from_numpy(np.stack([load_array(file, spec) for file in files])).float().unsqueeze(1) / 255
     with torch.no_grad():
         network(((grey - 0.45) / 0.225).expand(-1, 3, -1, -1))
@@ -88,8 +88,8 @@ def prepare_data(folder: Path, films: int) -> None:
     )
 
 
-def training_films(folder: Path) -> int:
-    """Number of training films."""
+def training_images(folder: Path) -> int:
+    """Number of training images."""
     return sum(record.split == "train" for record in read_manifest(folder / "data"))
 
 
@@ -103,7 +103,7 @@ def plain_loop(folder: Path, epochs: int) -> dict[str, float]:
 def tail_limit(folder: Path) -> dict[str, float]:
     """Seconds an epoch of Phase B would take if only the tail's forward and backward were left."""
     prepare("cpu")
-    films = training_films(folder)
+    radiographs = training_images(folder)
     model = build_classifier(BACKBONE, 3, weights=str(folder / WEIGHTS))
     cut = phase_b_cut(BACKBONE, model)
     tail = Tail(model, cut, Settings.model_fields["batch_norm"].default).train()
@@ -117,7 +117,7 @@ def tail_limit(folder: Path) -> dict[str, float]:
         tail.zero_grad(set_to_none=True)
         torch.autograd.backward(nn.functional.cross_entropy(tail(x), y))
         times.append(time.perf_counter() - started)
-    return {"limit": statistics.median(times[2:]) * (films // 32)}
+    return {"limit": statistics.median(times[2:]) * (radiographs // 32)}
 
 
 def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
@@ -143,10 +143,10 @@ def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
     return {f"{name} {key}": value for key, value in figures.items()}
 
 
-def run_stage(stage: str, folder: Path, films: int, epochs: int) -> None:
+def run_stage(stage: str, folder: Path, radiographs: int, epochs: int) -> None:
     """Run one stage and add its figures to the folder's."""
     if stage == "prepare":
-        return prepare_data(folder, films)
+        return prepare_data(folder, radiographs)
     if stage == "table":
         return print_table(folder)
     if stage == "plain":
@@ -162,7 +162,7 @@ def run_stage(stage: str, folder: Path, films: int, epochs: int) -> None:
 def main() -> None:
     """Run all stages, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--films", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=1200)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--plain-epochs", type=int, default=1)
     parser.add_argument("--folder", type=Path)
@@ -171,10 +171,10 @@ def main() -> None:
     if (options.folder is None) != (options.stage is None):
         parser.error("--folder and --stage go together")
     if options.stage:
-        return run_stage(options.stage, options.folder, options.films, options.plain_epochs)
+        return run_stage(options.stage, options.folder, options.radiographs, options.plain_epochs)
     with tempfile.TemporaryDirectory() as name:
         for stage in (STAGES[0], *(STAGES[1:-1] * options.repeats), STAGES[-1]):
-            run_stage(stage, Path(name), options.films, options.plain_epochs)
+            run_stage(stage, Path(name), options.radiographs, options.plain_epochs)
 
 
 def print_table(folder: Path) -> None:
@@ -183,7 +183,7 @@ def print_table(folder: Path) -> None:
     keys = dict.fromkeys(key for row in rows for key in row)
     f = {key: statistics.median(row[key] for row in rows if key in row) for key in keys}
     plain_run = EPOCHS * (f["plain a"] + f["plain b"])
-    print(f"{training_films(folder)} training films of 1000×800, {BACKBONE} at {SIZE}, medians, seconds")
+    print(f"{training_images(folder)} training images of 1000×800, {BACKBONE} at {SIZE}, medians, seconds")
     print(f"{'':34}{'plain':>9}{'ours':>9}{'ratio':>8}")
     for title, plain, own in (
         ("epoch of Phase A", f["plain a"], f["cold a"]),

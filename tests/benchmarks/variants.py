@@ -1,7 +1,7 @@
-"""Would a faster variant of a model keep its answers? ``python -m tests.benchmarks.variants --films FOLDER``.
+"""Would a faster variant of a model keep its answers? ``python -m tests.benchmarks.variants --radiographs FOLDER``.
 
 FOLDER holds ``train`` and ``val`` as the trainer's split leaves them. Each variant is timed on one thread and
-compared with fp32 on the validation films: it may be served only if at least 99.5 % of them keep their top class.
+compared with fp32 on the validation images: it may be served only if at least 99.5 % of them keep their top class.
 """
 
 import argparse
@@ -27,8 +27,8 @@ CALIBRATION = 96
 AGREEMENT = 0.995
 
 
-class Films(CalibrationDataReader):  # type: ignore[misc]
-    """Training films, one by one."""
+class LabelledImages(CalibrationDataReader):  # type: ignore[misc]
+    """Training images, one by one."""
 
     def __init__(self, images: Images) -> None:
         self._rest: Iterator[Images] = iter(images[:, np.newaxis])
@@ -38,8 +38,8 @@ class Films(CalibrationDataReader):  # type: ignore[misc]
         return None if image is None else {"images": image}
 
 
-def read_films(folder: Path, spec: Preprocessing, most: int) -> Images:
-    """Up to ``most`` films of a split's class folders, spread evenly: ``uint8`` N×S×S."""
+def read_images(folder: Path, spec: Preprocessing, most: int) -> Images:
+    """Up to ``most`` images of a split's class folders, spread evenly: ``uint8`` N×S×S."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return np.stack([load_array(path, spec) for path in paths[:: max(1, len(paths) // most)][:most]])
 
@@ -62,14 +62,14 @@ def openvino(path: Path, precision: str) -> Run:
     return lambda images: np.array(request.infer({0: images})[0])
 
 
-def int8(path: Path, films: Images, folder: Path) -> Run:
-    """Static quantisation of every convolution, calibrated on training films."""
+def int8(path: Path, radiographs: Images, folder: Path) -> Run:
+    """Static quantisation of every convolution, calibrated on training images."""
     prepared, quantised = folder / "prepared.onnx", folder / "int8.onnx"
     quant_pre_process(path, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         quantised,
-        Films(films),
+        LabelledImages(radiographs),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -93,12 +93,12 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="chest_xray:latest", help="tag in the BentoML model store")
-    parser.add_argument("--films", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     options = parser.parse_args()
     artifact = Path(bentoml.models.get(options.model).path)
     spec = load_manifest(artifact).preprocessing
-    train = read_films(options.films / "train", spec, CALIBRATION)
-    val = read_films(options.films / "val", spec, 10_000)
+    train = read_images(options.radiographs / "train", spec, CALIBRATION)
+    val = read_images(options.radiographs / "val", spec, 10_000)
     path = artifact / ONNX_FILE
     fp32 = onnx_runtime(path)
     expected = np.concatenate([fp32(image[np.newaxis]) for image in val])
@@ -117,7 +117,7 @@ def main() -> None:
             largest = float(np.abs(found - expected).max())
             print(
                 f"{name:<18} {milliseconds(run, val[:1]):6.2f} ms, top class agrees on {100 * same:.1f} % of "
-                f"{len(val)} films, a probability differs by up to {largest:.1e}: {verdict}"
+                f"{len(val)} images, a probability differs by up to {largest:.1e}: {verdict}"
             )
 
 

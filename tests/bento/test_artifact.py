@@ -63,8 +63,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "operating_points.0.threshold: Input",
     ),
     "a view that is none": (
-        lambda folder: _edit(folder, views=[VIEW | {"kind": "upright"}]),
-        "views name a kind that is none",
+        lambda folder: _edit(folder, orientations=[VIEW | {"kind": "upright"}]),
+        "orientations name a kind that is none",
     ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
@@ -81,7 +81,7 @@ def test_a_whole_artifact_is_loaded(artifact: Path) -> None:
 def test_an_artifact_of_format_1_has_no_operating_points_and_no_warnings(artifact: Path) -> None:
     path = artifact / MANIFEST_FILE
     manifest = json.loads(path.read_text()) | {"format_version": 1}
-    for name in ("intervals", "intervals_by_source", "operating_points", "calibration", "warnings"):
+    for name in ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"):
         del manifest[name]
     path.write_text(json.dumps(manifest))
     loaded = load_manifest(artifact)
@@ -97,7 +97,7 @@ def test_an_artifact_of_format_3_tells_no_novelty(artifact: Path) -> None:
     path.write_text(json.dumps(manifest))
     loaded = load_manifest(artifact)
     assert loaded.novelty is None
-    assert loaded.views == []
+    assert loaded.orientations == []
 
 
 @pytest.mark.parametrize("name", DAMAGE)

@@ -21,7 +21,7 @@ from bento.http.problems import MEDIA_TYPE
 from tests.support import pictures
 from tests.support.server import service_process
 
-FILM = pictures.GOOD["a grey PNG"]
+IMAGE = pictures.GOOD["a grey PNG"]
 SLOW = pictures.encode(Image.fromarray(np.zeros((4800, 4800), np.uint8)), "PNG")
 """23 megapixels: a tenth of a second of decoding in a hundred kilobytes or less."""
 PLACES = 4
@@ -56,7 +56,7 @@ def one_service(artifact: Path, log: Path) -> Iterator[tuple[str, subprocess.Pop
         yield pair
 
 
-def post(url: str, data: bytes = FILM) -> tuple[httpx.Response, float]:
+def post(url: str, data: bytes = IMAGE) -> tuple[httpx.Response, float]:
     """An answer and the seconds that it took."""
     begin = time.monotonic()
     answer = httpx.post(f"{url}/predict", files={"file": ("a.png", data)}, timeout=30)

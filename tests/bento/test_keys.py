@@ -107,15 +107,15 @@ def test_the_command_makes_a_key_and_its_line() -> None:
 
 def test_a_service_with_keys_takes_them_from_every_client(stored_artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"{hash_key('ward-3')} ward 3\n")
-    film = tmp_path / "film.png"
-    film.write_bytes(pictures.GOOD["a grey PNG"])
+    radiograph = tmp_path / "image.png"
+    radiograph.write_bytes(pictures.GOOD["a grey PNG"])
     with running_service(
         tmp_path / "log",
         CHEST_XRAY_MODEL=f"chest_xray:{stored_artifact.name}",
         CHEST_XRAY_API_KEY_FILE=str(tmp_path / "keys"),
     ) as url:
         for headers, status in (({}, 401), ({"x-api-key": "ward-4"}, 401), ({"x-api-key": "ward-3"}, 200)):
-            files = {"file": film.read_bytes()}
+            files = {"file": radiograph.read_bytes()}
             assert httpx.post(f"{url}/predict", files=files, headers=headers).status_code == status
         assert httpx.get(f"{url}/livez").status_code == 200
         script = (
@@ -123,6 +123,6 @@ def test_a_service_with_keys_takes_them_from_every_client(stored_artifact: Path,
             "with bentoml.SyncHTTPClient(sys.argv[1], token='ward-3') as client:\n"
             "    print(client.predict(file=pathlib.Path(sys.argv[2]))['top_k'])\n"
         )
-        command = [sys.executable, "-c", script, url, str(film)]
+        command = [sys.executable, "-c", script, url, str(radiograph)]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "3\n"
     assert "ward-3" not in (tmp_path / "log").read_text()

@@ -21,7 +21,7 @@ from tests.support.server import running_service
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="no chromium on the PATH; `make test` as root on Debian installs it"
 )
-FILM = pictures.GOOD["a grey PNG"]
+IMAGE = pictures.GOOD["a grey PNG"]
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +68,17 @@ def opened(page: Page, url: str) -> Page:
 
 
 def answered(page: Page, url: str) -> Page:
-    """The page with one film's answer."""
+    """The page with one image's answer."""
     opened(page, url)
-    upload(page, ("film.png", FILM))
+    upload(page, ("image.png", IMAGE))
     expect(page.locator("article.answered figcaption p")).not_to_be_empty()
     return page
 
 
-def test_an_uploaded_film_gets_the_services_own_answer(page: Page, service_url: str) -> None:
-    expected = httpx.post(f"{service_url}/predict", files={"file": FILM}).json()
+def test_an_uploaded_image_gets_the_services_own_answer(page: Page, service_url: str) -> None:
+    expected = httpx.post(f"{service_url}/predict", files={"file": IMAGE}).json()
     card = answered(page, service_url).locator("article")
-    expect(card.get_by_role("heading", name="film.png")).to_be_visible()
+    expect(card.get_by_role("heading", name="image.png")).to_be_visible()
     shown = card.locator(".scores li").all_inner_texts()
     assert [text.split() for text in shown] == [
         [one["label"], f"{100 * one['confidence']:.1f}", "%"] for one in expected["predictions"]
@@ -96,7 +96,7 @@ def test_what_must_be_known_of_the_model_is_on_the_page(page: Page, service_url:
 
 
 @pytest.mark.parametrize(("event", "carrier"), [("paste", "clipboardData"), ("drop", "dataTransfer")])
-def test_a_film_can_be_pasted_and_dropped(page: Page, service_url: str, event: str, carrier: str) -> None:
+def test_an_image_can_be_pasted_and_dropped(page: Page, service_url: str, event: str, carrier: str) -> None:
     opened(page, service_url)
     page.evaluate(
         """([event, carrier, data]) => {
@@ -106,33 +106,35 @@ def test_a_film_can_be_pasted_and_dropped(page: Page, service_url: str, event: s
             const kind = event === "paste" ? ClipboardEvent : DragEvent;
             document.body.dispatchEvent(new kind(event, { [carrier]: transfer, bubbles: true, cancelable: true }));
         }""",
-        [event, carrier, base64.b64encode(FILM).decode()],
+        [event, carrier, base64.b64encode(IMAGE).decode()],
     )
     expect(page.locator("article.answered")).to_contain_text("given.png")
 
 
 def test_a_bad_file_is_a_sentence_beside_the_good_ones(page: Page, service_url: str) -> None:
     opened(page, service_url)
-    upload(page, ("notes.png", b"a radiograph, honestly"), ("film.png", FILM))
+    upload(page, ("notes.png", b"a radiograph, honestly"), ("image.png", IMAGE))
     expect(page.locator("article .error")).to_contain_text("Not an image: not an image in an accepted format")
     expect(page.locator("article.answered")).to_have_count(1)
 
 
-def test_a_dicom_film_is_chosen_and_shown(page: Page, service_url: str) -> None:
+def test_a_dicom_image_is_chosen_and_shown(page: Page, service_url: str) -> None:
     opened(page, service_url)
     assert ".dcm" in str(page.locator("#files").get_attribute("accept")).split(",")
     expect(page.locator("#accepted")).to_contain_text("DICOM")
     upload(
-        page, ("film.dcm", pictures.GOOD["a DICOM film"]), ("ct.dcm", dicom(pictures.film(), Modality="CT"))
+        page,
+        ("image.dcm", pictures.GOOD["a DICOM image"]),
+        ("ct.dcm", dicom(pictures.radiograph(), Modality="CT")),
     )
     card = page.locator("article.answered")
-    expect(card).to_contain_text("film.dcm")
+    expect(card).to_contain_text("image.dcm")
     # A browser knows no DICOM: what it shows is the service's own picture.
     loaded = "image => image.complete && image.naturalWidth === 120 && image.src.startsWith('data:image/png')"
     expect(card.locator("figcaption p")).not_to_be_empty()
     assert card.locator("img").evaluate(loaded)
     expect(page.locator("article .error")).to_contain_text(
-        "Not a chest film: the DICOM file's modality is CT"
+        "Not a chest image: the DICOM file's modality is CT"
     )
 
 
@@ -154,17 +156,17 @@ def test_the_heat_map_fades_and_changes_with_the_class(page: Page, service_url: 
     assert canvas.evaluate(drawn) != first
 
 
-def test_a_hundred_films_are_answered_and_saved(page: Page, service_url: str) -> None:
+def test_a_hundred_images_are_answered_and_saved(page: Page, service_url: str) -> None:
     opened(page, service_url)
     names = [f"{number}.png" for number in range(98)]
-    upload(page, ("=evil().png", FILM), ('a "b", c.png', b"garbage"), *((name, FILM) for name in names))
+    upload(page, ("=evil().png", IMAGE), ('a "b", c.png', b"garbage"), *((name, IMAGE) for name in names))
     expect(page.locator("#progress")).to_have_text("100 read", timeout=120_000)
     assert page.locator("article .error").count() == 1
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_bytes().decode())))
     assert [row["file"] for row in rows] == ["'=evil().png", 'a "b", c.png', *names]
-    expected = httpx.post(f"{service_url}/predict", files={"file": FILM}).json()["predictions"]
+    expected = httpx.post(f"{service_url}/predict", files={"file": IMAGE}).json()["predictions"]
     assert {one["label"]: float(rows[0][one["label"]]) for one in expected} == {
         one["label"]: pytest.approx(one["confidence"]) for one in expected
     }
@@ -187,18 +189,18 @@ def test_a_busy_service_is_asked_again(page: Page, service_url: str) -> None:
             route.continue_()
 
     page.route("**/predict?explain=true", busy_at_first)
-    upload(page, ("film.png", FILM))
+    upload(page, ("image.png", IMAGE))
     expect(page.locator("article.answered")).to_have_count(1, timeout=10_000)
 
 
-def test_doubts_about_the_film_come_before_its_figures(page: Page, service_url: str) -> None:
+def test_doubts_about_the_image_come_before_its_figures(page: Page, service_url: str) -> None:
     opened(page, service_url)
     upload(page, ("snow.png", pictures.glaring()))
     card = page.locator("article.answered")
     notes = card.get_by_role("alert").locator(".note")
     expect(notes).to_have_count(2)
     expect(notes.first).to_contain_text("Warning: Outside what the model knows")
-    expect(notes.last).to_contain_text("Warning: The film seems to be inverted")
+    expect(notes.last).to_contain_text("Warning: The image seems to be inverted")
     order = "card => [...card.querySelectorAll('.doubts, .scores')].map((one) => one.className)"
     assert card.evaluate(order) == ["doubts", "scores"]
     assert not Axe().run(page)["violations"]
@@ -209,7 +211,7 @@ def test_doubts_about_the_film_come_before_its_figures(page: Page, service_url: 
     assert row["input_warnings"] == "not-like-training inverted"
 
 
-def test_a_film_without_doubts_has_no_warning(page: Page, service_url: str) -> None:
+def test_an_image_without_doubts_has_no_warning(page: Page, service_url: str) -> None:
     expect(answered(page, service_url).get_by_role("alert")).to_have_count(0)
 
 
@@ -234,7 +236,7 @@ def test_a_key_is_asked_for_and_forgotten(page: Page, stored_artifact: Path, tmp
             if text:
                 expect(page.locator("#key-reason")).to_contain_text(text)
         expect(page.locator("#model")).to_contain_text("version")
-        upload(page, ("film.png", FILM))
+        upload(page, ("image.png", IMAGE))
         expect(page.locator("article.answered")).to_have_count(1)
         held = "() => [localStorage.length, sessionStorage.length, document.cookie].join()"
         assert page.evaluate(held) == "0,0,"

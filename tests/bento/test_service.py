@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bento.artifact import VIEWS
+from bento.artifact import ORIENTATIONS
 from bento.http.problems import KINDS, MEDIA_TYPE
 from bento.imaging.intake import load_array
 from bento.inference.session import Predictor
@@ -24,10 +24,10 @@ from tests.support import pictures
 from tests.support.artifacts import CLASSES, NOVELTY_THRESHOLD, WARNINGS
 from tests.support.dicoms import SECRET
 
-FILM = pictures.GOOD["a grey PNG"]
+IMAGE = pictures.GOOD["a grey PNG"]
 
 
-def post(client: httpx.Client, data: bytes, name: str = "film.png") -> httpx.Response:
+def post(client: httpx.Client, data: bytes, name: str = "image.png") -> httpx.Response:
     return client.post("/predict", files={"file": (name, data)})
 
 
@@ -72,7 +72,7 @@ def test_every_good_kind_of_image_gets_the_predictors_own_answer(
 def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
     other = pictures.encode(Image.fromarray(noise), "PNG")
-    assert post(client, FILM).json()["predictions"] != post(client, other).json()["predictions"]
+    assert post(client, IMAGE).json()["predictions"] != post(client, other).json()["predictions"]
 
 
 def test_what_is_outside_or_looks_wrong_is_answered_with_doubts(client: httpx.Client) -> None:
@@ -96,35 +96,35 @@ def test_every_bad_file_is_a_problem_that_says_which(client: httpx.Client, name:
 
 
 def test_the_files_name_and_declared_kind_of_image_do_not_matter(client: httpx.Client) -> None:
-    expected = post(client, FILM).json()
+    expected = post(client, IMAGE).json()
     for name, kind in (
         ("a.jpg", "image/jpg"),
         ("../../a", "image/x-odd"),
         ("ü.png", "application/octet-stream"),
         ("a.dcm", "application/dicom"),
     ):
-        response = client.post("/predict", files={"file": (name, FILM, kind)})
+        response = client.post("/predict", files={"file": (name, IMAGE, kind)})
         assert response.json() == expected
 
 
 @pytest.mark.parametrize(
     ("request_", "status", "slug"),
     [
-        pytest.param({"files": {"image": FILM}}, 422, "wrong-field", id="another field"),
+        pytest.param({"files": {"image": IMAGE}}, 422, "wrong-field", id="another field"),
         pytest.param(
-            {"files": [("file", ("a", FILM)), ("file", ("b", FILM))]}, 422, "wrong-field", id="two files"
+            {"files": [("file", ("a", IMAGE)), ("file", ("b", IMAGE))]}, 422, "wrong-field", id="two files"
         ),
         pytest.param(
-            {"files": {"file": FILM}, "data": {"x": "1"}}, 422, "wrong-field", id="a further text field"
+            {"files": {"file": IMAGE}, "data": {"x": "1"}}, 422, "wrong-field", id="a further text field"
         ),
         pytest.param(
-            {"files": {"file": ("a.txt", FILM, "text/plain")}},
+            {"files": {"file": ("a.txt", IMAGE, "text/plain")}},
             415,
             "unsupported-media-type",
             id="a part that says it is text",
         ),
         pytest.param({"json": {"file": "x"}}, 415, "unsupported-media-type", id="JSON"),
-        pytest.param({"content": FILM}, 415, "unsupported-media-type", id="a bare image"),
+        pytest.param({"content": IMAGE}, 415, "unsupported-media-type", id="a bare image"),
         pytest.param({}, 415, "unsupported-media-type", id="nothing"),
         pytest.param(
             {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=B"}},
@@ -186,7 +186,7 @@ def test_a_stalled_upload_is_ended_and_keeps_nobody_out(client: httpx.Client) ->
             b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n"
             b"Content-Type: multipart/form-data; boundary=B\r\n\r\n--B\r\n"
         )
-        assert post(client, FILM).status_code == 200
+        assert post(client, IMAGE).status_code == 200
         answer = b""
         while b"}" not in answer:
             chunk = stalled.recv(4096)
@@ -206,7 +206,7 @@ def listener() -> Iterator[tuple[str, list[str]]]:
             asked.append(self.path)
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(FILM)
+            self.wfile.write(IMAGE)
 
         def log_message(self, *args: object) -> None:
             pass
@@ -214,14 +214,14 @@ def listener() -> Iterator[tuple[str, list[str]]]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/film.png", asked
+        yield f"http://127.0.0.1:{server.server_port}/image.png", asked
         server.shutdown()
         thread.join()
 
 
 def test_a_url_is_never_fetched(client: httpx.Client, listener: tuple[str, list[str]]) -> None:
     url, asked = listener
-    assert httpx.get(url).content == FILM
+    assert httpx.get(url).content == IMAGE
     asked.clear()
     assert_problem(client.post("/predict", files={"file": (None, url)}), 422, "wrong-field")
     assert_problem(client.post("/predict", data={"file": url}), 415, "unsupported-media-type")
@@ -229,7 +229,7 @@ def test_a_url_is_never_fetched(client: httpx.Client, listener: tuple[str, list[
     assert_problem(client.post("/predict", content=url), 415, "unsupported-media-type")
     assert_problem(post(client, url.encode()), 415, "not-an-image")
     smuggled = b'\r\n--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + url.encode() + b"\r\n--B--"
-    assert_problem(post(client, FILM[:50] + smuggled), 400, "damaged-image")
+    assert_problem(post(client, IMAGE[:50] + smuggled), 400, "damaged-image")
     assert asked == []
 
 
@@ -246,7 +246,7 @@ def test_health_and_metadata(client: httpx.Client) -> None:
     assert [point["label"] for point in body["operating_points"]] == ["PNEUMONIA", "TUBERCULOSIS"]
     assert body["novelty"]["threshold"] == NOVELTY_THRESHOLD
     assert {"validation_pass", "test_flagged"} <= set(body["novelty"])
-    assert [view["kind"] for view in body["views"]] == list(VIEWS[1:])
+    assert [point["kind"] for point in body["orientations"]] == list(ORIENTATIONS[1:])
     assert body["request_limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES
 
 
@@ -256,20 +256,20 @@ def test_bentomls_own_probes_stay(client: httpx.Client, path: str) -> None:
 
 
 def test_a_dicom_file_is_told_by_its_content_and_shown_as_a_picture(client: httpx.Client) -> None:
-    data = pictures.GOOD["a DICOM film"]
+    data = pictures.GOOD["a DICOM image"]
     answers = [
         client.post("/predict?explain=true", files={"file": (name, data, kind)})
-        for name, kind in (("film.dcm", "application/dicom"), ("film", "application/octet-stream"))
+        for name, kind in (("image.dcm", "application/dicom"), ("radiograph", "application/octet-stream"))
     ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
-    assert answers[0].json()["explanation"]["film"].startswith("data:image/png;base64,")
+    assert answers[0].json()["explanation"]["radiograph"].startswith("data:image/png;base64,")
     assert "DICOM" in client.get("/metadata").json()["request_limits"]["formats"]
 
 
 def test_nothing_of_a_patient_comes_back_or_is_logged(client: httpx.Client, service_log: Path) -> None:
     files = [data for data, _ in pictures.BAD.values() if b"DICM" in data[:132]]
-    whole = pictures.GOOD["a DICOM film"]
+    whole = pictures.GOOD["a DICOM image"]
     files += [whole, whole[:-3000], whole.replace(b"DX", b"\\\\"), whole.replace(b"US", b"PN")]
     assert all(SECRET.encode() in data for data in files)
     for data in files:
@@ -281,7 +281,7 @@ def test_nothing_of_a_patient_comes_back_or_is_logged(client: httpx.Client, serv
 
 
 def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
-    answer = post(client, FILM).json()["predictions"][0]
+    answer = post(client, IMAGE).json()["predictions"][0]
     post(client, b"garbage")
     for path in ("/a", "/b"):
         client.get(path)
@@ -301,9 +301,9 @@ def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
 
 
 def test_bentomls_client_works(service_url: str, tmp_path: Path) -> None:
-    path, dicom = tmp_path / "film.png", tmp_path / "film.dcm"
-    path.write_bytes(FILM)
-    dicom.write_bytes(pictures.GOOD["a DICOM film"])
+    path, dicom = tmp_path / "image.png", tmp_path / "image.dcm"
+    path.write_bytes(IMAGE)
+    dicom.write_bytes(pictures.GOOD["a DICOM image"])
     script = (
         "import sys, pathlib, bentoml\n"
         "path = pathlib.Path(sys.argv[2])\n"
@@ -338,7 +338,7 @@ def test_a_batch_is_answered_file_by_file_in_its_order(client: httpx.Client) -> 
 
 def test_a_batch_has_a_largest_size(client: httpx.Client) -> None:
     largest = client.get("/metadata").json()["request_limits"]["max_batch"]
-    files = [("files", ("a", FILM))] * (largest + 1)
+    files = [("files", ("a", IMAGE))] * (largest + 1)
     assert_problem(client.post("/predict/batch", files=files), 422, "wrong-field")
     assert len(client.post("/predict/batch", files=files[1:]).json()["results"]) == largest
 
@@ -346,7 +346,7 @@ def test_a_batch_has_a_largest_size(client: httpx.Client) -> None:
 def test_the_log_is_json_with_request_ids_and_holds_no_file_name(
     client: httpx.Client, service_log: Path
 ) -> None:
-    answers = [post(client, data, name="patient-smith.png") for data in (FILM, b"garbage")]
+    answers = [post(client, data, name="patient-smith.png") for data in (IMAGE, b"garbage")]
     assert [answer.status_code for answer in answers] == [200, 415]
     ids = [answer.headers["x-request-id"] for answer in answers]
     # A line is written when its answer is out, so it may come a moment later.

@@ -15,7 +15,7 @@ from bento.artifact import MANIFEST_FILE, ONNX_FILE
 from tests.support.artifacts import store_artifact
 from tests.support.server import ROOT, free_port, serve_command
 
-SOURCES = sorted((ROOT / "bento").rglob("*.py"))
+SITES = sorted((ROOT / "bento").rglob("*.py"))
 
 
 def serve(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -91,8 +91,8 @@ def test_the_service_never_loads_torch_or_the_trainer(stored_artifact: Path) -> 
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_no_source_of_the_service_imports_torch_or_the_trainer(path: Path) -> None:
+@pytest.mark.parametrize("path", SITES, ids=lambda path: path.name)
+def test_no_site_of_the_service_imports_torch_or_the_trainer(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

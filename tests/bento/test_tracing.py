@@ -85,7 +85,7 @@ def test_a_request_is_a_span_of_the_callers_trace(
     ) as url:
         answer = httpx.post(
             f"{url}/predict",
-            files={"file": ("film.png", stream.getvalue(), "image/png")},
+            files={"file": ("image.png", stream.getvalue(), "image/png")},
             headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"},
         )
         assert answer.is_success, answer.text
@@ -95,4 +95,4 @@ def test_a_request_is_a_span_of_the_callers_trace(
     assert spans
     assert {name for name, _ in spans} == {"chest_xray"}
     assert bytes.fromhex(trace) in {found for _, found in spans}
-    assert b"film.png" not in b"".join(request.SerializeToString() for request in collector.found)
+    assert b"image.png" not in b"".join(request.SerializeToString() for request in collector.found)

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from bento.artifact import (
     MANIFEST_FILE,
     ONNX_FILE,
+    ORIENTATIONS,
     STORE_NAME,
-    VIEWS,
     WEIGHTS_FILE,
     ClassMetrics,
     DataSummary,
@@ -23,8 +23,8 @@ from bento.artifact import (
     Manifest,
     NoveltyFit,
     OperatingPoint,
+    OrientationPoint,
     TestMetrics,
-    ViewPoint,
     sha256_file,
 )
 from bento.imaging.intake import Preprocessing
@@ -33,12 +33,12 @@ CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 IMAGE_SIZE = 64
 CHANNELS = 8
 TEMPERATURE = 1.0
-WARNINGS = ["Class and source go together."]
+WARNINGS = ["Class and site go together."]
 
 
 NOVELTY_THRESHOLD = 0.4
 """Of :func:`make_graph`'s novelty, the difference of an image's mean from a third of white."""
-OLD_PARTS = ("novelty", "views")
+OLD_PARTS = ("novelty", "orientations")
 """What a manifest of before format 4 lacks."""
 
 
@@ -95,7 +95,7 @@ def make_graph(
         ]
         outputs = [
             helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["N"]),
-            helper.make_tensor_value_info("view", TensorProto.FLOAT, ["N", len(VIEWS)]),
+            helper.make_tensor_value_info("view", TensorProto.FLOAT, ["N", len(ORIENTATIONS)]),
         ]
     side = (size - 5) // 4 + 1
     graph = helper.make_graph(
@@ -142,7 +142,7 @@ def make_manifest(
             fingerprint="0" * 64,
             split="grouped",
             counts={split: dict.fromkeys(classes, 10) for split in ("train", "val", "test")},
-            sources={"A": 30 * count},
+            sites={"A": 30 * count},
             synthetic=synthetic,
         ),
         operating_points=[
@@ -160,20 +160,20 @@ def make_manifest(
         ],
         novelty=NoveltyFit(
             method="difference of the mean grey",
-            films=30,
+            images=30,
             threshold=NOVELTY_THRESHOLD,
             validation_pass=0.98,
             test_flagged=Interval(value=0.02, low=0.0, high=0.1),
         ),
-        views=[
-            ViewPoint(
+        orientations=[
+            OrientationPoint(
                 kind=kind,
                 threshold=0.5,
                 validation_recall=1.0,
                 validation_false_alarms=0.0,
                 test_false_alarms=Interval(value=0.0, low=0.0, high=0.1),
             )
-            for kind in VIEWS[1:]
+            for kind in ORIENTATIONS[1:]
         ],
         warnings=WARNINGS,
         config={"seed": 1},
@@ -203,7 +203,7 @@ def write_artifact(
     files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
     manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
     if not doubts:
-        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "views": []})
+        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "orientations": []})
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     return manifest
 

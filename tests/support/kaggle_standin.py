@@ -29,7 +29,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 class Standin(ThreadingHTTPServer):
-    """Serves one data set, ``owner/films``, as an archive; or refuses it with ``status``."""
+    """Serves one data set, ``owner/images``, as an archive; or refuses it with ``status``."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -53,10 +53,12 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(size) or b"{}")
         call = self.path.rpartition("/")[2]
         self.server.requests.append(call)
-        if (asked.get("ownerSlug"), asked.get("datasetSlug")) != ("owner", "films"):
+        if (asked.get("ownerSlug"), asked.get("datasetSlug")) != ("owner", "images"):
             self._json(404, {"code": 404, "message": "Dataset not found"})
         elif call == "GetDataset":
-            self._json(200, {"ownerRef": "owner", "titleNullable": "films", "currentVersionNumber": VERSION})
+            self._json(
+                200, {"ownerRef": "owner", "titleNullable": "images", "currentVersionNumber": VERSION}
+            )
         elif self.server.status != 200:
             self._json(self.server.status, {"code": self.server.status, "message": "Permission denied"})
         else:

@@ -13,7 +13,7 @@ from pydicom import uid
 from tests.support.dicoms import dicom
 
 
-def film(height: int = 90, width: int = 120) -> npt.NDArray[np.uint8]:
+def radiograph(height: int = 90, width: int = 120) -> npt.NDArray[np.uint8]:
     """A grey picture that JPEG keeps nearly unchanged: ``uint8`` height × width."""
     y, x = np.mgrid[0:height, 0:width]
     grain = np.random.default_rng(0).integers(-3, 4, (height, width))
@@ -29,24 +29,24 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def grey() -> Image.Image:
-    """:func:`film` in mode L."""
-    return Image.fromarray(film())
+    """:func:`radiograph` in mode L."""
+    return Image.fromarray(radiograph())
 
 
 def sixteen_bit() -> Image.Image:
-    """:func:`film` in the upper eight of sixteen bits."""
-    return Image.fromarray(film().astype(np.uint16) * 256)
+    """:func:`radiograph` in the upper eight of sixteen bits."""
+    return Image.fromarray(radiograph().astype(np.uint16) * 256)
 
 
 def with_alpha(mode: str, opacity: int) -> Image.Image:
-    """:func:`film` in mode LA or RGBA, equally opaque everywhere."""
+    """:func:`radiograph` in mode LA or RGBA, equally opaque everywhere."""
     image = grey().convert(mode)
     image.putalpha(opacity)
     return image
 
 
 def turned() -> bytes:
-    """:func:`film` stored on its side, with the EXIF orientation that says so."""
+    """:func:`radiograph` stored on its side, with the EXIF orientation that says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encode(grey().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
@@ -54,11 +54,11 @@ def turned() -> bytes:
 
 def glaring() -> bytes:
     """A picture that is nearly white: novel and inverted to the tests' model."""
-    return encode(Image.fromarray(205 + film(96, 96) // 5), "PNG")
+    return encode(Image.fromarray(205 + radiograph(96, 96) // 5), "PNG")
 
 
 def animated() -> bytes:
-    """An animated PNG whose first frame is :func:`film` and whose second is black."""
+    """An animated PNG whose first frame is :func:`radiograph` and whose second is black."""
     black = Image.new("L", (120, 90))
     return encode(grey(), "PNG", save_all=True, append_images=[black])
 
@@ -95,16 +95,16 @@ GOOD: dict[str, bytes] = {
     "an EXIF-rotated PNG": turned(),
     "an animated PNG, of which the first frame counts": animated(),
     "a PNG with a broken EXIF block": encode(grey(), "PNG", exif=b"Exif\0\0broken"),
-    "a DICOM film": dicom(film().astype(np.uint16) * 16, bits=12, WindowCenter=2048, WindowWidth=4096),
-    "an inverse DICOM film in lossless JPEG": dicom(
-        255 - film(),
+    "a DICOM image": dicom(radiograph().astype(np.uint16) * 16, bits=12, WindowCenter=2048, WindowWidth=4096),
+    "an inverse DICOM image in lossless JPEG": dicom(
+        255 - radiograph(),
         uid.JPEGLosslessSV1,
         PhotometricInterpretation="MONOCHROME1",
         WindowCenter=128,
         WindowWidth=256,
     ),
 }
-"""Every one of them shows :func:`film`."""
+"""Every one of them shows :func:`radiograph`."""
 
 BAD: dict[str, tuple[bytes, str]] = {
     "an empty file is called empty": (b"", "empty-file"),
@@ -127,16 +127,19 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a PNG of 4 gigapixels has too many pixels": (huge(65_535, 65_535), "too-many-pixels"),
     "a JPEG of 40 scans keeps a decoder busy": (many_scans(40), "too-many-scans"),
     "a PNG of no height is no image": (huge(10, 0), "not-an-image"),
-    "half a DICOM file is damaged": (GOOD["a DICOM film"][:9000], "damaged-image"),
-    "a DICOM file without its preamble is no image": (GOOD["a DICOM film"][132:], "not-an-image"),
-    "a CT slice is no chest film": (dicom(film(), Modality="CT"), "not-a-chest-film"),
-    "a film of a hand is no chest film": (dicom(film(), BodyPartExamined="HAND"), "not-a-chest-film"),
-    "a DICOM film in a palette's colours is not supported": (
-        dicom(film(), PhotometricInterpretation="PALETTE COLOR"),
+    "half a DICOM file is damaged": (GOOD["a DICOM image"][:9000], "damaged-image"),
+    "a DICOM file without its preamble is no image": (GOOD["a DICOM image"][132:], "not-an-image"),
+    "a CT slice is no chest image": (dicom(radiograph(), Modality="CT"), "not-a-chest-image"),
+    "an image of a hand is no chest image": (
+        dicom(radiograph(), BodyPartExamined="HAND"),
+        "not-a-chest-image",
+    ),
+    "a DICOM image in a palette's colours is not supported": (
+        dicom(radiograph(), PhotometricInterpretation="PALETTE COLOR"),
         "unsupported-dicom",
     ),
     "a DICOM file of 4 gigapixels has too many pixels": (
-        dicom(film(), Rows=65_535, Columns=65_535),
+        dicom(radiograph(), Rows=65_535, Columns=65_535),
         "too-many-pixels",
     ),
 }

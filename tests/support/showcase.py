@@ -1,6 +1,6 @@
-"""``make pictures``: the README's pictures, from a real run on generated films, its service and its report.
+"""``make pictures``: the README's pictures, from a real run on generated images, its service and its report.
 
-``python -m tests.support.showcase --examples`` draws the page's three example films anew.
+``python -m tests.support.showcase --examples`` draws the page's three example images anew.
 """
 
 import argparse
@@ -30,13 +30,13 @@ EXAMPLE_SEED = 77
 
 
 def draw_examples() -> None:
-    """The first film of each class, of a seed that no run uses."""
+    """The first image of each class, of a seed that no run uses."""
     wanted = list(LABELS)
-    for film in generate(60, EXAMPLE_SIZE, 3, EXAMPLE_SEED):
-        if film.label in wanted:
-            wanted.remove(film.label)
-            path = EXAMPLES / f"{film.label.lower()}.jpg"
-            Image.fromarray(film.pixels).save(path, quality=88)
+    for radiograph in generate(60, EXAMPLE_SIZE, 3, EXAMPLE_SEED):
+        if radiograph.label in wanted:
+            wanted.remove(radiograph.label)
+            path = EXAMPLES / f"{radiograph.label.lower()}.jpg"
+            Image.fromarray(radiograph.pixels).save(path, quality=88)
 
 
 def shoot(page: Page, path: Path, height: int) -> None:
@@ -67,7 +67,7 @@ def take(report: Path) -> None:
 def main() -> int:
     """Train where there is no such run yet, then take the pictures; returns an exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", action="store_true", help="draw the page's example films, and end")
+    parser.add_argument("--examples", action="store_true", help="draw the page's example images, and end")
     if parser.parse_args().examples:
         draw_examples()
         return 0

@@ -11,7 +11,7 @@ from trainer.runs import Run
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Everything in a row, on generated films, in a few seconds of training."""
+    """Everything in a row, on generated images, in a few seconds of training."""
     folder = tmp_path_factory.mktemp("trained")
     data_dir, runs_dir = folder / "data", folder / "runs"
     # Relative, as a user gives them.

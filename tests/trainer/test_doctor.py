@@ -65,7 +65,7 @@ def test_a_new_machine_without_a_network_can_train(
     # Models of other tests may be in the store.
     assert command in (
         "bentoml serve",
-        "python -m trainer --dataset path/to/films --backbone efficientnet_lite0",
+        "python -m trainer --dataset path/to/images --backbone efficientnet_lite0",
     )
 
 
@@ -150,7 +150,7 @@ def test_an_unpublished_run_is_to_be_published_unless_it_is_for_comparison(
     assert (code, lines["runs"][-13:]) == (0, "not published")
     assert command.startswith("python -m trainer publish --run second")
     config = tmp_path / "second" / "config.yaml"
-    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "hold_out_source": "A"}))
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "hold_out_site": "A"}))
     assert screen(capsys, *words)[2] == "bentoml serve"
 
 
@@ -169,7 +169,7 @@ def test_what_is_damaged_is_marked_and_named(
     assert command == "mend what is marked with !, then python -m trainer doctor"
     assert lines["runs"].startswith("!")
     assert "config.yaml: can't be read" in lines["runs"]
-    assert "; 1 films are gone: python -m trainer fetch" in lines["data"]
+    assert "; 1 images are gone: python -m trainer fetch" in lines["data"]
     (data / "manifest.csv").write_bytes(b"\xff\xfe")
     (runs / "first" / "config.yaml").unlink()
     assert "is not UTF-8" in screen(capsys, *words)[1]["data"]

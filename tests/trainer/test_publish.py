@@ -1,4 +1,4 @@
-"""Publication, and the way of a film from the shell and over HTTP: the same numbers everywhere."""
+"""Publication, and the way of an image from the shell and over HTTP: the same numbers everywhere."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bento.artifact import SYNTHETIC_NOTICE, VIEWS, load_manifest
+from bento.artifact import ORIENTATIONS, SYNTHETIC_NOTICE, load_manifest
 from tests.support.dicoms import dicom
 from tests.support.runs import Trained, trainer
 from tests.support.server import running_service
@@ -43,8 +43,8 @@ def test_the_manifest_is_whole_and_names_no_folder_of_this_machine(trained: Trai
     assert manifest.metrics.macro_f1 == metrics["test"]["macro_f1"]
     assert manifest.novelty is not None
     assert manifest.novelty.test_flagged is not None
-    assert manifest.novelty.model_dump() == metrics["outside"]["novelty"]
-    assert [point.kind for point in manifest.views] == list(VIEWS[1:])
+    assert manifest.novelty.model_dump() == metrics["novelty_rates"]["novelty"]
+    assert [point.kind for point in manifest.orientations] == list(ORIENTATIONS[1:])
     assert manifest.data.synthetic
     assert manifest.data.split == "grouped"
     assert sum(sum(counts.values()) for counts in manifest.data.counts.values()) == 150
@@ -87,8 +87,8 @@ def test_the_service_answers_as_predictions_csv_says(
         assert metadata["model_version"] == trained.tag.partition(":")[2]
         assert SYNTHETIC_NOTICE in json.dumps(metadata)
         for row in rows[:6]:
-            film = (trained.data_dir / row["path"]).read_bytes()
-            answer = client.post("/predict", files={"file": ("film.png", film, "image/png")}).json()
+            radiograph = (trained.data_dir / row["path"]).read_bytes()
+            answer = client.post("/predict", files={"file": ("image.png", radiograph, "image/png")}).json()
             for prediction in answer["predictions"]:
                 assert prediction["confidence"] == pytest.approx(float(row[prediction["label"]]), abs=1e-6)
 
@@ -97,10 +97,10 @@ def test_predict_from_the_shell_gives_the_same_numbers(
     trained: Trained, rows: list[dict[str, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
-    films = [str(trained.data_dir / row["path"]) for row in rows[:5]]
-    grey = np.asarray(Image.open(films[0]).convert("L"))
+    radiographs = [str(trained.data_dir / row["path"]) for row in rows[:5]]
+    grey = np.asarray(Image.open(radiographs[0]).convert("L"))
     (tmp_path / "first.DCM").write_bytes(dicom(grey, WindowCenter=128, WindowWidth=256))
-    done = trainer("predict", *films, str(tmp_path), "--model", trained.tag, "--format", "csv")
+    done = trainer("predict", *radiographs, str(tmp_path), "--model", trained.tag, "--format", "csv")
     assert done.returncode == 1  # one file could not be read
     answers = list(csv.DictReader(done.stdout.splitlines()))
     for answer, row in zip(answers[:5], rows[:5], strict=True):
@@ -108,7 +108,7 @@ def test_predict_from_the_shell_gives_the_same_numbers(
         assert answer["error"] == ""
     assert answers[5]["file"].endswith("broken.png")
     assert answers[5]["error"]
-    # The same film as DICOM has the same figures.
+    # The same image as DICOM has the same figures.
     assert {**answers[6], "file": ""} == {**answers[0], "file": ""}
 
 
@@ -127,7 +127,7 @@ def test_an_external_test_of_a_stored_model(trained: Trained, tmp_path: Path) ->
     assert list(found[0]) == [
         "path",
         "label",
-        "source",
+        "site",
         "patient",
         "split",
         "NORMAL",

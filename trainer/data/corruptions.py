@@ -1,12 +1,12 @@
-"""Simulated scanners: a fixed set of corruptions of a film, each at five strengths, to see what a model bears.
+"""Simulated scanners: a fixed set of corruptions of an image, each at five strengths, to see what a model bears.
 
 The idea and its protocol (a clean model's figure beside that at five strengths of each corruption) are Hendrycks &
 Dietterich's (2019); the corruptions are what differs between X-ray departments instead of between photographs.
 :data:`CORRUPTIONS` is the whole table. It is fixed: figures of different models can only be compared while it is.
 
-A corruption changes the decoded film, before the intake. Lengths are in 256ths of the film's longer side and noise is
-drawn on a grid of at most that many points, so that a film means the same at any resolution. Which way a film is
-changed (brighter or darker, black border or white) is drawn for each film, from its pixels and a seed, and is the
+A corruption changes the decoded image, before the intake. Lengths are in 256ths of the image's longer side and noise is
+drawn on a grid of at most that many points, so that an image means the same at any resolution. Which way an image is
+changed (brighter or darker, black border or white) is drawn for each image, from its pixels and a seed, and is the
 same at all strengths.
 """
 
@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 SIDE = 256
 STRENGTHS = (1, 2, 3, 4, 5)
 ABSORPTION = 3.0
-"""Natural logarithm of how much darker a film's black is exposed than its white."""
+"""Natural logarithm of how much darker an image's black is exposed than its white."""
 
 Grey = npt.NDArray[np.float32]
 Apply = Callable[[Image.Image, float, np.random.Generator], Image.Image]
@@ -31,7 +31,7 @@ Apply = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way in which a scanner or its operator changes a film."""
+    """One way in which a scanner or its operator changes an image."""
 
     name: str
     what: str
@@ -41,34 +41,36 @@ class Corruption:
     apply: Apply
 
 
-def corrupt(film: Image.Image, corruption: Corruption, strength: int, seed: int = 0) -> Image.Image:
-    """The film as another scanner might have delivered it.
+def corrupt(radiograph: Image.Image, corruption: Corruption, strength: int, seed: int = 0) -> Image.Image:
+    """The image as another scanner might have delivered it.
 
     Args:
-        film: mode ``L``; it stays as it is.
+        radiograph: mode ``L``; it stays as it is.
         corruption: one of :data:`CORRUPTIONS`.
-        strength: 1 to 5; 0 is the film itself.
-        seed: not negative; with the film it decides all that is random.
+        strength: 1 to 5; 0 is the image itself.
+        seed: not negative; with the image it decides all that is random.
 
     Returns:
         Mode ``L``; of another size where a border is added or a part cut out.
     """
     if strength == 0:
-        return film
-    rng = np.random.default_rng((seed, zlib.crc32(corruption.name.encode()), zlib.crc32(film.tobytes())))
-    return corruption.apply(film, corruption.levels[strength - 1], rng)
+        return radiograph
+    rng = np.random.default_rng(
+        (seed, zlib.crc32(corruption.name.encode()), zlib.crc32(radiograph.tobytes()))
+    )
+    return corruption.apply(radiograph, corruption.levels[strength - 1], rng)
 
 
-def _unit(film: Image.Image) -> float:
+def _unit(radiograph: Image.Image) -> float:
     """Pixels in a 256th of the longer side."""
-    return max(film.size) / SIDE
+    return max(radiograph.size) / SIDE
 
 
-def _grey(film: Image.Image) -> Grey:
-    return np.asarray(film, dtype=np.float32)
+def _grey(radiograph: Image.Image) -> Grey:
+    return np.asarray(radiograph, dtype=np.float32)
 
 
-def _film(grey: npt.NDArray[np.floating]) -> Image.Image:
+def _image(grey: npt.NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 
@@ -76,108 +78,114 @@ def _either(rng: np.random.Generator) -> bool:
     return bool(rng.random() < 0.5)
 
 
-def _gamma(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _gamma(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     exponent = level if _either(rng) else 1 / level
-    return film.point([round(255 * (grey / 255) ** exponent) for grey in range(256)])
+    return radiograph.point([round(255 * (grey / 255) ** exponent) for grey in range(256)])
 
 
-def _contrast(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _contrast(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     base = (1 - level) * 255 * float(rng.random())
-    return film.point([round(base + level * grey) for grey in range(256)])
+    return radiograph.point([round(base + level * grey) for grey in range(256)])
 
 
-def _window(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _window(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     low = 255 * level * float(rng.random())
     high = 255 * (1 - level) + low
-    return film.point([min(255, max(0, round(255 * (grey - low) / (high - low)))) for grey in range(256)])
+    return radiograph.point(
+        [min(255, max(0, round(255 * (grey - low) / (high - low)))) for grey in range(256)]
+    )
 
 
-def _border(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _border(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     grey = int(rng.integers(0, 11)) + (245 if _either(rng) else 0)
-    left, top, right, bottom = (round(width * max(film.size)) for width in rng.uniform(0.3, 1, 4) * level)
-    framed = Image.new("L", (left + film.width + right, top + film.height + bottom), grey)
-    framed.paste(film, (left, top))
+    left, top, right, bottom = (
+        round(width * max(radiograph.size)) for width in rng.uniform(0.3, 1, 4) * level
+    )
+    framed = Image.new("L", (left + radiograph.width + right, top + radiograph.height + bottom), grey)
+    framed.paste(radiograph, (left, top))
     return framed
 
 
-def _marker(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    height = level * max(film.size)
+def _marker(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+    height = level * max(radiograph.size)
     font = ImageFont.load_default(max(5.0, height))
-    marked = film.copy()
+    marked = radiograph.copy()
     draw = ImageDraw.Draw(marked)
     text = str(rng.choice(["R", "L", "PA", "AP", "R PA", "ERECT"]))
     across, down = float(rng.uniform(0.02, 0.1)), float(rng.uniform(0.02, 0.15))
-    left = (1 - across) * film.width if _either(rng) else across * film.width
-    top = down * film.height if rng.random() < 0.75 else (1 - down) * film.height
-    anchor = ("r" if left > film.width / 2 else "l") + ("a" if top < film.height / 2 else "d")
+    left = (1 - across) * radiograph.width if _either(rng) else across * radiograph.width
+    top = down * radiograph.height if rng.random() < 0.75 else (1 - down) * radiograph.height
+    anchor = ("r" if left > radiograph.width / 2 else "l") + ("a" if top < radiograph.height / 2 else "d")
     draw.text((left, top), text, fill=int(rng.integers(225, 256)), font=font, anchor=anchor)
     return marked
 
 
-def _blur(film: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
-    return film.filter(ImageFilter.GaussianBlur(level * _unit(film)))
+def _blur(radiograph: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
+    return radiograph.filter(ImageFilter.GaussianBlur(level * _unit(radiograph)))
 
 
-def _sharpening(film: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
-    return film.filter(ImageFilter.UnsharpMask(3 * _unit(film), round(100 * level), 0))
+def _sharpening(radiograph: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
+    return radiograph.filter(ImageFilter.UnsharpMask(3 * _unit(radiograph), round(100 * level), 0))
 
 
-def _field(film: Image.Image, grid: Grey) -> Grey:
-    """A field drawn at :func:`_grid`'s size, on the film's own pixels."""
+def _field(radiograph: Image.Image, grid: Grey) -> Grey:
+    """A field drawn at :func:`_grid`'s size, on the image's own pixels."""
     field = Image.fromarray(grid)
-    return np.asarray(field.resize(film.size, Image.Resampling.BILINEAR), dtype=np.float32)
+    return np.asarray(field.resize(radiograph.size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def _grid(film: Image.Image) -> tuple[int, int]:
+def _grid(radiograph: Image.Image) -> tuple[int, int]:
     """Rows and columns of the points that noise is drawn on."""
-    scale = max(1.0, _unit(film))
-    return max(1, round(film.height / scale)), max(1, round(film.width / scale))
+    scale = max(1.0, _unit(radiograph))
+    return max(1, round(radiograph.height / scale)), max(1, round(radiograph.width / scale))
 
 
-def _noise(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    grid = rng.standard_normal(_grid(film), dtype=np.float32)
-    return _film(_grey(film) + level * _field(film, grid))
+def _noise(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+    grid = rng.standard_normal(_grid(radiograph), dtype=np.float32)
+    return _image(_grey(radiograph) + level * _field(radiograph, grid))
 
 
-def _quanta(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    rows, columns = _grid(film)
-    reduced = _grey(film.resize((columns, rows), Image.Resampling.BOX))
+def _quanta(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+    rows, columns = _grid(radiograph)
+    reduced = _grey(radiograph.resize((columns, rows), Image.Resampling.BOX))
     expected = level * np.exp(-ABSORPTION * reduced / 255)
     density = -np.log(np.maximum(rng.poisson(expected), 0.5) / level) * (255 / ABSORPTION)
-    return _film(_grey(film) + _field(film, (density - reduced).astype(np.float32)))
+    return _image(_grey(radiograph) + _field(radiograph, (density - reduced).astype(np.float32)))
 
 
-def _jpeg(film: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
+def _jpeg(radiograph: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
     stream = io.BytesIO()
-    film.save(stream, "JPEG", quality=round(level))
+    radiograph.save(stream, "JPEG", quality=round(level))
     with Image.open(stream) as packed:
         packed.load()
         return packed
 
 
-def _resolution(film: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
-    scale = level / max(film.size)
+def _resolution(radiograph: Image.Image, level: float, _rng: np.random.Generator) -> Image.Image:
+    scale = level / max(radiograph.size)
     if scale >= 1:
-        return film
-    small = (max(1, round(film.width * scale)), max(1, round(film.height * scale)))
-    return film.resize(small, Image.Resampling.BOX).resize(film.size, Image.Resampling.BILINEAR)
+        return radiograph
+    small = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
+    return radiograph.resize(small, Image.Resampling.BOX).resize(radiograph.size, Image.Resampling.BILINEAR)
 
 
-def _crop(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    width, height = round((1 - level) * film.width), round((1 - level) * film.height)
-    left, top = (round(float(rng.random()) * rest) for rest in (film.width - width, film.height - height))
-    return film.crop((left, top, left + width, top + height))
+def _crop(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+    width, height = round((1 - level) * radiograph.width), round((1 - level) * radiograph.height)
+    left, top = (
+        round(float(rng.random()) * rest) for rest in (radiograph.width - width, radiograph.height - height)
+    )
+    return radiograph.crop((left, top, left + width, top + height))
 
 
-def _rotation(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _rotation(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     angle = level if _either(rng) else -level
-    return film.rotate(angle, Image.Resampling.BILINEAR, fillcolor=0)
+    return radiograph.rotate(angle, Image.Resampling.BILINEAR, fillcolor=0)
 
 
-def _stretch(film: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
+def _stretch(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     factor = math.sqrt(1 + level) if _either(rng) else 1 / math.sqrt(1 + level)
-    size = (max(1, round(film.width * factor)), max(1, round(film.height / factor)))
-    return film.resize(size, Image.Resampling.BILINEAR)
+    size = (max(1, round(radiograph.width * factor)), max(1, round(radiograph.height / factor)))
+    return radiograph.resize(size, Image.Resampling.BILINEAR)
 
 
 CORRUPTIONS = (

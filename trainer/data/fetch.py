@@ -1,4 +1,4 @@
-"""``fetch``: one data set, from wherever it is, into ``data/raw/<CLASS>/``, each film seen to decode.
+"""``fetch``: one data set, from wherever it is, into ``data/raw/<CLASS>/``, each image seen to decode.
 
 ``raw`` is made in a hidden folder and renamed when complete: there is no moment at which it is half there or does
 not fit its report, and an old data set goes only when the new one is ready.
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from trainer.data import kaggle, sample
-from trainer.data.listing import Film, list_folder, skipped_folders
+from trainer.data.listing import Radiograph, list_folder, skipped_folders
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS
 from trainer.data.raw import RAW, REPORT_FILE, FetchReport, build_raw, read_fetch_report, read_raw
 from trainer.errors import UserError
@@ -49,7 +49,7 @@ def _fetch(settings: Settings) -> FetchReport:
     for leftover in (staging, data_dir / _OLD):
         shutil.rmtree(leftover, ignore_errors=True)
     held = read_fetch_report(data_dir)
-    wanted, films = _identify(settings, held)
+    wanted, radiographs = _identify(settings, held)
     if held is None:
         _refuse_foreign(data_dir)
     elif _is_held(held, wanted, settings):
@@ -58,7 +58,7 @@ def _fetch(settings: Settings) -> FetchReport:
     staging.mkdir(parents=True)
     root = Path(wanted.location) if wanted.location else _obtain(settings, staging)
     wanted = wanted.model_copy(update={"skipped": skipped_folders(root)})
-    report = build_raw(staging / RAW, films or list_folder(root), settings.workers, wanted)
+    report = build_raw(staging / RAW, radiographs or list_folder(root), settings.workers, wanted)
     _commit(data_dir, staging)
     _print_report(data_dir, report)
     return report
@@ -79,19 +79,19 @@ def _is_held(held: FetchReport, wanted: FetchReport, settings: Settings) -> bool
                 "give another --data-dir, or --replace to give up what it holds"
             )
         return False
-    # A folder that is gone by now has no listing; its films are here all the same.
+    # A folder that is gone by now has no listing; its images are here all the same.
     if wanted.listing and wanted.listing != held.listing:
         if not settings.replace:
             raise UserError(
-                f"{wanted.location}: its list of films has changed since it was fetched into {data_dir}; "
+                f"{wanted.location}: its list of images has changed since it was fetched into {data_dir}; "
                 "--replace takes it as it is now, another --data-dir keeps both"
             )
         return False
     return all((data_dir / record.path).is_file() for record in read_raw(data_dir))
 
 
-def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport, list[Film]]:
-    """What the settings ask for, as a report with nothing in it yet, and a folder's films; nothing is downloaded."""
+def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport, list[Radiograph]]:
+    """What the settings ask for, as a report with nothing in it yet, and a folder's images; nothing is downloaded."""
     if settings.dataset == "kaggle":
         return FetchReport(dataset=f"kaggle:{settings.kaggle_handle}"), []
     if settings.dataset == "sample":
@@ -111,14 +111,21 @@ def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport
     wanted = FetchReport(dataset=f"folder:{root.name}", location=str(root))
     if held and held.location == wanted.location and not root.exists():
         return wanted, []
-    films = list_folder(settings.dataset)
-    return wanted.model_copy(update={"listing": _listing(films)}), films
+    radiographs = list_folder(settings.dataset)
+    return wanted.model_copy(update={"listing": _listing(radiographs)}), radiographs
 
 
-def _listing(films: list[Film]) -> str:
+def _listing(radiographs: list[Radiograph]) -> str:
     digest = hashlib.sha256()
-    for film in films:
-        row = (film.path, film.file.stat().st_size, film.label, film.source, film.patient, film.split)
+    for radiograph in radiographs:
+        row = (
+            radiograph.path,
+            radiograph.file.stat().st_size,
+            radiograph.label,
+            radiograph.site,
+            radiograph.patient,
+            radiograph.split,
+        )
         digest.update(repr(row).encode())
     return digest.hexdigest()
 
@@ -133,7 +140,7 @@ def _refuse_foreign(data_dir: Path) -> None:
 
 
 def _obtain(settings: Settings, staging: Path) -> Path:
-    """Download or generate: the folder that the films are in."""
+    """Download or generate: the folder that the images are in."""
     if settings.dataset == "kaggle":
         return kaggle.download(settings.kaggle_handle)
     folder = staging / "sample"
@@ -167,7 +174,7 @@ def _print_report(data_dir: Path, report: FetchReport) -> None:
     print(f"{data_dir / RAW}: {report.images:,} images of {report.dataset} ({counts})")
     notes = [
         (len(report.unreadable), "unreadable files left out"),
-        (len(report.doubtful), "films that their DICOM header leaves in doubt"),
+        (len(report.doubtful), "images that their DICOM header leaves in doubt"),
         (report.duplicates, "exact duplicates"),
         (len(report.conflicts), "images in more than one class"),
         (len(report.skipped), "folders beside train, val and test left out"),

@@ -10,9 +10,7 @@ import requests
 
 from trainer.errors import UserError
 
-_HAND = (
-    "or download it by hand and give its folder: --dataset PATH; or try the generated films: --dataset sample"
-)
+_HAND = "or download it by hand and give its folder: --dataset PATH; or try the generated images: --dataset sample"
 _CREDENTIALS = "an API token (kaggle.com, Settings, API) in KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json"
 
 

@@ -1,4 +1,4 @@
-"""An external folder of films as a list: class folders, train/val/test layouts, or a manifest.csv.
+"""An external folder of images as a list: class folders, train/val/test layouts, or a manifest.csv.
 
 Nothing is opened, copied or decoded here. ``fetch`` and ``evaluate --dataset`` share it.
 """
@@ -23,7 +23,7 @@ _IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
-class Film:
+class Radiograph:
     """One image file of an external folder."""
 
     file: Path
@@ -32,15 +32,15 @@ class Film:
     """Relative to the folder, with forward slashes: how reports print it."""
     label: str
     """Class, in upper case."""
-    source: str = ""
+    site: str = ""
     patient: str = ""
     """Empty where :func:`list_folder` finds none in the manifest; never empty from :func:`open_dataset`."""
     split: str = ""
     """``train``, ``val`` or ``test`` where the data set says so, else empty."""
 
 
-def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[Film]:
-    """List an external folder without copying it, each film with its patient.
+def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[Radiograph]:
+    """List an external folder without copying it, each image with its patient.
 
     The patient comes from the manifest's column, the pattern, or a known file-name rule; else the image is its
     own patient, named by its path.
@@ -48,18 +48,23 @@ def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[F
     Raises:
         UserError: see :func:`list_folder`; or the pattern is no use.
     """
-    films = list_folder(path)
-    check_pattern(patient_pattern, [film.path for film in films if not film.patient])
+    radiographs = list_folder(path)
+    check_pattern(patient_pattern, [radiograph.path for radiograph in radiographs if not radiograph.patient])
     return [
-        replace(film, patient=film.patient or patient_from_name(film.path, patient_pattern) or film.path)
-        for film in films
+        replace(
+            radiograph,
+            patient=radiograph.patient
+            or patient_from_name(radiograph.path, patient_pattern)
+            or radiograph.path,
+        )
+        for radiograph in radiographs
     ]
 
 
-def list_folder(path: str | Path) -> list[Film]:
-    """List the films of a folder, sorted by path.
+def list_folder(path: str | Path) -> list[Radiograph]:
+    """List the images of a folder, sorted by path.
 
-    ``manifest.csv`` with ``path,label`` (``source``, ``patient``, ``split`` if there; other columns are ignored)
+    ``manifest.csv`` with ``path,label`` (``site``, ``patient``, ``split`` if there; other columns are ignored)
     goes before folders. Else each subfolder is a class, whatever the depth of its images; where the subfolders
     are official splits (``train/NORMAL/…``, perhaps in one folder more), the classes are inside those.
 
@@ -74,15 +79,18 @@ def list_folder(path: str | Path) -> list[Film]:
         raise UserError(f"--dataset {path}: a file; give the folder that has one subfolder a class")
     root = root.resolve()
     try:
-        films = _from_manifest(root) if (root / MANIFEST_FILE).is_file() else _from_folders(root)
+        radiographs = _from_manifest(root) if (root / MANIFEST_FILE).is_file() else _from_folders(root)
     except OSError as error:
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
-    _check_classes(root, films)
-    return sorted((replace(film, label=film.label.upper()) for film in films), key=lambda film: film.path)
+    _check_classes(root, radiographs)
+    return sorted(
+        (replace(radiograph, label=radiograph.label.upper()) for radiograph in radiographs),
+        key=lambda radiograph: radiograph.path,
+    )
 
 
 def skipped_folders(path: Path) -> list[str]:
-    """Folders that lie beside ``train``, ``val`` and ``test`` in an official layout, whose films are not listed."""
+    """Folders that lie beside ``train``, ``val`` and ``test`` in an official layout, whose images are not listed."""
     root = path.expanduser().resolve()
     if (root / MANIFEST_FILE).is_file():
         return []
@@ -93,9 +101,9 @@ def skipped_folders(path: Path) -> list[str]:
     ]
 
 
-def _from_manifest(root: Path) -> list[Film]:
+def _from_manifest(root: Path) -> list[Radiograph]:
     manifest = root / MANIFEST_FILE
-    films: dict[str, Film] = {}
+    radiographs: dict[str, Radiograph] = {}
     missing = []
     for line, row in read_table(manifest, required=("path", "label")):
         where = f"{manifest} line {line}"
@@ -106,33 +114,33 @@ def _from_manifest(root: Path) -> list[Film]:
                 f"{where}: path {row['path']!r} does not lie inside the folder; give it relative to {root}"
             )
         path = "/".join(part for part in parts if part not in ("", "."))
-        if path in films:
+        if path in radiographs:
             raise UserError(f"{where}: {path} is listed twice")
         split = row.get("split", "").lower()
         if split and split not in SPLIT_NAMES:
             raise UserError(f"{where}: split {row['split']!r} is none of train, val and test")
         if not (root / path).is_file():
             missing.append(f"{where}: {path} does not exist")
-        films[path] = Film(
+        radiographs[path] = Radiograph(
             root / path,
             path,
             label,
-            row.get("source", ""),
+            row.get("site", ""),
             row.get("patient", ""),
             SPLIT_NAMES.get(split, ""),
         )
     if missing:
         more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{more}; mend the manifest")
-    if not films:
+    if not radiographs:
         raise UserError(f"{manifest}: lists no image")
-    return list(films.values())
+    return list(radiographs.values())
 
 
-def _from_folders(root: Path) -> list[Film]:
+def _from_folders(root: Path) -> list[Radiograph]:
     splits = _official_splits(root) or {root: ""}
     return [
-        Film(file, file.relative_to(root).as_posix(), label=folder.name.strip(), split=split)
+        Radiograph(file, file.relative_to(root).as_posix(), label=folder.name.strip(), split=split)
         for top, split in splits.items()
         for folder in _subfolders(top)
         for file in files_under(folder)
@@ -183,18 +191,23 @@ def _is_visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _IGNORED
 
 
-def _check_classes(root: Path, films: list[Film]) -> None:
+def _check_classes(root: Path, radiographs: list[Radiograph]) -> None:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for film in films:
-        if not film.label or film.label.startswith(".") or "/" in film.label or "\\" in film.label:
+    for radiograph in radiographs:
+        if (
+            not radiograph.label
+            or radiograph.label.startswith(".")
+            or "/" in radiograph.label
+            or "\\" in radiograph.label
+        ):
             raise UserError(
-                f"{root}: {film.path}: label {film.label!r} can't be the name of a folder; rename the class"
+                f"{root}: {radiograph.path}: label {radiograph.label!r} can't be the name of a folder; rename the class"
             )
-        if not film.label.isprintable():
+        if not radiograph.label.isprintable():
             raise UserError(
-                f"{root}: {film.path}: label {film.label!r} has unprintable characters; rename the class"
+                f"{root}: {radiograph.path}: label {radiograph.label!r} has unprintable characters; rename the class"
             )
-        spellings[film.split, film.label.upper()].add(film.label)
+        spellings[radiograph.split, radiograph.label.upper()].add(radiograph.label)
     for names in spellings.values():
         if len(names) > 1:
             raise UserError(f"{root}: classes {' and '.join(sorted(names))} differ in case only; rename one")

@@ -18,6 +18,8 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MANIFEST_FILE = "manifest.csv"
 PROTOCOL_FILE = "split.txt"
+ALIASES = {"source": "site"}
+"""Column names that are accepted for another, where that one is missing."""
 
 
 class Record(BaseModel):
@@ -30,7 +32,7 @@ class Record(BaseModel):
     label: str = Field(min_length=1)
     """Class, in upper case."""
     split: Split
-    source: str
+    site: str
     """Hospital or collection; empty where the data set does not say."""
     patient: str = Field(min_length=1)
     """Unique to the image where the data set does not say."""
@@ -111,6 +113,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[st
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [cell.strip().lower() for cell in next(reader, [])]
+        columns = [ALIASES.get(name, name) if ALIASES.get(name) not in columns else name for name in columns]
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error

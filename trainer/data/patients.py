@@ -1,4 +1,4 @@
-"""Whose film it is, where only the file name tells."""
+"""Whose image it is, where only the file name tells."""
 
 import re
 from functools import cache
@@ -12,7 +12,7 @@ _START = r"(?:^|[^A-Za-z0-9])"
 RULES = tuple(
     re.compile(_START + rule)
     for rule in (
-        # Kermany et al. 2018. Bacterial and viral films count persons in one sequence as far as can be told, so
+        # Kermany et al. 2018. Bacterial and viral images count persons in one sequence as far as can be told, so
         # person12_bacteria and person12_virus stay together: should they be two children, nothing leaks.
         r"(person\d+)_(?:bacteria|virus)_\d+",
         r"(IM-\d+)-\d+",

@@ -1,7 +1,7 @@
-"""``data/raw``: the films of one data set in class folders, with everything known about them beside.
+"""``data/raw``: the images of one data set in class folders, with everything known about them beside.
 
-``raw/manifest.csv`` has a row a film, ``raw/fetch_report.json`` says which data set it is and what was left out.
-Films are hard links where the file system allows, else copies; never symbolic links, since what those name can go.
+``raw/manifest.csv`` has a row an image, ``raw/fetch_report.json`` says which data set it is and what was left out.
+Images are hard links where the file system allows, else copies; never symbolic links, since what those name can go.
 DICOM files become 8-bit PNG files: of the very pixels that the service sees in them, for tools that know no DICOM
 (torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
 """
@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
-from bento.imaging.intake import ImageError, decode, doubts_about, open_image
-from trainer.data.listing import Film
+from bento.imaging.intake import ImageError, decode, open_image, quality_warnings
+from trainer.data.listing import Radiograph
 from trainer.data.manifest import MANIFEST_FILE, read_table, to_csv
 from trainer.errors import UserError
 from trainer.files import write_text
@@ -36,14 +36,14 @@ _CONVERTED = ".converted"
 
 
 class RawRecord(BaseModel):
-    """One film of ``raw``: a row of ``raw/manifest.csv``."""
+    """One image of ``raw``: a row of ``raw/manifest.csv``."""
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     """Relative to the data folder."""
     label: str
-    source: str
+    site: str
     patient: str
     """As the data set's manifest names it; empty where it does not: ``split`` then looks at ``original``."""
     split: str
@@ -63,14 +63,14 @@ class FetchReport(BaseModel):
     location: str = ""
     """Absolute path of a folder; tells two folders of one name apart."""
     listing: str = ""
-    """SHA-256 of a folder's list of films and sizes, to notice that it has changed."""
+    """SHA-256 of a folder's list of images and sizes, to notice that it has changed."""
     images: int = 0
     classes: dict[str, int] = Field(default_factory=dict)
     """Images by class."""
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Files left out, by path in the data set: the reason."""
     doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """DICOM films that were taken though their header leaves something in doubt: what."""
+    """DICOM images that were taken though their header leaves something in doubt: what."""
     duplicates: int = 0
     """Images that are byte for byte another one; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
@@ -97,7 +97,7 @@ def read_fetch_report(data_dir: Path) -> FetchReport | None:
 
 
 def read_raw(data_dir: Path) -> list[RawRecord]:
-    """The films that ``fetch`` brought, in the order of their original paths.
+    """The images that ``fetch`` brought, in the order of their original paths.
 
     Raises:
         UserError: ``fetch`` has not run.
@@ -108,34 +108,40 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
     return [RawRecord.model_validate(row) for _, row in table]
 
 
-def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -> FetchReport:
-    """Check the films and make a complete ``raw`` in a staging folder."""
+def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: FetchReport) -> FetchReport:
+    """Check the images and make a complete ``raw`` in a staging folder."""
     # Threads: Pillow and hashlib let go of the interpreter's lock, and no process is left behind by kill -9.
     converted = raw.with_name(_CONVERTED)
     converted.mkdir()
     checked = thread_map(
         functools.partial(_check, converted=converted),
-        films,
-        desc="checking films",
-        unit="film",
+        radiographs,
+        desc="checking images",
+        unit="radiograph",
         max_workers=workers or os.cpu_count() or 1,
         leave=False,
     )
-    unreadable = {film.path: seen.error for film, seen in zip(films, checked, strict=True) if seen.error}
-    good = [(film, seen) for film, seen in zip(films, checked, strict=True) if not seen.error]
-    classes = Counter(film.label for film, _ in good)
-    for film in films:
-        if film.label not in classes:
+    unreadable = {
+        radiograph.path: seen.error
+        for radiograph, seen in zip(radiographs, checked, strict=True)
+        if seen.error
+    }
+    good = [
+        (radiograph, seen) for radiograph, seen in zip(radiographs, checked, strict=True) if not seen.error
+    ]
+    classes = Counter(radiograph.label for radiograph, _ in good)
+    for radiograph in radiographs:
+        if radiograph.label not in classes:
             raise UserError(
-                f"class {film.label}: no readable image, e.g. {film.path}: {unreadable[film.path]}"
+                f"class {radiograph.label}: no readable image, e.g. {radiograph.path}: {unreadable[radiograph.path]}"
             )
-    names = _names([(film, seen.suffix) for film, seen in good])
+    names = _names([(radiograph, seen.suffix) for radiograph, seen in good])
     records = [
         RawRecord(
-            path=f"{RAW}/{film.label}/{name}", label=film.label, source=film.source, patient=film.patient,
-            split=film.split, sha256=seen.sha256, original=film.path,
+            path=f"{RAW}/{radiograph.label}/{name}", label=radiograph.label, site=radiograph.site, patient=radiograph.patient,
+            split=radiograph.split, sha256=seen.sha256, original=radiograph.path,
         )
-        for (film, seen), name in zip(good, names, strict=True)
+        for (radiograph, seen), name in zip(good, names, strict=True)
     ]  # fmt: skip
     for label in sorted(classes):
         (raw / label).mkdir(parents=True)
@@ -145,7 +151,7 @@ def build_raw(raw: Path, films: list[Film], workers: int, report: FetchReport) -
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
     report = report.model_copy(update={
         "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
-        "doubtful": {film.path: seen.doubts for film, seen in good if seen.doubts},
+        "doubtful": {radiograph.path: seen.doubts for radiograph, seen in good if seen.doubts},
         **_duplicates(records),
     })  # fmt: skip
     write_text(raw / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
@@ -156,42 +162,42 @@ class _Checked(NamedTuple):
     file: Path
     """What goes into ``raw``."""
     suffix: str = ""
-    """To append to the film's name."""
+    """To append to the image's name."""
     sha256: str = ""
     error: str = ""
-    """Why the film is left out, or empty."""
+    """Why the image is left out, or empty."""
     doubts: tuple[str, ...] = ()
 
 
-def _check(film: Film, converted: Path) -> _Checked:
-    if not film.path.isprintable():
-        return _Checked(film.file, error="the file's name is not UTF-8 or has control characters")
+def _check(radiograph: Radiograph, converted: Path) -> _Checked:
+    if not radiograph.path.isprintable():
+        return _Checked(radiograph.file, error="the file's name is not UTF-8 or has control characters")
     try:
-        with open_image(film.file) as image:
+        with open_image(radiograph.file) as image:
             grey = decode(image, 32)  # all of the file is read at any size
-            file, kind, doubts = film.file, image.format or "", doubts_about(image)
+            file, kind, doubts = radiograph.file, image.format or "", quality_warnings(image)
         if kind == "DICOM":
-            name = hashlib.sha256(film.path.encode()).hexdigest()
+            name = hashlib.sha256(radiograph.path.encode()).hexdigest()
             file, kind = converted / f"{name}.png", "PNG"
             Image.fromarray(np.asarray(grey)).save(file)
         suffixes = _SUFFIXES[kind]
-        known = film.file.suffix.lower() in sum(_SUFFIXES.values(), ())
+        known = radiograph.file.suffix.lower() in sum(_SUFFIXES.values(), ())
         return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)
     except ImageError as error:
-        return _Checked(film.file, error=str(error))
+        return _Checked(radiograph.file, error=str(error))
     except OSError as error:
-        return _Checked(film.file, error=error.strerror or str(error))
+        return _Checked(radiograph.file, error=error.strerror or str(error))
 
 
-def _names(films: list[tuple[Film, str]]) -> list[str]:
-    """File names in ``raw``, one a film: its own, with a hash of its path where two of a class have the same."""
-    plain = [(film, PurePosixPath(film.path).name + suffix) for film, suffix in films]
-    taken = Counter((film.label, name.casefold()) for film, name in plain)
+def _names(radiographs: list[tuple[Radiograph, str]]) -> list[str]:
+    """File names in ``raw``, one an image: its own, with a hash of its path where two of a class have the same."""
+    plain = [(radiograph, PurePosixPath(radiograph.path).name + suffix) for radiograph, suffix in radiographs]
+    taken = Counter((radiograph.label, name.casefold()) for radiograph, name in plain)
     names = []
-    for film, name in plain:
-        if taken[film.label, name.casefold()] > 1:
+    for radiograph, name in plain:
+        if taken[radiograph.label, name.casefold()] > 1:
             path = PurePosixPath(name)
-            name = f"{path.stem}-{hashlib.sha256(film.path.encode()).hexdigest()[:8]}{path.suffix}"
+            name = f"{path.stem}-{hashlib.sha256(radiograph.path.encode()).hexdigest()[:8]}{path.suffix}"
         names.append(name)
     return names
 
@@ -208,9 +214,9 @@ def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
     return {"duplicates": sum(len(group) - 1 for group in same.values()), "conflicts": conflicts}
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(site: Path, target: Path) -> None:
     """Hard link where the file system allows it (same disk, own file), else a copy."""
     try:
-        target.hardlink_to(source)
+        target.hardlink_to(site)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(site, target)

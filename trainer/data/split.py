@@ -1,4 +1,4 @@
-"""``split``: which film is for training, validation and test; ``data/{train,val,test}/<CLASS>/`` and ``manifest.csv``.
+"""``split``: which image is for training, validation and test; ``data/{train,val,test}/<CLASS>/`` and ``manifest.csv``.
 
 The assignment is a function of ``raw`` and the settings alone, so that splitting again changes nothing.
 """
@@ -49,11 +49,11 @@ def _split(settings: Settings) -> Path:
     assigned = _assign(raw, groups, settings)
     records = [
         Record(
-            path=film.path, label=film.label, split=assigned[film.path], source=film.source, patient=patient,
-            sha256=film.sha256, group=group,
+            path=radiograph.path, label=radiograph.label, split=assigned[radiograph.path], site=radiograph.site, patient=patient,
+            sha256=radiograph.sha256, group=group,
         )
-        for film, patient, group in zip(raw, patients, groups, strict=True)
-        if film.path in assigned
+        for radiograph, patient, group in zip(raw, patients, groups, strict=True)
+        if radiograph.path in assigned
     ]  # fmt: skip
     _check_complete(records, settings.split)
     text, protocol = to_csv(records, Record), f"{settings.split} seed={settings.seed}\n"
@@ -66,12 +66,15 @@ def _split(settings: Settings) -> Path:
 
 
 def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
-    check_pattern(pattern, [film.original for film in raw if not film.patient])
-    return [film.patient or patient_from_name(film.original, pattern) or film.path for film in raw]
+    check_pattern(pattern, [radiograph.original for radiograph in raw if not radiograph.patient])
+    return [
+        radiograph.patient or patient_from_name(radiograph.original, pattern) or radiograph.path
+        for radiograph in raw
+    ]
 
 
 def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
-    """A name for each film's group: films of one patient, and byte-for-byte duplicates, whatever their class."""
+    """A name for each image's group: images of one patient, and byte-for-byte duplicates, whatever their class."""
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -81,14 +84,14 @@ def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
         return name
 
     first: dict[str, str] = {}
-    for film, patient in zip(raw, patients, strict=True):
-        one, other = sorted((find(patient), find(first.setdefault(film.sha256, patient))))
+    for radiograph, patient in zip(raw, patients, strict=True):
+        one, other = sorted((find(patient), find(first.setdefault(radiograph.sha256, patient))))
         parent[other] = one
     return [find(patient) for patient in patients]
 
 
 def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
-    """The split of each film by its path; films that the protocol does not use are left out."""
+    """The split of each image by its path; images that the protocol does not use are left out."""
     if settings.split == "grouped":
         return _grouped(raw, groups, SHARES, settings.seed)
     if settings.split == "official":
@@ -99,20 +102,20 @@ def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings)
 def _grouped(
     raw: Sequence[RawRecord], groups: Sequence[str], shares: dict[Split, float], seed: int
 ) -> dict[str, Split]:
-    """Whole groups to splits, so that each class, and each class of each source, has its share in each.
+    """Whole groups to splits, so that each class, and each class of each site, has its share in each.
 
     Greedy: each class gets one of its smallest groups in every part first; then, largest groups first, each goes
     where it lowers most the squared distance from the wanted counts, relative to these (chi-squared). scikit-learn's
     StratifiedGroupKFold knows one key only, and can't split a class of fewer than ten groups.
     """
-    keys = sorted({key for film in raw for key in _keys(film)})
+    keys = sorted({key for radiograph in raw for key in _keys(radiograph)})
     column = {key: position for position, key in enumerate(keys)}
-    # A class as a whole weighs as much as all its sources together.
-    sources = len({film.source for film in raw})
-    weights = np.array([sources if len(key) == 1 else 1 for key in keys])
+    # A class as a whole weighs as much as all its sites together.
+    sites = len({radiograph.site for radiograph in raw})
+    weights = np.array([sites if len(key) == 1 else 1 for key in keys])
     counts = {group: np.zeros(len(keys)) for group in sorted(set(groups))}
-    for film, group in zip(raw, groups, strict=True):
-        counts[group][[column[key] for key in _keys(film)]] += 1
+    for radiograph, group in zip(raw, groups, strict=True):
+        counts[group][[column[key] for key in _keys(radiograph)]] += 1
     wanted = np.outer(list(shares.values()), np.sum(list(counts.values()), axis=0))
     missing = wanted.copy()
 
@@ -132,19 +135,19 @@ def _grouped(
             # Rounded, or the last bit of a sum, which differs between machines, would decide ties.
             side[group] = int(np.argmin(cost.round(9)))
             missing[side[group]] -= counts[group]
-    return {film.path: parts[side[group]] for film, group in zip(raw, groups, strict=True)}
+    return {radiograph.path: parts[side[group]] for radiograph, group in zip(raw, groups, strict=True)}
 
 
-def _keys(film: RawRecord) -> tuple[tuple[str, ...], ...]:
-    """What a film counts for: its class, and its class at its source."""
-    return (film.label,), (film.label, film.source)
+def _keys(radiograph: RawRecord) -> tuple[tuple[str, ...], ...]:
+    """What an image counts for: its class, and its class at its site."""
+    return (radiograph.label,), (radiograph.label, radiograph.site)
 
 
 def _official(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
     """The data set's own split; without a validation part, a ninth of the training groups becomes one."""
     parts: dict[str, list[int]] = defaultdict(list)
-    for index, film in enumerate(raw):
-        parts[film.split].append(index)
+    for index, radiograph in enumerate(raw):
+        parts[radiograph.split].append(index)
     if not parts["train"] or not parts["test"]:
         found = ", ".join(name for name in SPLITS if parts[name]) or "none"
         raise UserError(
@@ -166,10 +169,14 @@ def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
     """
     from sklearn.model_selection import train_test_split  # slow to import, and needed by this protocol alone
 
-    pool = [film for film in raw if film.split == "train"] if any(film.split for film in raw) else raw
+    pool = (
+        [radiograph for radiograph in raw if radiograph.split == "train"]
+        if any(radiograph.split for radiograph in raw)
+        else raw
+    )
     assigned: dict[str, Split] = {}
-    for label in sorted({film.label for film in pool}):
-        paths = sorted(film.path for film in pool if film.label == label)
+    for label in sorted({radiograph.label for radiograph in pool}):
+        paths = sorted(radiograph.path for radiograph in pool if radiograph.label == label)
         if len(paths) < 6:
             raise UserError(
                 f"class {label}: {len(paths)} images are too few to split; bring more, or leave it out"

@@ -1,7 +1,7 @@
 """Figures with 95 % intervals: a bootstrap that resamples patients, all resamples at once.
 
 A resample is a weight for each patient (how often it was drawn), so every figure is written once, for weights B×N; the
-estimate itself is the figure at weight one. Films of one patient are alike: resampling films would give intervals
+estimate itself is the figure at weight one. Images of one patient are alike: resampling images would give intervals
 that are too narrow.
 """
 
@@ -26,7 +26,7 @@ Figures = dict[str, Floats]
 
 @dataclass(frozen=True)
 class Judged:
-    """N films that a model has judged."""
+    """N images that a model has judged."""
 
     classes: list[str]
     truth: Integers
@@ -37,24 +37,24 @@ class Judged:
     """N names."""
 
     def part(self, rows: npt.NDArray[np.bool_]) -> "Judged":
-        """Those films only."""
+        """Those images only."""
         patients = [name for name, kept in zip(self.patients, rows, strict=True) if kept]
         return Judged(self.classes, self.truth[rows], self.probabilities[rows], patients)
 
     def with_probabilities(self, probabilities: Floats) -> "Judged":
-        """The same films, judged otherwise."""
+        """The same images, judged otherwise."""
         return Judged(self.classes, self.truth, probabilities, self.patients)
 
 
-def figures_with_intervals(judged: Judged, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Every figure of :func:`weighted_figures`; those that the films can't tell (an absent class's) are left out."""
-    return intervals(lambda weights: weighted_figures(judged, weights), judged.patients, resamples)
+def metrics_with_intervals(judged: Judged, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """Every figure of :func:`weighted_metrics`; those that the images can't tell (an absent class's) are left out."""
+    return intervals(lambda weights: weighted_metrics(judged, weights), judged.patients, resamples)
 
 
 def intervals(
     figures: Callable[[Floats], Figures], patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Percentile intervals (Efron & Tibshirani 1993) of whatever ``figures`` makes of film weights B×N."""
+    """Percentile intervals (Efron & Tibshirani 1993) of whatever ``figures`` makes of image weights B×N."""
     estimates = figures(np.ones((1, len(patients))))
     blocks = [figures(weights) for weights in patient_weights(patients, resamples, seed)]
     tail = 100 * (1 - LEVEL) / 2
@@ -69,7 +69,7 @@ def intervals(
 
 
 def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
-    """Blocks of film weights B×N, ``resamples`` rows in all; each draws as many patients as there are, with return."""
+    """Blocks of image weights B×N, ``resamples`` rows in all; each draws as many patients as there are, with return."""
     names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK // len(owner))
@@ -79,11 +79,11 @@ def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Itera
         yield drawn.astype(np.float64)[:, owner]
 
 
-def weighted_figures(judged: Judged, weights: Floats) -> Figures:
-    """All figures of B weightings of N films.
+def weighted_metrics(judged: Judged, weights: Floats) -> Figures:
+    """All figures of B weightings of N images.
 
     Args:
-        judged: the films.
+        judged: the images.
         weights: ``float64`` B×N.
 
     Returns:
@@ -93,7 +93,7 @@ def weighted_figures(judged: Judged, weights: Floats) -> Figures:
     """
     rows = judged.probabilities.astype(np.float64)
     rows = rows / rows.sum(axis=1, keepdims=True)
-    figures = _confusion_figures(judged, weights)
+    figures = _confusion_metrics(judged, weights)
     total = weights.sum(axis=1)
     own = rows[np.arange(len(rows)), judged.truth]
     figures["cross_entropy"] = weights @ -np.log(np.clip(own, np.finfo(np.float64).eps, None)) / total
@@ -104,7 +104,7 @@ def weighted_figures(judged: Judged, weights: Floats) -> Figures:
     gap[np.arange(len(rows)), bins] = confidence - (rows.argmax(axis=1) == judged.truth)
     figures["ece"] = np.abs(weights @ gap).sum(axis=1) / total
     for i, name in enumerate(judged.classes):
-        auc, precision = ranking_figures(judged.probabilities[:, i], judged.truth == i, weights)
+        auc, precision = ranking_metrics(judged.probabilities[:, i], judged.truth == i, weights)
         figures[f"roc_auc.{name}"] = auc
         figures[f"average_precision.{name}"] = precision
     return figures
@@ -129,7 +129,7 @@ def _f1_parts(
     return macro, f1, hits, support, called
 
 
-def _confusion_figures(judged: Judged, weights: Floats) -> Figures:
+def _confusion_metrics(judged: Judged, weights: Floats) -> Figures:
     predicted = judged.probabilities.argmax(axis=1)
     macro, f1, hits, support, called = _f1_parts(judged.truth, predicted, len(judged.classes), weights)
     present = support > 0
@@ -147,7 +147,7 @@ def _confusion_figures(judged: Judged, weights: Floats) -> Figures:
     return figures
 
 
-def ranking_figures(
+def ranking_metrics(
     scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats
 ) -> tuple[Floats, Floats]:
     """Area under the ROC curve and average precision, B values each; equal scores count as one threshold."""
@@ -161,7 +161,7 @@ def ranking_figures(
     below = all_misses[:, None] - false + misses / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         auc = (hits * below).sum(axis=1) / (all_hits * all_misses)
-        # Before the first drawn film precision is 0 / 0, with no hit to weigh it.
+        # Before the first drawn image precision is 0 / 0, with no hit to weigh it.
         precision = found / np.maximum(found + false, 1e-12)
         average = (hits * precision).sum(axis=1) / np.where(all_hits > 0, all_hits, np.nan)
     return auc, average
@@ -170,7 +170,7 @@ def ranking_figures(
 def paired_difference(
     truth: Integers, first: Integers, second: Integers, classes: int, patients: Sequence[str]
 ) -> Interval:
-    """Macro F1 of ``first`` less that of ``second``, two models' predictions of the same films (paired bootstrap)."""
+    """Macro F1 of ``first`` less that of ``second``, two models' predictions of the same images (paired bootstrap)."""
 
     def difference(weights: Floats) -> Figures:
         return {

@@ -10,9 +10,9 @@ BINS = 15
 
 
 class Bin(BaseModel):
-    """Films whose top class has about the same confidence: one point of a reliability diagram."""
+    """Images whose top class has about the same confidence: one point of a reliability diagram."""
 
-    films: int
+    radiographs: int
     confidence: float
     """Mean of the top class's probability."""
     accuracy: float
@@ -59,12 +59,12 @@ def confidence_bins(probabilities: Floats) -> tuple[npt.NDArray[np.float64], npt
 
 
 def reliability(probabilities: Floats, truth: Integers) -> list[Bin]:
-    """The bins that hold any film, least confident first."""
+    """The bins that hold any image, least confident first."""
     confidence, bins = confidence_bins(probabilities)
     correct = probabilities.argmax(axis=1) == truth
     return [
         Bin(
-            films=int((bins == i).sum()),
+            radiographs=int((bins == i).sum()),
             confidence=float(confidence[bins == i].mean()),
             accuracy=float(correct[bins == i].mean()),
         )

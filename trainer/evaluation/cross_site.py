@@ -1,4 +1,4 @@
-"""How much of a model's figures is left on films of another hospital, which may have some of its classes only."""
+"""How much of a model's figures is left on images of another hospital, which may have some of its classes only."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from bento.artifact import Interval, OperatingPoint
 from trainer.evaluation.bootstrap import (
     Figures,
     Judged,
-    figures_with_intervals,
     intervals,
     macro_f1,
-    ranking_figures,
+    metrics_with_intervals,
+    ranking_metrics,
 )
 from trainer.evaluation.metrics import Floats
 from trainer.evaluation.operating_points import judge_threshold
@@ -22,50 +22,50 @@ SENSITIVITY = 0.9
 
 
 class AgainstNormal(BaseModel):
-    """A disease told from normal films, nothing else among them; by its probability as the service answers it."""
+    """A disease told from normal images, nothing else among them; by its probability as the service answers it."""
 
-    films: tuple[int, int]
+    radiographs: tuple[int, int]
     """Of the disease, normal ones."""
     roc_auc: Interval
     roc_auc_restricted: Interval
-    """By the probability restricted to the classes that the films have, and renormalised."""
+    """By the probability restricted to the classes that the images have, and renormalised."""
     specificity: Interval
-    """Where the threshold is set on these very films for a sensitivity of :data:`SENSITIVITY`."""
+    """Where the threshold is set on these very images for a sensitivity of :data:`SENSITIVITY`."""
     specificity_restricted: Interval
 
 
 class Present(BaseModel):
-    """Figures over the classes that the films have."""
+    """Figures over the classes that the images have."""
 
     classes: list[str]
     figures: dict[str, Interval]
-    """As :func:`~trainer.evaluation.bootstrap.weighted_figures`, of probabilities restricted to these classes, renormalised."""
+    """As :func:`~trainer.evaluation.bootstrap.weighted_metrics`, of probabilities restricted to these classes, renormalised."""
     against_normal: dict[str, AgainstNormal]
 
 
 class Transfer(BaseModel):
-    """A run beside the films of the source that it was trained without."""
+    """A run beside the images of the site that it was trained without."""
 
-    source: str
+    site: str
     classes: list[str]
-    """That the run and the source share; probabilities are restricted to them and renormalised, here and there."""
-    films: int
+    """That the run and the site share; probabilities are restricted to them and renormalised, here and there."""
+    radiographs: int
     patients: int
     left_out: dict[str, int]
-    """Films of the source by class, where the run does not know the class."""
-    in_source: dict[str, Interval]
-    """Of the run's own test films of these classes."""
-    out_of_source: Present
+    """Images of the site by class, where the run does not know the class."""
+    in_site: dict[str, Interval]
+    """Of the run's own test images of these classes."""
+    held_out_site: Present
     drop: Interval
-    """Macro F1 in source less that out of source."""
+    """Macro F1 in site less that out of site."""
     confusion_matrix: list[list[int]]
-    """Out of source: rows true, columns predicted, over ``classes``."""
+    """Out of site: rows true, columns predicted, over ``classes``."""
     operating_points: dict[str, dict[str, Interval]]
-    """Sensitivity and specificity out of source at the run's own thresholds, by the unrestricted probability."""
+    """Sensitivity and specificity out of site at the run's own thresholds, by the unrestricted probability."""
 
 
 def restrict(judged: Judged, classes: Sequence[str]) -> Judged:
-    """The films of these classes, their probabilities over these classes alone, summing to 1."""
+    """The images of these classes, their probabilities over these classes alone, summing to 1."""
     columns = [judged.classes.index(name) for name in classes]
     kept = judged.part(np.isin(judged.truth, columns))
     probabilities = kept.probabilities[:, columns].astype(np.float64)
@@ -78,45 +78,45 @@ def restrict(judged: Judged, classes: Sequence[str]) -> Judged:
 
 
 def judge_present(judged: Judged, normal_class: str) -> Present:
-    """Figures over the classes that ``judged`` has films of."""
+    """Figures over the classes that ``judged`` has images of."""
     classes = [name for i, name in enumerate(judged.classes) if (judged.truth == i).any()]
     found = restrict(judged, classes)
     diseases = [name for name in classes if name != normal_class and normal_class in classes]
     return Present(
         classes=classes,
-        figures=figures_with_intervals(found),
+        figures=metrics_with_intervals(found),
         against_normal={name: _against_normal(judged, found, name, normal_class) for name in diseases},
     )
 
 
 def _against_normal(judged: Judged, restricted: Judged, label: str, normal_class: str) -> AgainstNormal:
     found: dict[str, Interval] = {}
-    films = (0, 0)
+    radiographs = (0, 0)
     for suffix, one in (("", judged), ("_restricted", restricted)):
         ill, well = one.classes.index(label), one.classes.index(normal_class)
         part = one.part((one.truth == ill) | (one.truth == well))
         scores, positive = part.probabilities[:, ill].astype(np.float64), part.truth == ill
-        films = (int(positive.sum()), int((~positive).sum()))
+        radiographs = (int(positive.sum()), int((~positive).sum()))
 
         def figures(
             weights: Floats, scores: Floats = scores, positive: npt.NDArray[np.bool_] = positive
         ) -> Figures:
-            auc, _ = ranking_figures(scores, positive, weights)
+            auc, _ = ranking_metrics(scores, positive, weights)
             return {"roc_auc": auc, "specificity": specificity_at(scores, positive, weights, SENSITIVITY)}
 
         found |= {name + suffix: value for name, value in intervals(figures, part.patients).items()}
-    return AgainstNormal(films=films, **found)
+    return AgainstNormal(radiographs=radiographs, **found)
 
 
 def specificity_at(
     scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats, sensitivity: float
 ) -> Floats:
-    """B values of the specificity at the highest threshold that finds the wanted share of the positive films.
+    """B values of the specificity at the highest threshold that finds the wanted share of the positive images.
 
     Args:
         scores: N.
         positive: N.
-        weights: B×N of the films; NaN where they leave no positive film or no other one.
+        weights: B×N of the images; NaN where they leave no positive image or no other one.
         sensitivity: in (0, 1].
     """
     order = np.argsort(-scores[positive], kind="stable")
@@ -135,20 +135,20 @@ def specificity_at(
 
 
 def judge_transfer(
-    source: str,
+    site: str,
     inside: Judged,
     outside: Judged,
     left_out: dict[str, int],
     points: Sequence[OperatingPoint],
     normal_class: str,
 ) -> Transfer:
-    """Compare a run's own test films with those of the source that it has never seen.
+    """Compare a run's own test images with those of the site that it has never seen.
 
     Args:
-        source: its name.
-        inside: the run's test films.
-        outside: the source's films of classes that the run knows.
-        left_out: the source's other films, by class.
+        site: its name.
+        inside: the run's test images.
+        outside: the site's images of classes that the run knows.
+        left_out: the site's other images, by class.
         points: the run's thresholds.
         normal_class: the class without disease.
     """
@@ -157,13 +157,13 @@ def judge_transfer(
     size = len(present.classes)
     cells = sides[1].truth * size + sides[1].probabilities.argmax(axis=1)
     return Transfer(
-        source=source,
+        site=site,
         classes=present.classes,
-        films=len(outside.truth),
+        radiographs=len(outside.truth),
         patients=len(set(outside.patients)),
         left_out=left_out,
-        in_source=figures_with_intervals(sides[0]),
-        out_of_source=present,
+        in_site=metrics_with_intervals(sides[0]),
+        held_out_site=present,
         drop=_drop(*sides),
         confusion_matrix=np.bincount(cells, minlength=size * size).reshape(size, size).tolist(),
         operating_points={
@@ -175,7 +175,7 @@ def judge_transfer(
 
 
 def _drop(inside: Judged, outside: Judged) -> Interval:
-    """Macro F1 of one set of films less that of another, without a common patient."""
+    """Macro F1 of one set of images less that of another, without a common patient."""
     count = len(inside.truth)
 
     def figures(weights: Floats) -> Figures:
@@ -197,14 +197,14 @@ def interval_text(figure: Interval) -> str:
 
 
 def present_text(present: Present) -> str:
-    """The figures over the classes that the films have, for a terminal."""
+    """The figures over the classes that the images have, for a terminal."""
     lines = [
-        f"restricted to the classes that these films have ({', '.join(present.classes)}): "
+        f"restricted to the classes that these images have ({', '.join(present.classes)}): "
         f"macro F1 {interval_text(present.figures['macro_f1'])}"
     ]
     for name, one in present.against_normal.items():
         lines.append(
-            f"{name} against normal ({one.films[0]} and {one.films[1]} films): AUC {interval_text(one.roc_auc)}, "
+            f"{name} against normal ({one.radiographs[0]} and {one.radiographs[1]} images): AUC {interval_text(one.roc_auc)}, "
             f"specificity at {SENSITIVITY:.0%} sensitivity {interval_text(one.specificity)}; "
             f"restricted {interval_text(one.roc_auc_restricted)}, {interval_text(one.specificity_restricted)}"
         )
@@ -212,18 +212,18 @@ def present_text(present: Present) -> str:
 
 
 def transfer_table(found: Sequence[Transfer]) -> str:
-    """The cross-source matrix as text: a row a source that was left out."""
-    width = max(len("left out"), *(len(one.source) for one in found))
+    """The cross-site matrix as text: a row a site that was left out."""
+    width = max(len("left out"), *(len(one.site) for one in found))
     cell = 23
-    diseases = sorted({name for one in found for name in one.out_of_source.against_normal})
-    head = ["in source", "out of source", "drop", *(f"AUC {name}" for name in diseases)]
+    diseases = sorted({name for one in found for name in one.held_out_site.against_normal})
+    head = ["in site", "out of site", "drop", *(f"AUC {name}" for name in diseases)]
     lines = [f"{'left out':{width}}  " + "  ".join(f"{name:{cell}}" for name in head) + "  classes"]
     for one in found:
-        aucs = [one.out_of_source.against_normal.get(name) for name in diseases]
-        figures = [one.in_source["macro_f1"], one.out_of_source.figures["macro_f1"], one.drop]
+        aucs = [one.held_out_site.against_normal.get(name) for name in diseases]
+        figures = [one.in_site["macro_f1"], one.held_out_site.figures["macro_f1"], one.drop]
         cells = [interval_text(figure) for figure in figures]
         cells += [interval_text(auc.roc_auc) if auc else "–" for auc in aucs]
         row = "  ".join(f"{text:{cell}}" for text in cells)
-        lines.append(f"{one.source:{width}}  {row}  {', '.join(one.classes)}")
+        lines.append(f"{one.site:{width}}  {row}  {', '.join(one.classes)}")
     mean = np.mean([one.drop.value for one in found])
-    return "\n".join([*lines, f"mean drop of macro F1 from in source to out of source: {mean:.3f}"])
+    return "\n".join([*lines, f"mean drop of macro F1 from in site to out of site: {mean:.3f}"])

@@ -20,8 +20,8 @@ from trainer.evaluation.shortcut_controls import SIDE, pooled
 HASH_DISTANCE = 4
 """Bits of 64 that may differ between the hashes of near duplicates."""
 COARSE_CORRELATION, CORRELATION = 0.99, 0.995
-"""Least correlation of the 16×16 and 32×32 thumbnails of near duplicates. Chest films are so alike that hashes alone
-pair thousands of strangers; among 2,622 films of two hospitals these reach 0.973, generated ones 0.994; a film saved
+"""Least correlation of the 16×16 and 32×32 thumbnails of near duplicates. Chest images are so alike that hashes alone
+pair thousands of strangers; among 2,622 images of two hospitals these reach 0.973, generated ones 0.994; an image saved
 anew, smaller, brighter or as a poor JPEG, 0.9955 and more."""
 SHOWN = 24
 REPEATS = 5
@@ -29,7 +29,7 @@ BLOCK = 512
 
 
 class Pair(BaseModel):
-    """Two films of the same picture, or nearly so."""
+    """Two images of the same picture, or nearly so."""
 
     first: str
     second: str
@@ -52,7 +52,7 @@ class Leak(BaseModel):
     pairs_across: float
     """Duplicate pairs that a random split by image puts on both sides."""
     known_patients: float
-    """Share of its test films whose patient is in its training films too."""
+    """Share of its test images whose patient is in its training images too."""
     random_macro_f1: float
     """Of a nearest neighbour on 16×16 thumbnails, which can do nothing but remember."""
     random_range: tuple[float, float]
@@ -64,21 +64,21 @@ class Audit(BaseModel):
     """Everything that the audit found."""
 
     counts: dict[str, dict[str, dict[str, int]]]
-    """Films by split, then source (``unknown`` where unnamed), then class."""
+    """Images by split, then site (``unknown`` where unnamed), then class."""
     patients: dict[str, int]
     """By split."""
     patients_across: int
-    """Patients with films in more than one split."""
+    """Patients with images in more than one split."""
     sizes: dict[str, int]
-    """Films by ``width×height``, the most frequent first."""
+    """Images by ``width×height``, the most frequent first."""
     unreadable: dict[str, str]
     """Files that ``fetch`` left out, and why."""
     licences: dict[str, int]
-    """Films by licence, where the data set names any."""
+    """Images by licence, where the data set names any."""
     exact_pairs: int
     near_pairs: int
     different_labels: int
-    """Pairs whose films have different labels."""
+    """Pairs whose images have different labels."""
     across: int
     """Pairs that the split that was used has on two sides."""
     pairs: list[Pair]
@@ -94,14 +94,14 @@ def audit(
     licences: dict[str, int],
     seed: int,
 ) -> Audit:
-    """Audit all films of a split data folder.
+    """Audit all images of a split data folder.
 
     Args:
-        records: N films.
+        records: N images.
         data_dir: where they lie.
-        thumbnails: of each by its path, ``uint8`` 32×32; films without one are left out of the search for duplicates.
+        thumbnails: of each by its path, ``uint8`` 32×32; images without one are left out of the search for duplicates.
         unreadable: what ``fetch`` left out.
-        licences: films by licence.
+        licences: images by licence.
         seed: of the random split that the used one is compared with.
     """
     seen = [record for record in records if record.path in thumbnails]
@@ -113,10 +113,10 @@ def audit(
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for split in SPLITS:
         part = [record for record in records if record.split == split]
-        by_source = counts.setdefault(split, {})
-        for source in sorted({record.source for record in part}):
-            labels = Counter(record.label for record in part if record.source == source)
-            by_source[source or "unknown"] = dict(sorted(labels.items()))
+        by_site = counts.setdefault(split, {})
+        for site in sorted({record.site for record in part}):
+            labels = Counter(record.label for record in part if record.site == site)
+            by_site[site or "unknown"] = dict(sorted(labels.items()))
     return Audit(
         counts=counts,
         patients={split: sum(split in sides for sides in owners.values()) for split in SPLITS},
@@ -155,7 +155,7 @@ def difference_hashes(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint6
 
 
 def duplicate_pairs(records: Sequence[Record], thumbnails: npt.NDArray[np.uint8]) -> list[Pair]:
-    """Pairs of films with the same bytes, or with nearly the same hash and nearly the same thumbnail."""
+    """Pairs of images with the same bytes, or with nearly the same hash and nearly the same thumbnail."""
     hashes = difference_hashes(thumbnails)
     digests = np.array([record.sha256 for record in records])
     coarse, fine = _centred(pooled(thumbnails, 16)), _centred(pooled(thumbnails, SIDE))

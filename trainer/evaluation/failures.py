@@ -1,4 +1,4 @@
-"""Failure analysis: which films to look at, and pictures of them with the class activation map laid over."""
+"""Failure analysis: which images to look at, and pictures of them with the class activation map laid over."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from trainer.evaluation.operating_points import TUBERCULOSIS
 from trainer.inference.overlays import overlay
 
 EACH = 6
-"""Films shown for each cell of the confusion matrix."""
+"""Images shown for each cell of the confusion matrix."""
 MISSED = 24
 DOUBTFUL = 12
 PICTURE = 192
@@ -26,15 +26,15 @@ PICTURE = 192
 
 
 class Case(BaseModel):
-    """One film to look at."""
+    """One image to look at."""
 
     path: str
     label: str
     predicted: str
-    source: str
+    site: str
     probabilities: dict[str, float]
     picture: str = ""
-    """File name of film and overlay, in the run's ``pictures``."""
+    """File name of image and overlay, in the run's ``pictures``."""
 
 
 class Cell(BaseModel):
@@ -42,7 +42,7 @@ class Cell(BaseModel):
 
     label: str
     predicted: str
-    films: int
+    radiographs: int
     cases: list[Case]
 
 
@@ -51,14 +51,14 @@ class Missed(BaseModel):
 
     label: str
     normal: str
-    films: int
+    radiographs: int
     of: int
     rate: Interval
-    """Share of the disease's films, by patient."""
+    """Share of the disease's images, by patient."""
     flagged: int | None
     """How many of them the class's operating point flags all the same; None without one."""
-    by_source: dict[str, tuple[int, int]]
-    """Missed, and all films of the disease."""
+    by_site: dict[str, tuple[int, int]]
+    """Missed, and all images of the disease."""
     cases: list[Case]
 
 
@@ -72,7 +72,7 @@ class Failures(BaseModel):
 
     @property
     def cases(self) -> list[Case]:
-        """All films to draw; some more than once."""
+        """All images to draw; some more than once."""
         groups = [*(one.cases for one in self.missed), *(cell.cases for cell in self.cells)]
         return [case for group in [*groups, self.least_certain, self.likely_label_errors] for case in group]
 
@@ -80,16 +80,16 @@ class Failures(BaseModel):
 def find_failures(
     judged: Judged,
     paths: Sequence[str],
-    sources: Sequence[str],
+    sites: Sequence[str],
     thresholds: dict[str, float],
     normal_class: str,
 ) -> Failures:
-    """Choose the films.
+    """Choose the images.
 
     Args:
-        judged: N test films.
+        judged: N test images.
         paths: of each.
-        sources: of each.
+        sites: of each.
         thresholds: of each class that has an operating point.
         normal_class: name of the class without disease; a model may have none.
     """
@@ -102,7 +102,7 @@ def find_failures(
                 path=paths[i],
                 label=classes[truth[i]],
                 predicted=classes[predicted[i]],
-                source=sources[i],
+                site=sites[i],
                 probabilities={
                     name: round(float(p), 4) for name, p in zip(classes, probabilities[i], strict=True)
                 },
@@ -120,11 +120,11 @@ def find_failures(
             rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
             if i == j or not len(rows):
                 continue
-            cells.append(Cell(label=label, predicted=other, films=len(rows), cases=cases(rows, EACH)))
+            cells.append(Cell(label=label, predicted=other, radiographs=len(rows), cases=cases(rows, EACH)))
         if label != normal_class and normal_class in classes and (truth == i).any():
             j = classes.index(normal_class)
             rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
-            missed.append(_missed(judged, i, j, sources, thresholds.get(label), cases(rows, MISSED)))
+            missed.append(_missed(judged, i, j, sites, thresholds.get(label), cases(rows, MISSED)))
     top_two = np.sort(probabilities, axis=1)[:, -2:]
     least = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
     return Failures(
@@ -140,26 +140,26 @@ def _missed(
     judged: Judged,
     label: int,
     normal: int,
-    sources: Sequence[str],
+    sites: Sequence[str],
     threshold: float | None,
     cases: list[Case],
 ) -> Missed:
     ill = judged.truth == label
     lost = ill & (judged.probabilities.argmax(axis=1) == normal)
     rate = intervals(lambda w: {"rate": (w @ lost) / np.where(w @ ill > 0, w @ ill, np.nan)}, judged.patients)
-    named = np.array(sources)
+    named = np.array(sites)
     return Missed(
         label=judged.classes[label],
         normal=judged.classes[normal],
-        films=int(lost.sum()),
+        radiographs=int(lost.sum()),
         of=int(ill.sum()),
         rate=rate["rate"],
         flagged=int((judged.probabilities[lost, label] >= threshold).sum())
         if threshold is not None
         else None,
-        by_source={
-            str(source): (int((lost & (named == source)).sum()), int((ill & (named == source)).sum()))
-            for source in sorted(set(named[ill].tolist()) - {""})
+        by_site={
+            str(site): (int((lost & (named == site)).sum()), int((ill & (named == site)).sum()))
+            for site in sorted(set(named[ill].tolist()) - {""})
         },
         cases=cases,
     )
@@ -168,8 +168,8 @@ def _missed(
 def likely_label_errors(probabilities: Floats, truth: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     """Rows whose label is likely wrong, the likeliest first, by confident learning (Northcutt et al. 2021).
 
-    A film is suspected where the model, which never saw it, is as sure of another class as it is on average of the
-    films that carry this class's label; the least probable label comes first.
+    An image is suspected where the model, which never saw it, is as sure of another class as it is on average of the
+    images that carry this class's label; the least probable label comes first.
     """
     classes = probabilities.shape[1]
     usual = np.array(
@@ -190,10 +190,10 @@ def draw_cases(
     classes: list[str],
     folder: Path,
 ) -> None:
-    """Write a picture of each film beside its overlay for the predicted class, and name it in the case.
+    """Write a picture of each image beside its overlay for the predicted class, and name it in the case.
 
     Args:
-        cases: films, some more than once.
+        cases: images, some more than once.
         files: where each path lies.
         session: the sealed model.
         spec: its intake.
@@ -207,16 +207,16 @@ def draw_cases(
             names[case.path] = f"{len(names):03d}.jpg"
             image = load_array(files[case.path], spec)
             cam = session.predict(image[None]).cam[0, classes.index(case.predicted)]
-            film_and_overlay(image, cam).save(folder / names[case.path], quality=80)
+            image_and_overlay(image, cam).save(folder / names[case.path], quality=80)
         case.picture = names[case.path]
 
 
-def film_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32]) -> Image.Image:
-    """The film S×S, and beside it the same under its map h×w: what speaks for the class, brighter the more."""
-    film = Image.fromarray(image).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
+def image_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32]) -> Image.Image:
+    """The image S×S, and beside it the same under its map h×w: what speaks for the class, brighter the more."""
+    radiograph = Image.fromarray(image).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
     sheet = Image.new("RGB", (2 * PICTURE, PICTURE))
-    sheet.paste(film.convert("RGB"), (0, 0))
-    sheet.paste(overlay(film, cam), (PICTURE, 0))
+    sheet.paste(radiograph.convert("RGB"), (0, 0))
+    sheet.paste(overlay(radiograph, cam), (PICTURE, 0))
     return sheet
 
 
@@ -226,6 +226,8 @@ def draw_pairs(pairs: Sequence[Pair], files: dict[str, Path], spec: Preprocessin
         pair.picture = f"pair-{number:03d}.jpg"
         sheet = Image.new("L", (2 * PICTURE, PICTURE))
         for place, path in enumerate((pair.first, pair.second)):
-            film = Image.fromarray(load_array(files[path], spec))
-            sheet.paste(film.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0))
+            radiograph = Image.fromarray(load_array(files[path], spec))
+            sheet.paste(
+                radiograph.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0)
+            )
         sheet.save(folder / pair.picture, quality=80)

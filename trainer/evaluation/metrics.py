@@ -19,7 +19,7 @@ def compute_metrics(truth: Integers, probabilities: Floats, classes: list[str]) 
         classes: C names.
 
     Macro and weighted F1 run over the classes that occur in ``truth``: a class that a hospital never sends can't
-    be found there, but calling its films that class still costs the others' recall.
+    be found there, but calling its images that class still costs the others' recall.
     """
     # Slow to import: training, which shares this module's types, starts without it.
     from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support

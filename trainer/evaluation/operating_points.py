@@ -1,4 +1,4 @@
-"""Operating points: a threshold for each disease, chosen on validation films for a wanted sensitivity."""
+"""Operating points: a threshold for each disease, chosen on validation images for a wanted sensitivity."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ WHO_SENSITIVITY, WHO_SPECIFICITY = 0.9, 0.7
 
 
 def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
-    """The highest threshold that still finds the wanted share of the positive films.
+    """The highest threshold that still finds the wanted share of the positive images.
 
     It lies half-way between the last score that it has to catch and the next one below, so that a rounding error
     in another runtime changes no answer.

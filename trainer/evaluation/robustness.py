@@ -1,4 +1,4 @@
-"""What a model loses on the films of simulated scanners: macro F1 under each corruption and strength."""
+"""What a model loses on the images of simulated scanners: macro F1 under each corruption and strength."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from bento.artifact import Interval
 from bento.imaging.intake import ImageError, Intake, Preprocessing, fit
 from bento.inference.session import Session
 from trainer.data.corruptions import CORRUPTIONS, corrupt
-from trainer.data.listing import Film
+from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Figures, intervals, macro_f1
 from trainer.evaluation.metrics import Floats, Integers
@@ -23,9 +23,9 @@ BATCH = 16
 
 
 class Losses(BaseModel):
-    """Macro F1 of one set of films, clean and corrupted, with intervals by patient."""
+    """Macro F1 of one set of images, clean and corrupted, with intervals by patient."""
 
-    films: int
+    radiographs: int
     clean: Interval
     corrupted: dict[str, dict[int, Interval]]
     """By corruption, then by strength."""
@@ -34,15 +34,15 @@ class Losses(BaseModel):
 
 
 class Robustness(BaseModel):
-    """What the simulated scanners cost, over all films and within each source."""
+    """What the simulated scanners cost, over all images and within each site."""
 
     seed: int
     all: Losses
-    by_source: dict[str, Losses]
+    by_site: dict[str, Losses]
 
 
 def measure_robustness(
-    films: Sequence[Film],
+    radiographs: Sequence[Radiograph],
     classes: list[str],
     session: Session,
     spec: Preprocessing,
@@ -50,48 +50,48 @@ def measure_robustness(
     workers: int = 0,
     seed: int = 0,
 ) -> Robustness:
-    """Judge films as they are and under every corruption at the strengths wanted; unreadable ones are left out.
+    """Judge images as they are and under every corruption at the strengths wanted; unreadable ones are left out.
 
     Raises:
         UserError: a label that the model does not know, or nothing readable.
     """
-    check_labels(films, classes)
+    check_labels(radiographs, classes)
 
     def judge(_: Path, taken: Intake) -> Array:
         corrupted = (
-            corrupt(taken.film, one, strength, seed) for one in CORRUPTIONS for strength in strengths
+            corrupt(taken.radiograph, one, strength, seed) for one in CORRUPTIONS for strength in strengths
         )
-        images = np.stack([taken.image, *(fit(film, spec).image for film in corrupted)])
+        images = np.stack([taken.image, *(fit(radiograph, spec).image for radiograph in corrupted)])
         parts = [session.predict(images[i : i + BATCH]).probabilities for i in range(0, len(images), BATCH)]
         return np.asarray(np.concatenate(parts).argmax(axis=1))
 
-    results = each_intake([film.file for film in films], spec, judge, workers)
+    results = each_intake([radiograph.file for radiograph in radiographs], spec, judge, workers)
     kept, rows = [], []
-    for film, (_, result) in zip(
-        films, tqdm(results, total=len(films), desc="corrupt", leave=False), strict=True
+    for radiograph, (_, result) in zip(
+        radiographs, tqdm(results, total=len(radiographs), desc="corrupt", leave=False), strict=True
     ):
         if not isinstance(result, ImageError):
-            kept.append(film)
+            kept.append(radiograph)
             rows.append(result)
     if not rows:
         raise UserError("none of the images can be read")
-    truth = np.array([classes.index(film.label) for film in kept])
+    truth = np.array([classes.index(radiograph.label) for radiograph in kept])
     predicted = np.stack(rows, axis=1)
-    patients, sources = [film.patient for film in kept], [film.source for film in kept]
+    patients, sites = [radiograph.patient for radiograph in kept], [radiograph.site for radiograph in kept]
 
-    def losses(source: str | None) -> Losses:
-        chosen = np.array([source in (None, name) for name in sources])
+    def losses(site: str | None) -> Losses:
+        chosen = np.array([site in (None, name) for name in sites])
         own = [patient for patient, taken in zip(patients, chosen, strict=True) if taken]
         return _losses(truth[chosen], predicted[:, chosen], len(classes), own, strengths)
 
-    named = sorted(set(sources) - {""})
-    return Robustness(seed=seed, all=losses(None), by_source={name: losses(name) for name in named})
+    named = sorted(set(sites) - {""})
+    return Robustness(seed=seed, all=losses(None), by_site={name: losses(name) for name in named})
 
 
 def _losses(
     truth: Integers, predicted: Integers, classes: int, patients: Sequence[str], strengths: Sequence[int]
 ) -> Losses:
-    """``predicted``: class indices of N films, in rows: clean, then each corruption at each strength."""
+    """``predicted``: class indices of N images, in rows: clean, then each corruption at each strength."""
 
     def figures(weights: Floats) -> Figures:
         clean, *others = (macro_f1(truth, row, classes, weights) for row in predicted)
@@ -105,7 +105,7 @@ def _losses(
 
     found = intervals(figures, patients)
     return Losses(
-        films=len(truth),
+        radiographs=len(truth),
         clean=found["clean"],
         corrupted={
             one.name: {strength: found[f"{one.name} {strength}"] for strength in strengths}
@@ -116,10 +116,10 @@ def _losses(
 
 
 def robustness_table(title: str, losses: Losses) -> str:
-    """The figures as text for a terminal: a row a corruption, a column a strength, 0 being the clean films."""
+    """The figures as text for a terminal: a row a corruption, a column a strength, 0 being the clean images."""
     strengths = list(losses.loss)
     lines = [
-        f"{title}: {losses.films} films, macro F1 under each corruption, by strength",
+        f"{title}: {losses.radiographs} images, macro F1 under each corruption, by strength",
         f"{'':12}{'0':>8}" + "".join(f"{strength:>8}" for strength in strengths),
     ]
     for name, row in losses.corrupted.items():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from bento.artifact import TestMetrics
 from bento.imaging.intake import ImageError, Preprocessing
 from bento.inference.session import Session
-from trainer.data.listing import Film
+from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Judged
 from trainer.evaluation.metrics import compute_metrics, metrics_table
@@ -25,10 +25,10 @@ from trainer.inference.image_stream import each_image
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions of all readable films, and their figures."""
+    """Predictions of all readable images, and their figures."""
 
     classes: list[str]
-    films: list[Film]
+    radiographs: list[Radiograph]
     probabilities: Array
     """``float32`` N×C."""
     embeddings: Array
@@ -38,61 +38,63 @@ class Evaluation:
     occluded: Array
     """``float32`` N×2×C: probabilities with the lungs blacked out, and with only them; N×0×C if not asked for."""
     unreadable: dict[str, str]
-    """Path to reason, of films that were left out."""
+    """Path to reason, of images that were left out."""
     novelty: Array | None = None
     """``float32`` N; None of models that can't tell."""
-    views: Array | None = None
-    """``float32`` N×5: probability of each of ``VIEWS``; None of models that can't tell."""
+    orientations: Array | None = None
+    """``float32`` N×5: probability of each of ``ORIENTATIONS``; None of models that can't tell."""
 
     @cached_property
     def truth(self) -> Array:
         """N class indices."""
-        return np.array([self.classes.index(film.label) for film in self.films], dtype=np.int64)
+        return np.array(
+            [self.classes.index(radiograph.label) for radiograph in self.radiographs], dtype=np.int64
+        )
 
     @property
-    def sources(self) -> list[str]:
+    def sites(self) -> list[str]:
         """N names, empty where the data do not say."""
-        return [film.source for film in self.films]
+        return [radiograph.site for radiograph in self.radiographs]
 
     @property
     def judged(self) -> Judged:
         """What figures and intervals are made of."""
-        patients = [film.patient for film in self.films]
+        patients = [radiograph.patient for radiograph in self.radiographs]
         return Judged(self.classes, self.truth, self.probabilities, patients)
 
     @property
-    def judged_by_source(self) -> dict[str, Judged]:
-        """The same for each source, where the data name any."""
-        named = np.array(self.sources)
-        return {source: self.judged.part(named == source) for source in sorted(set(self.sources) - {""})}
+    def judged_by_site(self) -> dict[str, Judged]:
+        """The same for each site, where the data name any."""
+        named = np.array(self.sites)
+        return {site: self.judged.part(named == site) for site in sorted(set(self.sites) - {""})}
 
     @property
     def metrics(self) -> TestMetrics:
-        """Figures over all films."""
+        """Figures over all images."""
         return compute_metrics(self.truth, self.probabilities, self.classes)
 
     @property
-    def metrics_by_source(self) -> dict[str, TestMetrics]:
-        """Figures of each source, where the data name any."""
+    def metrics_by_site(self) -> dict[str, TestMetrics]:
+        """Figures of each site, where the data name any."""
         return {
-            source: compute_metrics(part.truth, part.probabilities, self.classes)
-            for source, part in self.judged_by_source.items()
+            site: compute_metrics(part.truth, part.probabilities, self.classes)
+            for site, part in self.judged_by_site.items()
         }
 
 
-def check_labels(films: Sequence[Film], classes: Sequence[str]) -> None:
-    """Refuse films of a class that the model does not have.
+def check_labels(radiographs: Sequence[Radiograph], classes: Sequence[str]) -> None:
+    """Refuse images of a class that the model does not have.
 
     Raises:
         UserError: there is one.
     """
-    unknown = sorted({film.label for film in films} - set(classes))
+    unknown = sorted({radiograph.label for radiograph in radiographs} - set(classes))
     if unknown:
         raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
 
 
-def evaluate_films(
-    films: Sequence[Film],
+def score_images(
+    radiographs: Sequence[Radiograph],
     classes: list[str],
     session: Session,
     spec: Preprocessing,
@@ -100,35 +102,35 @@ def evaluate_films(
     note: Callable[[str], None] = print,
     occlude: bool = False,
 ) -> Evaluation:
-    """Judge every film, with ``occlude`` also with parts of it black; unreadable ones are left out and listed.
+    """Judge every image, with ``occlude`` also with parts of it black; unreadable ones are left out and listed.
 
     Raises:
         UserError: a label that the model does not know, or nothing readable.
     """
-    check_labels(films, classes)
-    kept: list[Film] = []
+    check_labels(radiographs, classes)
+    kept: list[Radiograph] = []
     rows: list[tuple[Array, ...]] = []
     unreadable: dict[str, str] = {}
 
     def judge(image: Array) -> tuple[Array, ...]:
-        # The whole film by itself: a batch of several can differ in the last bit from what the service answers.
+        # The whole image by itself: a batch of several can differ in the last bit from what the service answers.
         whole = session.predict(image[None])
         parts = np.empty((0, len(classes)), np.float32)
         if occlude:
             parts = session.predict(np.stack(occluded(image))).probabilities
         found = (whole.probabilities[0], whole.embedding[0], thumbnail(image), parts)
-        if whole.novelty is None or whole.view is None:
+        if whole.novelty is None or whole.orientation is None:
             return found
-        return *found, whole.novelty[0], whole.view[0]
+        return *found, whole.novelty[0], whole.orientation[0]
 
-    results = each_image([film.file for film in films], spec, judge, workers)
-    for film, (_, result) in zip(
-        films, tqdm(results, total=len(films), desc="evaluate", leave=False), strict=True
+    results = each_image([radiograph.file for radiograph in radiographs], spec, judge, workers)
+    for radiograph, (_, result) in zip(
+        radiographs, tqdm(results, total=len(radiographs), desc="evaluate", leave=False), strict=True
     ):
         if isinstance(result, ImageError):
-            unreadable[film.path] = str(result)
+            unreadable[radiograph.path] = str(result)
         else:
-            kept.append(film)
+            kept.append(radiograph)
             rows.append(result)
     if not kept:
         raise UserError("none of the images can be read")
@@ -141,7 +143,7 @@ def evaluate_films(
 
 
 def write_predictions(evaluation: Evaluation, path: Path) -> None:
-    """Write a row a film: ``path,label,source,patient,split`` and a probability a class."""
+    """Write a row an image: ``path,label,site,patient,split`` and a probability a class."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _predictions_csv(evaluation))
 
@@ -149,19 +151,24 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
 def _predictions_csv(evaluation: Evaluation) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["path", "label", "source", "patient", "split", *evaluation.classes])
-    for film, row in zip(evaluation.films, evaluation.probabilities, strict=True):
+    writer.writerow(["path", "label", "site", "patient", "split", *evaluation.classes])
+    for radiograph, row in zip(evaluation.radiographs, evaluation.probabilities, strict=True):
         writer.writerow(
-            [film.path, film.label, film.source, film.patient, film.split, *(f"{value:.8g}" for value in row)]
+            [
+                radiograph.path,
+                radiograph.label,
+                radiograph.site,
+                radiograph.patient,
+                radiograph.split,
+                *(f"{value:.8g}" for value in row),
+            ]
         )
     return stream.getvalue()
 
 
 def evaluation_tables(evaluation: Evaluation, title: str, warnings: Sequence[str]) -> str:
-    """The figures over all and for each source, as text; where there are warnings, these come first, sources next."""
+    """The figures over all and for each site, as text; where there are warnings, these come first, sites next."""
     overall = [metrics_table(title, evaluation.metrics)]
-    within = [
-        metrics_table(f"source {name}", figures) for name, figures in evaluation.metrics_by_source.items()
-    ]
+    within = [metrics_table(f"site {name}", figures) for name, figures in evaluation.metrics_by_site.items()]
     notes = [f"WARNING: {warning}" for warning in warnings]
     return "\n\n".join([*notes, *within, *overall] if notes else [*overall, *within])

@@ -1,6 +1,6 @@
 """Shortcut controls: how far do classifiers get that can't see disease?
 
-What they reach on the very films that the model is judged by, the model may have reached without looking at the lungs.
+What they reach on the very images that the model is judged by, the model may have reached without looking at the lungs.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from trainer.evaluation.metrics import Floats, Integers
 SIDE = 32
 """Side of the thumbnails that audit and controls work on."""
 MARGIN = 8
-"""The lungs are taken to lie inside the film less an eighth of its side at each edge."""
+"""The lungs are taken to lie inside the image less an eighth of its side at each edge."""
 NOTABLE = {"thumbnail": 1 / 2, "border": 1 / 4, "lungs_blacked_out": 1 / 4, "shuffled": 1 / 8}
 """A control is a warning where its interval lies above this share of the model's gain over chance. A thumbnail shows
 gross disease too, so it may have more; a mean over few shuffles is not chance itself, so it may have some."""
@@ -29,7 +29,7 @@ LOST = 1 / 3
 PERMUTATIONS = 200
 SHUFFLES = 10
 SHUFFLED_STRENGTH = 0.01
-"""Inverse strength of the regularisation, for embeddings that have more features than there are films."""
+"""Inverse strength of the regularisation, for embeddings that have more features than there are images."""
 
 
 CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
@@ -42,20 +42,20 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
     ),
     "border": (
         "A border-only classifier (the outer ring of that thumbnail)",
-        ("the film's edges tell little of the class.", "much of this score needs no lungs."),
+        ("the image's edges tell little of the class.", "much of this score needs no lungs."),
     ),
     "lungs_blacked_out": (
         "The model itself with the central lung region blacked out",
         (
             "it needs the central region.",
-            "much of its score needs no lungs: it reads something at the film's edges.",
+            "much of its score needs no lungs: it reads something at the image's edges.",
         ),
     ),
     "lungs_only": (
         "The model itself with nothing but the central lung region",
         (
             "the central region carries most of its score.",
-            "it loses much of its score without the film's edges (or is put off by their being black).",
+            "it loses much of its score without the image's edges (or is put off by their being black).",
         ),
     ),
     "shuffled": (
@@ -70,12 +70,12 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
 
 
 class Control(BaseModel):
-    """One control beside the model, on the same films."""
+    """One control beside the model, on the same images."""
 
     name: str
     macro_f1: Interval
-    by_source: dict[str, float]
-    """Macro F1 of each source, where the data name any."""
+    by_site: dict[str, float]
+    """Macro F1 of each site, where the data name any."""
     share: float
     """Of the model's gain over chance that the control has too."""
     fired: bool
@@ -84,7 +84,7 @@ class Control(BaseModel):
 
 
 def thumbnail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A film S×S as :data:`SIDE` × :data:`SIDE`, each pixel the mean of what it covers."""
+    """An image S×S as :data:`SIDE` × :data:`SIDE`, each pixel the mean of what it covers."""
     small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.uint8)
 
@@ -97,7 +97,7 @@ def pooled(thumbnails: npt.NDArray[np.uint8], side: int) -> Floats:
 
 
 def occluded(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The film with its central region black, and with all but that region black."""
+    """The image with its central region black, and with all but that region black."""
     edge = len(image) // MARGIN
     inner = (slice(edge, len(image) - edge),) * 2
     border, lungs = image.copy(), np.zeros_like(image)
@@ -145,34 +145,34 @@ def border_pixels(thumbnails: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(pooled(thumbnails, 8)[:, ring.ravel()])
 
 
-def judge_controls(judged: Judged, sources: Sequence[str], predictions: dict[str, Integers]) -> list[Control]:
+def judge_controls(judged: Judged, sites: Sequence[str], predictions: dict[str, Integers]) -> list[Control]:
     """Judge the controls' predictions beside the model's.
 
     Args:
-        judged: the test films and the model's probabilities.
-        sources: of each film; empty where unknown.
+        judged: the test images and the model's probabilities.
+        sites: of each image; empty where unknown.
         predictions: N class indices of each control by its key in :data:`CONTROLS`, or R×N of one that was tried R
             times, whose mean counts.
     """
     chance = chance_macro_f1(judged)
     model = _plain_macro_f1(judged, judged.probabilities.argmax(axis=1))
-    named = np.array(sources)
+    named = np.array(sites)
     controls = []
     for key, predicted in predictions.items():
         name, verdict = CONTROLS[key]
         figure = _macro_f1(judged, predicted)
         share = (figure.value - chance) / max(model - chance, 1e-9)
         fired = _fires(key, figure, model, chance)
-        by_source = {
-            str(source): _plain_macro_f1(judged.part(named == source), predicted[..., named == source])
-            for source in sorted(set(sources) - {""})
+        by_site = {
+            str(site): _plain_macro_f1(judged.part(named == site), predicted[..., named == site])
+            for site in sorted(set(sites) - {""})
         }
         text = (
             f"{name} reaches {figure.value:.2f} macro F1 ({figure.low:.2f} to {figure.high:.2f}; "
             f"model {model:.2f}, chance {chance:.2f}): {verdict[fired]}"
         )
         controls.append(
-            Control(name=name, macro_f1=figure, by_source=by_source, share=share, fired=fired, text=text)
+            Control(name=name, macro_f1=figure, by_site=by_site, share=share, fired=fired, text=text)
         )
     return controls
 

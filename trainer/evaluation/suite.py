@@ -1,4 +1,4 @@
-"""Everything that is found out about a model on its test films, and the files that hold it."""
+"""Everything that is found out about a model on its test images, and the files that hold it."""
 
 import csv
 import io
@@ -11,66 +11,73 @@ from typing import Any
 import numpy as np
 from sklearn.manifold import TSNE
 
-from bento.artifact import ONNX_FILE, Manifest, NoveltyFit, OperatingPoint, ViewPoint
+from bento.artifact import ONNX_FILE, Manifest, NoveltyFit, OperatingPoint, OrientationPoint
 from bento.imaging.intake import ImageError, Preprocessing
 from bento.inference.session import Session
 from trainer.data.holdout import held_out_records
-from trainer.data.listing import Film
+from trainer.data.listing import Radiograph
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, Record, read_table
 from trainer.data.raw import FetchReport, read_fetch_report
 from trainer.errors import UserError
 from trainer.evaluation.cross_site import Transfer, judge_present, judge_transfer
 from trainer.evaluation.data_audit import audit
 from trainer.evaluation.failures import draw_cases, draw_pairs, find_failures
-from trainer.evaluation.novelty_rates import judge_outside
+from trainer.evaluation.novelty_rates import judge_novelty
 from trainer.evaluation.operating_points import judge_threshold, operating_points
-from trainer.evaluation.scoring import Evaluation, evaluate_films, write_predictions
+from trainer.evaluation.scoring import Evaluation, score_images, write_predictions
 from trainer.evaluation.shortcut_controls import thumbnail
-from trainer.evaluation.summary import core_document, judge_sources, run_controls, write_document
+from trainer.evaluation.summary import core_document, judge_sites, run_controls, write_document
 from trainer.features.memmap import Array
 from trainer.files import write_text
 from trainer.inference.image_stream import each_image
 from trainer.runs import Run
 from trainer.settings import Settings
 
-MAP_FILMS = 1000
+MAP_IMAGES = 1000
 NORMAL = "NORMAL"
 """Of models that were sealed before the class without disease became a setting."""
 
 
 def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[str, Any]) -> Evaluation:
-    """Judge a trained run on its test films and write all of its findings but the report.
+    """Judge a trained run on its test images and write all of its findings but the report.
 
-    Thresholds come from the validation films, the temperature from training: test labels decide neither.
+    Thresholds come from the validation images, the temperature from training: test labels decide neither.
 
     Raises:
-        UserError: none of the films can be read, or the data folder was emptied.
+        UserError: none of the images can be read, or the data folder was emptied.
     """
     classes: list[str] = training["classes"]
     spec = saved.preprocessing
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
-    validation = evaluate_films(
-        films_of(records, saved.data_dir, "val"), classes, session, spec, saved.workers
+    validation = score_images(
+        split_radiographs(records, saved.data_dir, "val"), classes, session, spec, saved.workers
     )
-    test = evaluate_films(
-        films_of(records, saved.data_dir, "test"), classes, session, spec, saved.workers, occlude=True
+    test = score_images(
+        split_radiographs(records, saved.data_dir, "test"),
+        classes,
+        session,
+        spec,
+        saved.workers,
+        occlude=True,
     )
     points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
     core = core_document(test, training["temperature"], points)
-    sources = judge_sources([test, validation], records)
+    sites = judge_sites([test, validation], records)
     transfer, held_out = None, None
-    if saved.hold_out_source:
+    if saved.hold_out_site:
         transfer, held_out = _assess_held_out(run, saved, test, session, points)
-    outside = None
+    novelty_rates = None
     if "novelty" in training:  # runs of before format 4 have none
         novelty = NoveltyFit.model_validate(training["novelty"])
-        views = [ViewPoint.model_validate(point) for point in training["views"]]
-        outside = judge_outside(test, novelty, views, held_out)
-    thumbnails = _thumbnails(films_of(records, saved.data_dir, "train"), spec, saved.workers)
+        orientations = [OrientationPoint.model_validate(point) for point in training["orientations"]]
+        novelty_rates = judge_novelty(test, novelty, orientations, held_out)
+    thumbnails = _thumbnails(split_radiographs(records, saved.data_dir, "train"), spec, saved.workers)
     truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
     controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
     for part in (validation, test):
-        thumbnails |= {film.path: one for film, one in zip(part.films, part.thumbnails, strict=True)}
+        thumbnails |= {
+            radiograph.path: one for radiograph, one in zip(part.radiographs, part.thumbnails, strict=True)
+        }
     fetched = read_fetch_report(saved.data_dir)
     if fetched is None:
         raise UserError(f"{saved.data_dir}: holds no data set; run `python -m trainer fetch` first")
@@ -78,8 +85,8 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     audited = audit(records, saved.data_dir, thumbnails, fetched.unreadable, licences, saved.seed)
     failures = find_failures(
         test.judged,
-        [film.path for film in test.films],
-        test.sources,
+        [radiograph.path for radiograph in test.radiographs],
+        test.sites,
         {point.label: point.threshold for point in points},
         saved.normal_class,
     )
@@ -90,7 +97,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))
-    write_document(run.folder, core, sources, controls, audited, failures, transfer, outside)
+    write_document(run.folder, core, sites, controls, audited, failures, transfer, novelty_rates)
     return test
 
 
@@ -109,51 +116,55 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None
     write_predictions(evaluation, out / "predictions.csv")
     present = judge_present(evaluation.judged, manifest.config.get("normal_class", NORMAL))
     core["present"] = present.model_dump()
-    outside = None
+    novelty_rates = None
     if manifest.novelty is not None:
-        outside = judge_outside(evaluation, manifest.novelty, manifest.views)
-    write_document(out, core, judge_sources([evaluation], evaluation.films), outside=outside)
+        novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)
+    write_document(out, core, judge_sites([evaluation], evaluation.radiographs), novelty_rates=novelty_rates)
 
 
 def _assess_held_out(
     run: Run, saved: Settings, test: Evaluation, session: Session, points: list[OperatingPoint]
 ) -> tuple[Transfer, Evaluation]:
-    """Judge the films of the source that was left out; those of a class that the run does not know only count."""
+    """Judge the images of the site that was left out; those of a class that the run does not know only count."""
     records = held_out_records(saved)
     known = [record for record in records if record.label in test.classes]
-    films = [film for split in SPLITS for film in films_of(known, saved.data_dir, split)]
-    outside = evaluate_films(films, test.classes, session, saved.preprocessing, saved.workers)
-    write_predictions(outside, run.out_of_source_predictions)
+    radiographs = [
+        radiograph for split in SPLITS for radiograph in split_radiographs(known, saved.data_dir, split)
+    ]
+    held_out = score_images(radiographs, test.classes, session, saved.preprocessing, saved.workers)
+    write_predictions(held_out, run.held_out_site_predictions)
     left_out = Counter(record.label for record in records if record.label not in test.classes)
     transfer = judge_transfer(
-        str(saved.hold_out_source), test.judged, outside.judged, dict(left_out), points, saved.normal_class
+        str(saved.hold_out_site), test.judged, held_out.judged, dict(left_out), points, saved.normal_class
     )
-    return transfer, outside
+    return transfer, held_out
 
 
-def films_of(records: Sequence[Record], data_dir: Path, split: str) -> list[Film]:
-    """A split's films, in the manifest's order."""
+def split_radiographs(records: Sequence[Record], data_dir: Path, split: str) -> list[Radiograph]:
+    """A split's images, in the manifest's order."""
     return [
-        Film(data_dir / record.path, record.path, record.label, record.source, record.patient, record.split)
+        Radiograph(
+            data_dir / record.path, record.path, record.label, record.site, record.patient, record.split
+        )
         for record in records
         if record.split == split
     ]
 
 
-def _thumbnails(films: Sequence[Film], spec: Preprocessing, workers: int) -> dict[str, Array]:
-    """``uint8`` 32×32 of each film that can be read, by path, in the order given."""
-    results = each_image([film.file for film in films], spec, thumbnail, workers)
+def _thumbnails(radiographs: Sequence[Radiograph], spec: Preprocessing, workers: int) -> dict[str, Array]:
+    """``uint8`` 32×32 of each image that can be read, by path, in the order given."""
+    results = each_image([radiograph.file for radiograph in radiographs], spec, thumbnail, workers)
     return {
-        film.path: result
-        for film, (_, result) in zip(films, results, strict=True)
+        radiograph.path: result
+        for radiograph, (_, result) in zip(radiographs, results, strict=True)
         if not isinstance(result, ImageError)
     }
 
 
-def _licences(report: FetchReport, films: int) -> dict[str, int]:
-    """Films by licence, where the data set's own manifest names any and is still there."""
+def _licences(report: FetchReport, radiographs: int) -> dict[str, int]:
+    """Images by licence, where the data set's own manifest names any and is still there."""
     if report.dataset.startswith("sample:"):
-        return {"generated by this program, free of rights": films}
+        return {"generated by this program, free of rights": radiographs}
     manifest = Path(report.location) / MANIFEST_FILE
     if not report.location or not manifest.is_file():
         return {}
@@ -162,10 +173,10 @@ def _licences(report: FetchReport, films: int) -> dict[str, int]:
 
 
 def _embedding_map(evaluation: Evaluation) -> str:
-    """t-SNE (van der Maaten & Hinton 2008) of at most :data:`MAP_FILMS` films, as CSV of path, x and y."""
-    rows = np.arange(len(evaluation.films))
-    if len(rows) > MAP_FILMS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, MAP_FILMS, replace=False))
+    """t-SNE (van der Maaten & Hinton 2008) of at most :data:`MAP_IMAGES` images, as CSV of path, x and y."""
+    rows = np.arange(len(evaluation.radiographs))
+    if len(rows) > MAP_IMAGES:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MAP_IMAGES, replace=False))
     perplexity = min(30.0, (len(rows) - 1) / 3)
     places = np.zeros((len(rows), 2))
     if perplexity > 1:
@@ -176,5 +187,5 @@ def _embedding_map(evaluation: Evaluation) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["path", "x", "y"])
     for i, (x, y) in zip(rows.tolist(), places.tolist(), strict=True):
-        writer.writerow([evaluation.films[i].path, f"{x:.4g}", f"{y:.4g}"])
+        writer.writerow([evaluation.radiographs[i].path, f"{x:.4g}", f"{y:.4g}"])
     return stream.getvalue()

@@ -1,9 +1,9 @@
 """Class activation maps as fine as the frozen stages' output, still from one forward pass.
 
-A class activation map (Zhou et al. 2016) is as coarse as the last stage: 7×7 cells of a film of 224 pixels, more than a
+A class activation map (Zhou et al. 2016) is as coarse as the last stage: 7×7 cells of an image of 224 pixels, more than a
 small lesion. Gradient times activation (Shrikumar et al. 2016) where the frozen stages end is four times as fine and
 needs a backward pass, which a sealed graph does not have; a linear read-out of the same activations, fitted to it on
-training films, needs one 1×1 convolution.
+training images, needs one 1×1 convolution.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from trainer.features.batches import Fetch
 from trainer.features.memmap import Array
 from trainer.models.backbones import Classifier
 
-MOST_FILMS = 128
-"""Training films that the read-out is fitted to; each has a few hundred cells."""
+MOST_IMAGES = 128
+"""Training images that the read-out is fitted to; each has a few hundred cells."""
 BATCH = 32
 SHRINKAGE = 0.1
 """Of the ridge regression, for each cell and activation of unit variance."""
@@ -25,7 +25,7 @@ SHRINKAGE = 0.1
 class FineMap(nn.Module):
     """Class activation maps N×C×h×w and activations N×D×H×W of the frozen stages to maps N×C×H×W.
 
-    What it adds to a film's map is zero in the mean, so that the mean and the head's bias remain the logit.
+    What it adds to an image's map is zero in the mean, so that the mean and the head's bias remain the logit.
     """
 
     weight: Tensor
@@ -41,19 +41,19 @@ class FineMap(nn.Module):
         return fine + (cam.mean(dim=(2, 3)) - fine.mean(dim=(2, 3)))[..., None, None]
 
 
-def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, films: int, seed: int) -> FineMap:
-    """Fit the read-out to training films that ``seed`` draws; no global random state is read or changed.
+def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, radiographs: int, seed: int) -> FineMap:
+    """Fit the read-out to training images that ``seed`` draws; no global random state is read or changed.
 
     Args:
         model: its stages before ``cut`` are frozen.
         cut: index of the first stage that is trained.
-        fetch: outputs of the stages before ``cut`` for ``films`` training films.
-        films: at least one.
+        fetch: outputs of the stages before ``cut`` for ``radiographs`` training images.
+        radiographs: at least one.
         seed: draws them.
     """
     from sklearn.linear_model import Ridge  # takes a second; training should begin before that
 
-    rows = np.sort(np.random.default_rng([seed, 89]).permutation(films)[:MOST_FILMS])
+    rows = np.sort(np.random.default_rng([seed, 89]).permutation(radiographs)[:MOST_IMAGES])
     tail = nn.Sequential(*model.stages[cut:], model.head).eval()
     cells, evidence = [], []
     for start in range(0, len(rows), BATCH):

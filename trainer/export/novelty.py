@@ -1,12 +1,12 @@
-"""What lies outside what the model knows: a distance to the training films, and how a film is shown.
+"""What lies outside what the model knows: a distance to the training images, and how an image is shown.
 
-Both are read off the frozen, pre-trained stages, pooled over the film. Fine-tuning collapses what its classes do not
+Both are read off the frozen, pre-trained stages, pooled over the image. Fine-tuning collapses what its classes do not
 need, and with it what tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
 
-The score is the Mahalanobis distance (Lee et al. 2018) to the training films, untouched and in one of their views,
+The score is the Mahalanobis distance (Lee et al. 2018) to the training images, untouched and in one of their views,
 from a correlation matrix shrunk towards the identity, divided by the square root of the number of features. Classes
-are not kept apart: that brought nothing. Its threshold lets 97.5 % of the validation films pass, also when they are
-seen through other scanners, simulated: else every other hospital's film would be one that the model does not know.
+are not kept apart: that brought nothing. Its threshold lets 97.5 % of the validation images pass, also when they are
+seen through other scanners, simulated: else every other hospital's image would be one that the model does not know.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bento.artifact import VIEWS, NoveltyFit, ViewPoint
+from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
 from bento.imaging.intake import Preprocessing
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.device import side_by_side
-from trainer.export.orientation import TURNS, Turn, ViewHead, changed_films, view_points
+from trainer.export.orientation import TURNS, OrientationHead, Turn, changed_images, orientation_points
 from trainer.features.batches import Fetch
-from trainer.features.dataset import Features, Films
+from trainer.features.dataset import Features, LabelledImages
 from trainer.features.memmap import Array
 from trainer.features.prefix_cache import BATCH, Prefix
 from trainer.models.backbones import Classifier
 
 METHOD = (
-    "Mahalanobis distance of the pooled features of the frozen stages to the training films, "
+    "Mahalanobis distance of the pooled features of the frozen stages to the training images, "
     "divided by the square root of their number"
 )
 PASS = 0.975
-"""Share of the validation films that must pass."""
+"""Share of the validation images that must pass."""
 SHRINKAGE = 0.9
 LEAST_SPREAD = 0.1
-"""Of a feature, in median standard deviations: one that no training film stirs must not outweigh all others."""
+"""Of a feature, in median standard deviations: one that no training image stirs must not outweigh all others."""
 SCANNER_STRENGTHS = (2, 3)
-"""Of the simulated scanners that validation films are seen through."""
-MOST_FILMS = {
+"""Of the simulated scanners that validation images are seen through."""
+MOST_IMAGES = {
     "fit": 300,
     "views": 500,
     "validation": 500,
@@ -47,7 +47,7 @@ MOST_FILMS = {
     "turned": 80,
     "turned validation": 40,
 }
-"""Films that are looked at, drawn at random where there are more. Augmented views and validation films come from the
+"""Images that are looked at, drawn at random where there are more. Augmented views and validation images come from the
 frozen-prefix cache; every other one costs a pass through the frozen stages."""
 
 
@@ -59,7 +59,7 @@ def pooled(x: Tensor) -> Tensor:
 
 
 class Distance(nn.Module):
-    """Features N×D to scores N: 1 is a typical training film's."""
+    """Features N×D to scores N: 1 is a typical training image's."""
 
     mean: Tensor
     whiten: Tensor
@@ -89,55 +89,55 @@ class Distance(nn.Module):
         return torch.sqrt(((features - self.mean) @ self.whiten).square().sum(dim=1))
 
 
-class Outside(nn.Module):
-    """What the output N×C×h×w of the stages before ``cut`` says of N films: novelty N and views N×5."""
+class FrozenStageHeads(nn.Module):
+    """What the output N×C×h×w of the stages before ``cut`` says of N images: novelty N and orientation N×5."""
 
-    def __init__(self, cut: int, distance: Distance, views: ViewHead) -> None:
+    def __init__(self, cut: int, distance: Distance, orientation: OrientationHead) -> None:
         super().__init__()
-        self.cut, self.distance, self.views = cut, distance, views
+        self.cut, self.distance, self.orientation = cut, distance, orientation
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = pooled(x)
-        return self.distance(features[:, : x.shape[1]]), self.views(features)
+        return self.distance(features[:, : x.shape[1]]), self.orientation(features)
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """A fitted :class:`Outside` and its thresholds."""
+class FittedNovelty:
+    """A fitted :class:`FrozenStageHeads` and its thresholds."""
 
-    outside: Outside
+    heads: FrozenStageHeads
     novelty: NoveltyFit
-    views: list[ViewPoint]
+    orientations: list[OrientationPoint]
 
 
 def novelty_threshold(scores: Array, scanned: Array) -> float:
-    """The least threshold that lets :data:`PASS` of both kinds of films pass: of untouched and of scanned ones."""
+    """The least threshold that lets :data:`PASS` of both kinds of images pass: of untouched and of scanned ones."""
     return max(float(np.quantile(one, PASS, method="inverted_cdf")) for one in (scores, scanned))
 
 
-def fit_outside(
+def fit_novelty(
     model: Classifier,
     cut: int,
-    train: Films,
-    validation: Films,
+    train: LabelledImages,
+    validation: LabelledImages,
     features: Features,
     spec: Preprocessing,
     seed: int,
     workers: int,
     device: torch.device,
-) -> Knowledge:
-    """Fit score and views to training films and choose their thresholds on validation films.
+) -> FittedNovelty:
+    """Fit novelty and orientation to training images and choose their thresholds on validation images.
 
-    A function of the films, ``model`` before ``cut`` and ``seed``; no global random state is read or changed.
+    A function of the images, ``model`` before ``cut`` and ``seed``; no global random state is read or changed.
 
     Args:
         model: its stages before ``cut`` are frozen.
         cut: index of the first stage that is trained.
-        train: at least one film.
-        validation: at least one film.
-        features: outputs of the stages before ``cut`` for both, of the training films in their views.
+        train: at least one image.
+        validation: at least one image.
+        features: outputs of the stages before ``cut`` for both, of the training images in their views.
         spec: the intake.
-        seed: draws films and simulated scanners.
+        seed: draws images and simulated scanners.
         workers: threads that decode; 0: one a core.
         device: where the stages run.
     """
@@ -145,41 +145,48 @@ def fit_outside(
     look = partial(_features, Prefix(model, (cut,), device))
     turn = partial(_turned, look, spec=spec, workers=workers)
 
-    rows = _drawn(rng, len(train.files), MOST_FILMS["fit"])
+    rows = _drawn(rng, len(train.files), MOST_IMAGES["fit"])
     plain = look(np.asarray(train.images[rows]))
-    other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_FILMS["views"]), view=1)
+    other = _read(features.train[cut], _drawn(rng, len(train.files), MOST_IMAGES["views"]), view=1)
     means = plain.shape[1] // 2
     distance = Distance.fit(np.concatenate([plain, other])[:, :means])
 
-    few = np.sort(rng.permutation(len(rows))[: MOST_FILMS["turned"]])
+    few = np.sort(rng.permutation(len(rows))[: MOST_IMAGES["turned"]])
     turned = [turn([train.files[row] for row in rows[few]], change) for change in TURNS.values()]
     upright = [plain[few], other[: len(few)]]
     counts = [sum(map(len, upright)), *map(len, turned)]
-    views = ViewHead.fit(np.concatenate([*upright, *turned]), np.repeat(np.arange(len(VIEWS)), counts))
+    orientation = OrientationHead.fit(
+        np.concatenate([*upright, *turned]), np.repeat(np.arange(len(ORIENTATIONS)), counts)
+    )
 
-    rows = _drawn(rng, len(validation.files), MOST_FILMS["validation"])
+    rows = _drawn(rng, len(validation.files), MOST_IMAGES["validation"])
     plain = _read(features.validation[cut], rows, view=0)
     files = [validation.files[row] for row in rng.permutation(rows)]
-    some = files[: MOST_FILMS["scanned"]]
-    scanned = look(changed_films(some, [_scanner(rng, seed) for _ in some], spec, workers))
+    some = files[: MOST_IMAGES["scanned"]]
+    scanned = look(changed_images(some, [_scanner(rng, seed) for _ in some], spec, workers))
     scores = _run(distance, plain[:, :means])
     threshold = novelty_threshold(scores, _run(distance, scanned[:, :means]))
     novelty = NoveltyFit(
         method=METHOD,
-        films=min(len(train.files), MOST_FILMS["fit"]),
+        images=min(len(train.files), MOST_IMAGES["fit"]),
         threshold=threshold,
         validation_pass=float((scores <= threshold).mean()),
         test_flagged=None,
     )
-    some = files[: MOST_FILMS["turned validation"]]
-    points = view_points(
-        _run(views, plain), {kind: _run(views, turn(some, change)) for kind, change in TURNS.items()}
+    some = files[: MOST_IMAGES["turned validation"]]
+    points = orientation_points(
+        _run(orientation, plain),
+        {kind: _run(orientation, turn(some, change)) for kind, change in TURNS.items()},
     )
-    return Knowledge(Outside(cut, distance, views).eval(), novelty, points)
+    return FittedNovelty(FrozenStageHeads(cut, distance, orientation).eval(), novelty, points)
 
 
-def _drawn(rng: np.random.Generator, films: int, most: int) -> Array:
-    return np.arange(films) if films <= most else np.sort(rng.choice(films, most, replace=False))
+def _drawn(rng: np.random.Generator, radiographs: int, most: int) -> Array:
+    return (
+        np.arange(radiographs)
+        if radiographs <= most
+        else np.sort(rng.choice(radiographs, most, replace=False))
+    )
 
 
 def _features(prefix: Prefix, images: Array | Tensor) -> Array:
@@ -196,7 +203,7 @@ def _features(prefix: Prefix, images: Array | Tensor) -> Array:
 
 @torch.inference_mode()
 def _read(fetch: Fetch, rows: Array, view: int) -> Array:
-    """``float32`` N×2C of one view of those films."""
+    """``float32`` N×2C of one view of those images."""
     parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     return np.concatenate([pooled(fetch(part, view)).cpu().numpy() for part in parts])
 
@@ -204,7 +211,7 @@ def _read(fetch: Fetch, rows: Array, view: int) -> Array:
 def _turned(
     look: partial[Array], files: list[Path], change: Turn, spec: Preprocessing, workers: int
 ) -> Array:
-    return look(changed_films(files, [change] * len(files), spec, workers))
+    return look(changed_images(files, [change] * len(files), spec, workers))
 
 
 def _scanner(rng: np.random.Generator, seed: int) -> Turn:

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bento.inference.session import DOUBTS, OUTPUTS, Session
+from bento.inference.session import OPTIONAL_OUTPUTS, OUTPUTS, Session
 from trainer.device import full_precision, side_by_side, to_device
 from trainer.errors import UserError
 from trainer.export.cam import FineMap
-from trainer.export.novelty import Outside
+from trainer.export.novelty import FrozenStageHeads
 from trainer.features.decoded_store import Images
 from trainer.features.memmap import Array
 from trainer.models.backbones import Classifier
@@ -29,35 +29,42 @@ BATCH = 32
 
 class SealedGraph(nn.Module):
     """``uint8`` images N×H×W to calibrated probabilities N×C, embedding N×D, class activation map N×C×h×w, novelty N
-    and views N×5.
+    and orientation N×5.
 
     The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is one more
-    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty, views and
+    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty, orientation and
     the map's detail are read off the same pass too, where the frozen stages end.
     """
 
-    def __init__(self, model: Classifier, temperature: float, outside: Outside, fine_map: FineMap) -> None:
+    def __init__(
+        self, model: Classifier, temperature: float, heads: FrozenStageHeads, fine_map: FineMap
+    ) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
         self.fine_map = fine_map
-        self.outside = outside
+        self.heads = heads
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        frozen = self.model.stages[: self.outside.cut](self.model.normalise(images))
-        features = self.model.stages[self.outside.cut : -1](frozen)
+        frozen = self.model.stages[: self.heads.cut](self.model.normalise(images))
+        features = self.model.stages[self.heads.cut : -1](frozen)
         embedding = self.model.stages[-1](features)
         logits = self.model.head(embedding)
         cam = torch.einsum("nkhw,ck->nchw", features, self.model.head.weight)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
-        return probabilities, embedding, self.fine_map(cam, frozen), *self.outside(frozen)
+        return probabilities, embedding, self.fine_map(cam, frozen), *self.heads(frozen)
 
 
 def export_onnx(
-    model: Classifier, temperature: float, outside: Outside, fine_map: FineMap, image_size: int, path: Path
+    model: Classifier,
+    temperature: float,
+    heads: FrozenStageHeads,
+    fine_map: FineMap,
+    image_size: int,
+    path: Path,
 ) -> None:
     """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
-    graph = SealedGraph(model, temperature, outside, fine_map).eval().cpu()
+    graph = SealedGraph(model, temperature, heads, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
     temporary = path.with_name(f".{path.name}.part")
     # The exporter narrates on standard output and warns of its own deprecations.
@@ -72,7 +79,7 @@ def export_onnx(
             (example,),
             temporary,
             input_names=["images"],
-            output_names=[*OUTPUTS, *DOUBTS],
+            output_names=[*OUTPUTS, *OPTIONAL_OUTPUTS],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
             dynamo=True,
             external_data=False,
@@ -104,7 +111,7 @@ def save_weights(model: Classifier, path: Path) -> None:
 
 
 def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:
-    """``float32`` logits N×C of N films, by PyTorch in full precision."""
+    """``float32`` logits N×C of N images, by PyTorch in full precision."""
     model = model.to(device).eval()
 
     @torch.inference_mode()

@@ -1,7 +1,7 @@
-"""How a film is shown: upright, inverted, turned on its side or upside down, told from the frozen features.
+"""How an image is shown: upright, inverted, turned on its side or upside down, told from the frozen features.
 
-The head is a multinomial regression on copies of training films that are turned by a program, so that the truth is
-known by construction. Left for right can't be told: a mirrored film is a rare but possible patient.
+The head is a multinomial regression on copies of training images that are turned by a program, so that the truth is
+known by construction. Left for right can't be told: a mirrored image is a rare but possible patient.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,52 +13,54 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from bento.artifact import VIEWS, ViewPoint
+from bento.artifact import ORIENTATIONS, OrientationPoint
 from bento.imaging.intake import Preprocessing, decode, fit, open_image
 from bento.settings import available_cores
 from trainer.features.memmap import Array
 
 FALSE_ALARMS = 0.005
-"""Most of the untouched validation films that may be taken for one kind of wrong view."""
+"""Most of the untouched validation images that may be taken for one kind of wrong view."""
 LEAST_PROBABILITY = 0.5
 STRENGTH = 0.01
-"""Of the regression's inverse regularisation: with a few hundred films there are more features than needed."""
+"""Of the regression's inverse regularisation: with a few hundred images there are more features than needed."""
 
 Turn = Callable[[Image.Image], Image.Image]
 TURNS: dict[str, Turn] = {
     "inverted": ImageOps.invert,
-    "rotated-left": lambda film: film.transpose(Image.Transpose.ROTATE_90),
-    "rotated-right": lambda film: film.transpose(Image.Transpose.ROTATE_270),
-    "upside-down": lambda film: film.transpose(Image.Transpose.ROTATE_180),
+    "rotated-left": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_90),
+    "rotated-right": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_270),
+    "upside-down": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_180),
 }
-"""What makes each wrong view of a film of mode ``L``, before the intake."""
+"""What makes each wrong view of an image of mode ``L``, before the intake."""
 
 
-def read_film(path: Path, size: int) -> Image.Image:
-    """A film of mode ``L``, as :func:`bento.imaging.intake.decode` leaves it for a model of ``size`` pixels."""
+def read_image(path: Path, size: int) -> Image.Image:
+    """An image of mode ``L``, as :func:`bento.imaging.intake.decode` leaves it for a model of ``size`` pixels."""
     with open_image(path) as image:
         return decode(image, size)
 
 
-def changed_films(paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int) -> Array:
-    """Films that are changed before the intake, ``uint8`` N×S×S.
+def changed_images(
+    paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int
+) -> Array:
+    """Images that are changed before the intake, ``uint8`` N×S×S.
 
     Args:
-        paths: N films.
+        paths: N images.
         changes: what becomes of each.
         spec: the intake.
         workers: threads; 0: one a core.
     """
 
     def one(path: Path, change: Turn) -> Array:
-        return fit(change(read_film(path, spec.image_size)), spec).image
+        return fit(change(read_image(path, spec.image_size)), spec).image
 
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         return np.stack(list(pool.map(one, paths, changes)))
 
 
-class ViewHead(nn.Module):
-    """Pooled features N×D to the probability of each of ``VIEWS``, N×5."""
+class OrientationHead(nn.Module):
+    """Pooled features N×D to the probability of each of ``ORIENTATIONS``, N×5."""
 
     weight: Tensor
     bias: Tensor
@@ -70,15 +72,15 @@ class ViewHead(nn.Module):
         self.register_buffer("bias", bias)
 
     @classmethod
-    def fit(cls, features: Array, views: Array) -> "ViewHead":
-        """From ``features`` N×D and ``views``, N indices into ``VIEWS``, all of which occur."""
+    def fit(cls, features: Array, orientations: Array) -> "OrientationHead":
+        """From ``features`` N×D and ``orientations``, N indices into ``ORIENTATIONS``, all of which occur."""
         # Takes a second; training should begin before that.
         from sklearn.linear_model import LogisticRegression
 
         mean, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > 1e-6, spread, 1.0)
         regression = LogisticRegression(C=STRENGTH, max_iter=500)
-        regression.fit((features - mean) / spread, views)
+        regression.fit((features - mean) / spread, orientations)
         weight = regression.coef_ / spread
         bias = regression.intercept_ - weight @ mean
         return cls(*(torch.tensor(value, dtype=torch.float32) for value in (weight, bias)))
@@ -87,22 +89,22 @@ class ViewHead(nn.Module):
         return torch.softmax(features @ self.weight.T + self.bias, dim=1)
 
 
-def view_points(untouched: Array, turned: dict[str, Array]) -> list[ViewPoint]:
-    """A threshold for each wrong view, and what it does on validation films.
+def orientation_points(untouched: Array, turned: dict[str, Array]) -> list[OrientationPoint]:
+    """A threshold for each wrong view, and what it does on validation images.
 
     Args:
-        untouched: N×5 probabilities of validation films as they are; at most :data:`FALSE_ALARMS` of them may be
+        untouched: N×5 probabilities of validation images as they are; at most :data:`FALSE_ALARMS` of them may be
             taken for each wrong view.
-        turned: M×5 probabilities of validation films in each wrong view.
+        turned: M×5 probabilities of validation images in each wrong view.
     """
     points = []
     for kind, probabilities in turned.items():
-        column = VIEWS.index(kind)
+        column = ORIENTATIONS.index(kind)
         spared = int(FALSE_ALARMS * len(untouched))
         highest = float(np.sort(untouched[:, column])[-1 - spared])
         threshold = min(1.0, max(LEAST_PROBABILITY, highest + 1e-4))
         points.append(
-            ViewPoint(
+            OrientationPoint(
                 kind=kind,
                 threshold=threshold,
                 validation_recall=float((probabilities[:, column] >= threshold).mean()),

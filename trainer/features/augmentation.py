@@ -13,7 +13,7 @@ GRAIN = 512
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a view may differ from its film; see the settings of the same names."""
+    """How far a view may differ from its image; see the settings of the same names."""
 
     rotation: float
     shift: float
@@ -72,7 +72,7 @@ class Augmentation:
         return batch.clamp(0, 1) * 255
 
     def _noise(self, grain: list[Tensor], places: Tensor, height: int, width: int) -> Tensor:
-        """N×H×W. Half of the views have none: most films are clean."""
+        """N×H×W. Half of the views have none: most images are clean."""
         strength, coarse = ((part + 1) / 2 for part in grain)
         down, right = ((places + 1) / 2).unbind(1)
         field = self._grain.to(strength.device)

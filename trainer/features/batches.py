@@ -15,12 +15,12 @@ from trainer.features.prefix_cache import Prefix, Views
 
 Batch = tuple[Tensor, Tensor]
 TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Input, class indices M, weights M in the loss, source indices M."""
+"""Input, class indices M, weights M in the loss, site indices M."""
 Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows, Rows | int], Tensor]
 """Row numbers and views to what the tail is given: ``float32`` M×…, on the device.
 
-View 0 is the film as it is; the others, of any number, are augmented. One number for all rows, or one a row.
+View 0 is the image as it is; the others, of any number, are augmented. One number for all rows, or one a row.
 """
 
 
@@ -42,15 +42,15 @@ def from_cache(features: Array, device: torch.device) -> Fetch:
 
 def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch:
     """Augment anew for each view and run the prefix up to ``cut``, without gradients."""
-    draw = lru_cache(maxsize=2)(partial(views.random, len(images)))  # of the films, and of an epoch's view
+    draw = lru_cache(maxsize=2)(partial(views.random, len(images)))  # of the images, and of an epoch's view
 
     def fetch(rows: Rows, wanted: Rows | int) -> Tensor:
-        numbers, films = np.broadcast_to(wanted, rows.shape), images[rows]
-        batch = torch.empty(films.shape, device=prefix.device)
+        numbers, radiographs = np.broadcast_to(wanted, rows.shape), images[rows]
+        batch = torch.empty(radiographs.shape, device=prefix.device)
         for number in np.unique(numbers):
             own, random = np.flatnonzero(numbers == number), draw(int(number))
             random = None if random is None else random[rows[own]]
-            batch[torch.from_numpy(own)] = views.make(films[own], random, prefix.device).float()
+            batch[torch.from_numpy(own)] = views.make(radiographs[own], random, prefix.device).float()
         # A clone, because autograd does not take tensors made in inference mode.
         return prefix.outputs(batch, [cut])[0].clone()
 
@@ -72,12 +72,12 @@ class TrainBatches:
         rank: int = 0,
         world_size: int = 1,
         weights: Array | None = None,
-        sources: Array | None = None,
+        sites: Array | None = None,
     ) -> None:
-        """``labels``, ``sources``: N indices. ``weights``: N weights in the loss. None: all the same."""
+        """``labels``, ``sites``: N indices. ``weights``: N weights in the loss. None: all the same."""
         self.fetch, self.labels, self.seed = fetch, labels, seed
         self.weights = np.ones(len(labels), np.float32) if weights is None else weights
-        self.sources = np.zeros(len(labels), np.int64) if sources is None else sources
+        self.sites = np.zeros(len(labels), np.int64) if sites is None else sites
         self.rank, self.world_size = rank, world_size
         self.batch_size = min(batch_size, len(labels) // world_size)
         self.first_epoch = 1
@@ -94,18 +94,18 @@ class TrainBatches:
                 first = (start * self.world_size + self.rank) * self.batch_size
                 rows = np.sort(order[first : first + self.batch_size])
                 x = self.fetch(rows, views_shown(rows, epoch))
-                y, weights, sources = (
+                y, weights, sites = (
                     torch.from_numpy(part[rows]).to(x.device)
-                    for part in (self.labels, self.weights, self.sources)
+                    for part in (self.labels, self.weights, self.sites)
                 )
-                yield x, y, weights, sources
+                yield x, y, weights, sites
             epoch += 1
 
 
 def views_shown(rows: Rows, epoch: int) -> Rows:
-    """The view of each of those films in an epoch (from 1): every other time the film as it is, else the next view.
+    """The view of each of those images in an epoch (from 1): every other time the image as it is, else the next view.
 
-    A network that was never shown a film as it is finds such films strange, which all of those are that it is for:
+    A network that was never shown an image as it is finds such images strange, which all of those are that it is for:
     resampling alone moves the frozen features. About half of every batch is of either kind.
     """
     return np.where((rows + epoch) % 2 == 0, 0, (epoch + 1) // 2)

@@ -17,21 +17,21 @@ from trainer.settings import Settings
 
 
 @dataclass(frozen=True)
-class Films:
-    """One split's films: N images, their N files and N class indices."""
+class LabelledImages:
+    """One split's images: N images, their N files and N class indices."""
 
     images: Images
     files: list[Path]
     labels: Array
-    sources: list[str]
-    """Of each film; empty where unknown."""
+    sites: list[str]
+    """Of each image; empty where unknown."""
     key: str
-    """Names the films, their order and their preprocessing."""
+    """Names the images, their order and their preprocessing."""
 
     @property
     def groups(self) -> list[str]:
-        """Class and source of each film."""
-        return [f"{label} {source}" for label, source in zip(self.labels, self.sources, strict=True)]
+        """Class and site of each image."""
+        return [f"{label} {site}" for label, site in zip(self.labels, self.sites, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Features:
     validation: dict[int, Fetch]
 
 
-def load_films(records: list[Record], classes: Sequence[str], settings: Settings, title: str) -> Films:
-    """A split's films: decoded into the image store, or with ``--cache off`` from their files each time."""
+def load_images(
+    records: list[Record], classes: Sequence[str], settings: Settings, title: str
+) -> LabelledImages:
+    """A split's images: decoded into the image store, or with ``--cache off`` from their files each time."""
     spec = settings.preprocessing
     paths = [settings.data_dir / record.path for record in records]
     hashes = [record.sha256 for record in records]
@@ -56,11 +58,13 @@ def load_films(records: list[Record], classes: Sequence[str], settings: Settings
         if missing_anywhere([images_path(hashes, spec, cache)]):
             make_room(cache, len(paths) * spec.image_size**2, int(settings.cache_gb * 1e9))
         images = decoded_images(paths, hashes, spec, cache, settings.workers, title)
-    sources = [record.source for record in records]
-    return Films(images, paths, labels, sources, f"{spec.model_dump_json()} {hashes}")
+    sites = [record.site for record in records]
+    return LabelledImages(images, paths, labels, sites, f"{spec.model_dump_json()} {hashes}")
 
 
-def make_features(settings: Settings, prefix: Prefix, train: Films, validation: Films) -> Features:
+def make_features(
+    settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages
+) -> Features:
     """Fill the cache, as far as settings and budget let it, and say what to read.
 
     Raises:
@@ -85,9 +89,9 @@ def make_features(settings: Settings, prefix: Prefix, train: Films, validation: 
 
 
 def _read(
-    prefix: Prefix, films: Films, views: Views, image_size: int, cache: Path, title: str
+    prefix: Prefix, radiographs: LabelledImages, views: Views, image_size: int, cache: Path, title: str
 ) -> dict[int, Fetch]:
-    arrays = prefix_outputs(prefix, films.images, image_size, films.key, cache, views, title)
+    arrays = prefix_outputs(prefix, radiographs.images, image_size, radiographs.key, cache, views, title)
     return {cut: from_cache(array, prefix.device) for cut, array in zip(prefix.cuts, arrays, strict=True)}
 
 
@@ -98,7 +102,12 @@ def augmentation_of(settings: Settings) -> Augmentation:
 
 
 def _make_room(
-    settings: Settings, prefix: Prefix, train: Films, validation: Films, views: Views, cache: Path
+    settings: Settings,
+    prefix: Prefix,
+    train: LabelledImages,
+    validation: LabelledImages,
+    views: Views,
+    cache: Path,
 ) -> int:
     """Views that the budget has room for, once older caches have gone; says so where they are fewer than asked."""
     budget = int(settings.cache_gb * 1e9)
@@ -106,7 +115,7 @@ def _make_room(
     one = cache_bytes(prefix, len(train.images), settings.image_size, 1)
     images = settings.image_size**2 * (len(train.images) + len(validation.images))
     affordable = min(views.count, (budget - images - plain) // one)
-    affordable = affordable if affordable > 1 else 0  # with one view there would be nothing but the films
+    affordable = affordable if affordable > 1 else 0  # with one view there would be nothing but the images
     if affordable < views.count and idist.get_rank() == 0:
         rest = (
             f"{affordable} views instead"

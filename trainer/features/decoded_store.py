@@ -1,4 +1,4 @@
-"""Decoded films: kept on disk as ``uint8`` and decoded once, or decoded anew each time; by the service's own intake."""
+"""Decoded images: kept on disk as ``uint8`` and decoded once, or decoded anew each time; by the service's own intake."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ CHUNK = 256
 
 
 class Images(Protocol):
-    """N films: ``len``, and ``uint8`` M×S×S for M row numbers."""
+    """N images: ``len``, and ``uint8`` M×S×S for M row numbers."""
 
     def __len__(self) -> int: ...
 
@@ -28,7 +28,7 @@ class Images(Protocol):
 
 
 class FilesAsImages:
-    """Films that are decoded each time they are asked for; nothing is kept."""
+    """Images that are decoded each time they are asked for; nothing is kept."""
 
     def __init__(self, paths: Sequence[Path], spec: Preprocessing, workers: int) -> None:
         """``workers``: threads (Pillow decodes and resizes without Python's lock); 0: one a core."""
@@ -43,7 +43,7 @@ class FilesAsImages:
 
 
 def images_path(hashes: Sequence[str], spec: Preprocessing, cache: Path) -> Path:
-    """File of the decoded store for these films and this intake."""
+    """File of the decoded store for these images and this intake."""
     key = hashlib.sha256(json.dumps([spec.model_dump(), list(hashes)]).encode()).hexdigest()[:16]
     return cache / f"images-{key}.npy"
 
@@ -51,7 +51,7 @@ def images_path(hashes: Sequence[str], spec: Preprocessing, cache: Path) -> Path
 def decoded_images(
     paths: Sequence[Path], hashes: Sequence[str], spec: Preprocessing, cache: Path, workers: int, title: str
 ) -> Array:
-    """All films as one memory-mapped ``uint8`` array N×S×S, decoded in parallel unless the store has them.
+    """All images as one memory-mapped ``uint8`` array N×S×S, decoded in parallel unless the store has them.
 
     Args:
         paths: image files.

@@ -73,15 +73,15 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Views:
-    """K views of each film: view 0 is the film as it is, the others are augmented."""
+    """K views of each image: view 0 is the image as it is, the others are augmented."""
 
     augmentation: Augmentation | None = None
-    """None: every view is the film."""
+    """None: every view is the image."""
     count: int = 1
     seed: int = 0
 
     def random(self, images: int, view: int) -> Tensor | None:
-        """The random numbers of one view of N images, a function of seed and view alone; None for the films."""
+        """The random numbers of one view of N images, a function of seed and view alone; None for the images."""
         if self.augmentation is None or view == 0:
             return None
         return self.augmentation.draw(images, self.seed * 1_000_003 + view)
@@ -101,7 +101,7 @@ def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int
 
 def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
     """One file a cut, under the key of everything that determines what is in it."""
-    content = json.dumps(["view 0 is the film", prefix.digest(), fingerprint, repr(views)])
+    content = json.dumps(["view 0 is the image", prefix.digest(), fingerprint, repr(views)])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
 
@@ -119,11 +119,11 @@ def prefix_outputs(
 
     Args:
         prefix: what is frozen.
-        images: N films.
+        images: N images.
         image_size: S.
-        fingerprint: names the films and how they were decoded.
+        fingerprint: names the images and how they were decoded.
         cache: folder of the store.
-        views: K views of each film.
+        views: K views of each image.
         title: label of the progress bar.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Many films at once: decoded and judged in threads, answered one after the other."""
+"""Many images at once: decoded and judged in threads, answered one after the other."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,7 +13,7 @@ from bento.imaging.intake import ImageError, Intake, Preprocessing, take_in
 from bento.settings import available_cores
 
 AHEAD = 16
-"""Files a thread may be ahead of the first one that is not finished: one large film stops no thread."""
+"""Files a thread may be ahead of the first one that is not finished: one large image stops no thread."""
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def each_image(
 def each_intake(
     files: Sequence[Path], spec: Preprocessing, judge: Callable[[Path, Intake], T], workers: int = 0
 ) -> Generator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's film and image, or why it can't be read, in the order given.
+    """What ``judge`` makes of each file's image and image, or why it can't be read, in the order given.
 
     Decoding and inference run in threads, both without Python's lock; memory does not grow with the number of files.
     """

@@ -23,7 +23,7 @@ ENDS = ("novelty", "input_warnings", "model_version")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of one film."""
+    """What the model says of one image."""
 
     response: PredictResponse
     """The service's answer."""

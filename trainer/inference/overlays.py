@@ -1,4 +1,4 @@
-"""Class activation maps laid over films; what they can show and what not: see :mod:`bento.inference.heatmaps`."""
+"""Class activation maps laid over images; what they can show and what not: see :mod:`bento.inference.heatmaps`."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,19 @@ WHOLE = Frame(0, 0, 1, 1)
 """A map that covers its picture."""
 
 
-def overlay(film: Image.Image, cam: npt.NDArray[np.float32], frame: Frame = WHOLE) -> Image.Image:
-    """A film under one class's map: what speaks for the class is tinted, brighter the more.
+def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: Frame = WHOLE) -> Image.Image:
+    """An image under one class's map: what speaks for the class is tinted, brighter the more.
 
     Args:
-        film: mode ``L``, W×H.
+        radiograph: mode ``L``, W×H.
         cam: h×w, dividing ``frame`` evenly; values below 0 speak against the class and are left out.
-        frame: where the map lies on the film.
+        frame: where the map lies on the image.
 
     Returns:
         Mode ``RGB``, W×H.
     """
     heat = Image.fromarray((np.maximum(cam, 0) / max(float(cam.max()), 1e-9)).astype(np.float32))
-    # The film's edges in the map's cells: beyond the map, there is no evidence.
+    # The image's edges in the map's cells: beyond the map, there is no evidence.
     across, down = heat.width / (frame.right - frame.left), heat.height / (frame.bottom - frame.top)
     edges = (
         -frame.left * across,
@@ -33,9 +33,9 @@ def overlay(film: Image.Image, cam: npt.NDArray[np.float32], frame: Frame = WHOL
         (1 - frame.left) * across,
         (1 - frame.top) * down,
     )
-    fine = heat.transform(film.size, Image.Transform.EXTENT, edges, Image.Resampling.BICUBIC)
+    fine = heat.transform(radiograph.size, Image.Transform.EXTENT, edges, Image.Resampling.BICUBIC)
     strength = np.clip(np.asarray(fine), 0, 1)[:, :, None]
     colour = colormaps["inferno"](strength[:, :, 0])[:, :, :3]
-    grey = np.asarray(film, dtype=np.float64)[:, :, None] / 255
+    grey = np.asarray(radiograph, dtype=np.float64)[:, :, None] / 255
     mixed = grey * (1 - OPACITY * strength) + colour * OPACITY * strength
     return Image.fromarray((mixed * 255).astype(np.uint8))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from bento.artifact import ArtifactError, Manifest
 from bento.http.schemas import PredictResponse
 from bento.imaging.intake import ImageError, Intake
-from bento.inference.input_warnings import doubts_of
+from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction, Predictor
 from trainer.data.listing import files_under
 from trainer.errors import UserError
@@ -31,7 +31,7 @@ STANDARD_INPUT = Path("-")
 PICTURE_SIDE = 512
 """Longer side, at most, of an overlay in pixels."""
 STEM = 40
-"""Characters of a film's name in its overlay's."""
+"""Characters of an image's name in its overlay's."""
 FEW = 50
 """Below this number of files, no progress bar."""
 
@@ -116,7 +116,7 @@ def predict(
         form: of a line.
         workers: threads; 0: one more than there are cores.
         out: file for the lines instead of standard output; files that it has already are left out.
-        explain: folder for a heat map of each film; see :func:`picture_name`.
+        explain: folder for a heat map of each image; see :func:`picture_name`.
 
     Returns:
         Number of unreadable files, of all that the command names.
@@ -135,7 +135,7 @@ def predict(
             _draw(explain / picture_name(file), taken, prediction)
         probabilities = prediction.probabilities[0]
         scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
-        doubts = doubts_of(taken, prediction, manifest)
+        doubts = assess_input(taken, prediction, manifest)
         return Answer(PredictResponse.of(probabilities, doubts, manifest), scores)
 
     with _output(form, out, manifest, files) as output:
@@ -200,12 +200,14 @@ def _write(results: Results, total: int, output: _Output) -> int:
 def _make_folder(explain: Path, paths: Sequence[Path]) -> None:
     for path in paths:
         if path.is_dir() and explain.resolve().is_relative_to(path.resolve()):
-            raise UserError(f"--explain {explain}: lies in {path}, whose films are read; give another folder")
+            raise UserError(
+                f"--explain {explain}: lies in {path}, whose images are read; give another folder"
+            )
     explain.mkdir(parents=True, exist_ok=True)
 
 
 def picture_name(file: Path) -> str:
-    """Name of a film's heat map: the film's own, and a hash of its path, since folders may have the same names."""
+    """Name of an image's heat map: the image's own, and a hash of its path, since folders may have the same names."""
     digest = hashlib.sha256(os.fsencode(file.absolute())).hexdigest()
     return f"{file.stem[:STEM]}-{digest[:16]}.png"
 
@@ -213,9 +215,9 @@ def picture_name(file: Path) -> str:
 def _draw(path: Path, taken: Intake, prediction: Prediction) -> None:
     from trainer.inference.overlays import overlay  # brings matplotlib, which takes long to import
 
-    film = taken.film.copy()
-    film.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)
+    radiograph = taken.radiograph.copy()
+    radiograph.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
     top = int(prediction.probabilities[0].argmax())
-    overlay(film, prediction.cam[0, top], taken.frame).save(stream, "PNG", compress_level=1)
+    overlay(radiograph, prediction.cam[0, top], taken.frame).save(stream, "PNG", compress_level=1)
     write_bytes(path, stream.getvalue())

@@ -70,7 +70,7 @@ class Classifier(nn.Module):
 class Tail(nn.Module):
     """The trained part of a :class:`Classifier` from ``cut`` on; shares its parameters.
 
-    ``batch_norm`` is the momentum with which its BatchNorm statistics follow the films; with 0 they stay those of the
+    ``batch_norm`` is the momentum with which its BatchNorm statistics follow the images; with 0 they stay those of the
     weights it started from. What a backbone's authors chose for millions of steps would lag behind whole epochs here.
     """
 

@@ -1,7 +1,7 @@
 """Which items of the reporting guidelines the report and the model card meet, and where.
 
 TRIPOD+AI (Collins et al., BMJ 2024) and CLAIM (Mongan et al., Radiology: AI 2020). Items that only the people who
-gathered the films or ran a study can tell are listed as such, not left out.
+gathered the images or ran a study can tell are listed as such, not left out.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class ReportingItem(NamedTuple):
     """Section that meets it, or who has to."""
 
 
-OWNERS = "not met here: the owners of the films know"
+OWNERS = "not met here: the owners of the images know"
 USERS = "not met here: for whoever runs a study with it"
 
 REPORTING_ITEMS = [
@@ -27,21 +27,19 @@ REPORTING_ITEMS = [
     ReportingItem("TRIPOD+AI", "3b", "intended purpose, users, place in care", "card: intended use"),
     ReportingItem("TRIPOD+AI", "3c", "known health inequalities", OWNERS),
     ReportingItem("TRIPOD+AI", "4", "development or evaluation", "card: training procedure, test figures"),
-    ReportingItem("TRIPOD+AI", "5a", "sources of data", "card: data"),
+    ReportingItem("TRIPOD+AI", "5a", "sites of data", "card: data"),
     ReportingItem("TRIPOD+AI", "5b, 6a–c", "dates, setting, eligibility, treatments", OWNERS),
     ReportingItem("TRIPOD+AI", "7", "data preparation", "card: data (intake, unreadable files)"),
     ReportingItem("TRIPOD+AI", "8a–c", "outcome, assessors, blinding", OWNERS),
     ReportingItem("TRIPOD+AI", "10", "sample size", "report: data audit"),
-    ReportingItem(
-        "TRIPOD+AI", "11", "missing data", "report: data audit (unreadable files, unknown sources)"
-    ),
+    ReportingItem("TRIPOD+AI", "11", "missing data", "report: data audit (unreadable files, unknown sites)"),
     ReportingItem("TRIPOD+AI", "12a", "partition of the data", "card: data (split by patient)"),
     ReportingItem("TRIPOD+AI", "12c", "model type, building, hyper-parameters", "card: training procedure"),
-    ReportingItem("TRIPOD+AI", "12d", "heterogeneity across clusters", "report: sources"),
+    ReportingItem("TRIPOD+AI", "12d", "heterogeneity across clusters", "report: sites"),
     ReportingItem("TRIPOD+AI", "12e", "measures of performance", "report: discrimination, calibration"),
     ReportingItem("TRIPOD+AI", "13", "class imbalance", "card: training procedure (class weighting)"),
     ReportingItem(
-        "TRIPOD+AI", "14", "fairness between groups", "report: sources (by hospital only; no age or sex)"
+        "TRIPOD+AI", "14", "fairness between groups", "report: sites (by hospital only; no age or sex)"
     ),
     ReportingItem("TRIPOD+AI", "15", "output: probabilities and thresholds", "card: operating points"),
     ReportingItem("TRIPOD+AI", "16", "training against evaluation data", "report: data audit"),
@@ -55,7 +53,7 @@ REPORTING_ITEMS = [
     ),
     ReportingItem("TRIPOD+AI", "22", "full model, so that others can use it", "card: versions and hashes"),
     ReportingItem(
-        "TRIPOD+AI", "23a–b", "performance with intervals, heterogeneity", "report: discrimination, sources"
+        "TRIPOD+AI", "23a–b", "performance with intervals, heterogeneity", "report: discrimination, sites"
     ),
     ReportingItem("TRIPOD+AI", "26", "limitations", "card: limits"),
     ReportingItem(
@@ -66,7 +64,7 @@ REPORTING_ITEMS = [
     ),
     ReportingItem("CLAIM", "1", "names the use of AI and its category", "card: title"),
     ReportingItem("CLAIM", "5–6", "prospective or retrospective, study goal", "card: data, intended use"),
-    ReportingItem("CLAIM", "7", "data sources", "card: data"),
+    ReportingItem("CLAIM", "7", "data sites", "card: data"),
     ReportingItem("CLAIM", "8, 11–12", "eligibility, data elements, de-identification", OWNERS),
     ReportingItem("CLAIM", "9", "preprocessing", "card: data (intake)"),
     ReportingItem("CLAIM", "13", "missing data", "report: data audit"),

@@ -24,12 +24,12 @@ from trainer.evaluation.cross_site import Transfer, transfer_table
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
 from trainer.files import read_json, write_text
 from trainer.plots import (
-    confusion_figure,
-    map_figure,
-    precision_recall_figure,
-    reliability_figure,
-    roc_figure,
-    transfer_figure,
+    confusion_plot,
+    cross_site_plot,
+    embedding_plot,
+    precision_recall_plot,
+    reliability_plot,
+    roc_plot,
 )
 from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.runs import Run
@@ -38,11 +38,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Difference(BaseModel):
-    """Two runs on the test films that they share."""
+    """Two runs on the test images that they share."""
 
     first: str
     second: str
-    films: int
+    radiographs: int
     first_macro_f1: float
     second_macro_f1: float
     difference: Interval
@@ -76,10 +76,10 @@ def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str
 
 
 def compare(first: Run, second: Run) -> Difference:
-    """Macro F1 of two runs on the test films that both have.
+    """Macro F1 of two runs on the test images that both have.
 
     Raises:
-        UserError: they share no test film, differ in classes, or one is not evaluated.
+        UserError: they share no test image, differ in classes, or one is not evaluated.
     """
     loaded = []
     for run in (first, second):
@@ -99,7 +99,7 @@ def compare(first: Run, second: Run) -> Difference:
     shared = sorted(ours.keys() & theirs.keys())
     if classes != others or not shared:
         raise UserError(
-            f"report: {first.name} and {second.name} share no test film; compare runs on the same split"
+            f"report: {first.name} and {second.name} share no test image; compare runs on the same split"
         )
     truth = np.array([classes.index(label) for _, label in shared])
     guesses = [np.array([side[key][0] for key in shared]) for side in (ours, theirs)]
@@ -108,7 +108,7 @@ def compare(first: Run, second: Run) -> Difference:
     return Difference(
         first=first.name,
         second=second.name,
-        films=len(shared),
+        radiographs=len(shared),
         first_macro_f1=float(macro_f1(truth, guesses[0], len(classes), one)[0]),
         second_macro_f1=float(macro_f1(truth, guesses[1], len(classes), one)[0]),
         difference=paired_difference(truth, guesses[0], guesses[1], len(classes), patients),
@@ -119,7 +119,7 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
     """Rebuild the reports of runs; several are compared, each with the others, in their reports and on the terminal.
 
     Raises:
-        UserError: no such run, not evaluated, or runs without a test film in common.
+        UserError: no such run, not evaluated, or runs without a test image in common.
     """
     runs = [Run(runs_dir / name) for name in dict.fromkeys(names)]
     for run in runs:
@@ -132,7 +132,7 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
             print(transfer_table([_transfer(one) for one in runs]))
         for one in differences if run == runs[0] else []:
             print(
-                f"macro F1 on {one.films} shared test films: {one.first} {one.first_macro_f1:.4f}, "
+                f"macro F1 on {one.radiographs} shared test images: {one.first} {one.first_macro_f1:.4f}, "
                 f"{one.second} {one.second_macro_f1:.4f}; difference {one.difference.value:+.4f} "
                 f"(95 % interval {one.difference.low:+.4f} to {one.difference.high:+.4f}): {one.verdict}"
             )
@@ -150,14 +150,14 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         The comparisons.
 
     Raises:
-        UserError: the run is not evaluated, or shares no test film with another.
+        UserError: the run is not evaluated, or shares no test image with another.
     """
     metrics = read_json(run.metrics, "evaluate")
     manifest = _manifest(run)
     rows, judged = read_predictions(run.predictions, manifest.classes)
-    # Without the same source, two runs have other films and perhaps other classes: their matrix is shown instead.
-    matrix = "out_of_source" in metrics and all(
-        "out_of_source" in read_json(other.metrics, "evaluate") for other in others
+    # Without the same site, two runs have other images and perhaps other classes: their matrix is shown instead.
+    matrix = "held_out_site" in metrics and all(
+        "held_out_site" in read_json(other.metrics, "evaluate") for other in others
     )
     transfers = [_transfer(one) for one in (run, *others)] if matrix else []
     differences = [] if matrix else [compare(run, other) for other in others]
@@ -180,7 +180,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     }
     pictures = _pictures(run, metrics, judged, rows)
     if transfers:
-        pictures["transfer"] = _svg(transfer_figure(transfers))
+        pictures["transfer"] = _svg(cross_site_plot(transfers))
     html = environment.get_template("report.html").render(
         **common,
         pictures=pictures,
@@ -194,7 +194,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
 
 
 def _transfer(run: Run) -> Transfer:
-    return Transfer.model_validate(read_json(run.metrics, "evaluate")["out_of_source"])
+    return Transfer.model_validate(read_json(run.metrics, "evaluate")["held_out_site"])
 
 
 def _manifest(run: Run) -> Manifest:
@@ -210,29 +210,29 @@ def _pictures(
     run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict[str, str]]
 ) -> dict[str, str]:
     """Data URIs of the figures."""
-    confusion = confusion_figure(metrics["test"]["confusion_matrix"], judged.classes, "all test films")
+    confusion = confusion_plot(metrics["test"]["confusion_matrix"], judged.classes, "all test images")
     places = {
         row["path"]: (float(row["x"]), float(row["y"]))
         for _, row in read_table(run.embedding_map, ("path", "x", "y"))
     }
     predicted = judged.probabilities.argmax(axis=1)
     shown = [i for i, row in enumerate(rows) if row["path"] in places]
-    sources = [row["source"] or "unknown" for row in rows]
+    sites = [row["site"] or "unknown" for row in rows]
     errors = [
         "right" if guess == truth else f"wrong: called {judged.classes[guess]}"
         for guess, truth in zip(predicted.tolist(), judged.truth.tolist(), strict=True)
     ]
-    groups = {"class": [row["label"] for row in rows], "source": sources, "error": errors}
+    groups = {"class": [row["label"] for row in rows], "site": sites, "error": errors}
     intervals, calibration = metrics["intervals"]["test"], metrics["calibration"]
     points = [places[rows[i]["path"]] for i in shown]
     return {
         "confusion": _svg(confusion),
-        "roc": _svg(roc_figure(judged, intervals)),
-        "precision_recall": _svg(precision_recall_figure(judged, intervals)),
-        "before": _svg(reliability_figure(calibration, "before")),
-        "after": _svg(reliability_figure(calibration, "after")),
+        "roc": _svg(roc_plot(judged, intervals)),
+        "precision_recall": _svg(precision_recall_plot(judged, intervals)),
+        "before": _svg(reliability_plot(calibration, "before")),
+        "after": _svg(reliability_plot(calibration, "after")),
         **{
-            f"map_{title}": _svg(map_figure(points, [names[i] for i in shown], f"coloured by {title}"))
+            f"map_{title}": _svg(embedding_plot(points, [names[i] for i in shown], f"coloured by {title}"))
             for title, names in groups.items()
         },
     }

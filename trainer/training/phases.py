@@ -53,7 +53,7 @@ class PhasePlan:
     patience: int
     weight_decay: float
     label_smoothing: float
-    source_alignment: float
+    site_alignment: float
     averaging: float
     """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
     seed: int
@@ -66,7 +66,7 @@ class PhaseResult:
     best_epoch: int
     """The one that became the model, see :class:`~trainer.training.selection.Selection`; 0: the weights at the start."""
     best_macro_f1: float
-    """Its macro F1 on the validation films."""
+    """Its macro F1 on the validation images."""
     epochs: int
     seconds: float
 
@@ -107,7 +107,7 @@ def run_phase(
     total = plan.epochs * len(train)
     warmup = round(plan.warmup_epochs * len(train))
     scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
-    objective = Objective(tail, plan.label_smoothing, plan.source_alignment)
+    objective = Objective(tail, plan.label_smoothing, plan.site_alignment)
     trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
     judged: nn.Module = tail
     if plan.averaging * len(train) > 1:
@@ -161,7 +161,7 @@ def run_phase(
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def share_statistics(_: Engine) -> None:
-        for buffer in tail.buffers():  # each process's BatchNorm has seen its own films
+        for buffer in tail.buffers():  # each process's BatchNorm has seen its own images
             buffer.copy_(torch.as_tensor(idist.broadcast(buffer, src=0)))
 
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)

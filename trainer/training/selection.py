@@ -10,21 +10,21 @@ STANDARD_ERRORS = 1.96
 class Selection:
     """The latest epoch whose validation macro F1 is within 1.96 standard errors of the best one's.
 
-    After the one-standard-error rule (Breiman et al. 1984), at 95 %: a few hundred films can't tell these epochs apart,
-    and the later one's learning rate is annealed further. The more films, the closer this comes to taking the best.
+    After the one-standard-error rule (Breiman et al. 1984), at 95 %: a few hundred images can't tell these epochs apart,
+    and the later one's learning rate is annealed further. The more images, the closer this comes to taking the best.
     """
 
-    def __init__(self, films: int) -> None:
-        """``films``: number of validation films."""
-        self.films = films
+    def __init__(self, radiographs: int) -> None:
+        """``radiographs``: number of validation images."""
+        self.radiographs = radiographs
         self.best = 0.0
         self.epoch, self.macro_f1 = 0, 0.0
 
     def takes(self, epoch: int, macro_f1: float) -> bool:
         """Whether this epoch, later than all before, is to be the model; ``epoch`` and ``macro_f1`` then are its."""
         self.best = max(self.best, macro_f1)
-        # That of a share of so many films; that of their macro F1 is near it.
-        error = math.sqrt(self.best * (1 - self.best) / self.films)
+        # That of a share of so many images; that of their macro F1 is near it.
+        error = math.sqrt(self.best * (1 - self.best) / self.radiographs)
         taken = macro_f1 >= self.best - STANDARD_ERRORS * error
         if taken:
             self.epoch, self.macro_f1 = epoch, macro_f1

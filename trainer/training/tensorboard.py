@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: losses, F1, learning rates, confusion matrix, films; and of its evaluation."""
+"""What TensorBoard shows of a run: losses, F1, learning rates, confusion matrix, images; and of its evaluation."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from torchvision.utils import make_grid
 
 from trainer.features.decoded_store import Images
 from trainer.files import read_json
-from trainer.plots import confusion_figure, reliability_figure
+from trainer.plots import confusion_plot, reliability_plot
 from trainer.runs import Run, saved_settings
 
 if TYPE_CHECKING:  # it brings modules that training does without
@@ -37,7 +37,7 @@ class Board:
 
     def __init__(self, folder: Path, classes: list[str]) -> None:
         self.classes = classes
-        self.films: Images | None = None
+        self.radiographs: Images | None = None
         self.logger = TensorboardLogger(log_dir=str(folder)) if idist.get_rank() == 0 else None
 
     def attach(self, phase: str, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
@@ -57,7 +57,7 @@ class Board:
 
         def confusion(engine: Engine) -> None:
             matrix = engine.state.metrics["confusion"].tolist()
-            figure = confusion_figure(matrix, self.classes, "validation")
+            figure = confusion_plot(matrix, self.classes, "validation")
             writer.add_figure(f"{tag}/confusion", figure, trainer.state.epoch)
 
         evaluator.add_event_handler(Events.COMPLETED, confusion)
@@ -69,12 +69,12 @@ class Board:
             grid = make_grid(views.unsqueeze(1).to(torch.uint8), nrow=8)
             self.logger.writer.add_image("sample_batch", grid)
 
-    def validation_films(self, images: Images) -> None:
-        """Keep hold of the validation films, in the evaluator's order, to show the worst of them."""
-        self.films = images
+    def validation_images(self, images: Images) -> None:
+        """Keep hold of the validation images, in the evaluator's order, to show the worst of them."""
+        self.radiographs = images
 
     def _attach_worst(self, tag: str, trainer: Engine, evaluator: Engine) -> None:
-        """After each epoch, show the validation films with the greatest loss, the worst first."""
+        """After each epoch, show the validation images with the greatest loss, the worst first."""
         losses: list[Tensor] = []
 
         def collect(engine: Engine) -> None:
@@ -83,14 +83,14 @@ class Board:
             losses.append(cross_entropy(logits.float(), labels, reduction="none").cpu())
 
         def show(engine: Engine) -> None:
-            films, found = self.films, torch.cat(losses)
+            radiographs, found = self.radiographs, torch.cat(losses)
             losses.clear()
-            if films is None or self.logger is None:
+            if radiographs is None or self.logger is None:
                 return
-            # Of several processes, the first one judges the first films.
+            # Of several processes, the first one judges the first images.
             worst = found.argsort(descending=True)[:WORST].numpy()
-            grid = make_grid(torch.from_numpy(films[worst]).unsqueeze(1), nrow=4)
-            self.logger.writer.add_image(f"{tag}/worst_films", grid, trainer.state.epoch)
+            grid = make_grid(torch.from_numpy(radiographs[worst]).unsqueeze(1), nrow=4)
+            self.logger.writer.add_image(f"{tag}/worst_images", grid, trainer.state.epoch)
 
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, collect)
         evaluator.add_event_handler(Events.COMPLETED, show)
@@ -115,21 +115,27 @@ def _log(writer: Any, run: Run, evaluation: "Evaluation", metrics: dict[str, Any
         writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
     calibration = metrics["calibration"]
     for when in ("before", "after"):
-        writer.add_figure(f"test/reliability_{when}_scaling", reliability_figure(calibration, when))
+        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(calibration, when))
     writer.add_figure(
-        "test/confusion", confusion_figure(metrics["test"]["confusion_matrix"], evaluation.classes, "test")
+        "test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test")
     )
     predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
     rows = [
-        [film.label, film.source, guess, "right" if film.label == guess else "wrong", film.path]
-        for film, guess in zip(evaluation.films, predicted, strict=True)
+        [
+            radiograph.label,
+            radiograph.site,
+            guess,
+            "right" if radiograph.label == guess else "wrong",
+            radiograph.path,
+        ]
+        for radiograph, guess in zip(evaluation.radiographs, predicted, strict=True)
     ]
     thumbnails = torch.from_numpy(np.repeat(evaluation.thumbnails[:, None], 3, axis=1)).float() / 255
     writer.add_embedding(
         evaluation.embeddings,
         rows,
         thumbnails,
-        metadata_header=["label", "source", "predicted", "right", "path"],
+        metadata_header=["label", "site", "predicted", "right", "path"],
     )
     settings = {
         name: value if isinstance(value, bool | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Training: wires films, features, phases and export into a run. Holds no logic of its own."""
+"""Training: wires images, features, phases and export into a run. Holds no logic of its own."""
 
 import time
 from dataclasses import asdict
@@ -17,11 +17,11 @@ from trainer.device import prepare
 from trainer.distributed import process_group
 from trainer.evaluation.calibration import fit_temperature
 from trainer.export.cam import fit_fine_map
-from trainer.export.novelty import fit_outside
-from trainer.export.novelty_cache import kept_knowledge, knowledge_path
+from trainer.export.novelty import fit_novelty
+from trainer.export.novelty_cache import cached_novelty, novelty_cache_path
 from trainer.export.onnx import check_parity, export_onnx, logits_of, save_weights
 from trainer.features.batches import PlainBatches, TrainBatches, even_weights
-from trainer.features.dataset import Features, Films, augmentation_of, load_films, make_features
+from trainer.features.dataset import Features, LabelledImages, augmentation_of, load_images, make_features
 from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import Classifier, Tail, build_classifier, phase_b_cut
@@ -61,8 +61,8 @@ def train(settings: Settings, run: Run) -> None:
     device = prepare(settings.device)
     records = run_records(settings)
     classes = sorted({record.label for record in records})
-    films = {
-        split: load_films([record for record in records if record.split == split], classes, settings, split)
+    radiographs = {
+        split: load_images([record for record in records if record.split == split], classes, settings, split)
         for split in ("train", "val")
     }
     torch.manual_seed(settings.seed)
@@ -70,14 +70,14 @@ def train(settings: Settings, run: Run) -> None:
     model.requires_grad_(False)
     last_blocks = phase_b_cut(settings.backbone, model)
     cuts = {"a": len(model.stages), "b": last_blocks} if settings.epochs_b else {"a": len(model.stages)}
-    # The output before the last blocks also tells what is no film of this kind.
+    # The output before the last blocks also tells what is no image of this kind.
     prefix = Prefix(model, (last_blocks, len(model.stages)), device)
-    features = make_features(settings, prefix, films["train"], films["val"])
+    features = make_features(settings, prefix, radiographs["train"], radiographs["val"])
     cached = time.perf_counter()
     board = Board(run.folder, classes)
     try:
-        board.sample_batch(_sample(settings, films["train"]))
-        board.validation_films(films["val"].images)
+        board.sample_batch(_sample(settings, radiographs["train"]))
+        board.validation_images(radiographs["val"].images)
         phases = {
             name: _run_phase(
                 settings,
@@ -86,7 +86,7 @@ def train(settings: Settings, run: Run) -> None:
                 Tail(model, cut, settings.batch_norm),
                 cut,
                 features,
-                films,
+                radiographs,
                 classes,
                 board,
             )
@@ -95,7 +95,7 @@ def train(settings: Settings, run: Run) -> None:
     finally:
         board.close()
     if idist.get_rank() == 0:
-        summary = _seal(settings, run, model, films, features, device)
+        summary = _seal(settings, run, model, radiographs, features, device)
         summary |= {
             "classes": classes,
             "fingerprint": fingerprint(records),
@@ -115,17 +115,17 @@ def _run_phase(
     tail: Tail,
     cut: int,
     features: Features,
-    films: dict[str, Films],
+    radiographs: dict[str, LabelledImages],
     classes: list[str],
     board: Board,
 ) -> PhaseResult:
     s = settings
     tail.requires_grad_(True)
-    train = films["train"]
+    train = radiographs["train"]
     weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(
         s.class_weighting
     )
-    _, sources = np.unique(train.sources, return_inverse=True)
+    _, sites = np.unique(train.sites, return_inverse=True)
     rank, world = idist.get_rank(), idist.get_world_size()
     head_only = name == "a"
     lr, epochs = (s.lr_a, s.epochs_a) if head_only else (s.lr_b, s.epochs_b)
@@ -137,15 +137,15 @@ def _run_phase(
         patience=s.patience,
         weight_decay=s.weight_decay,
         label_smoothing=s.label_smoothing,
-        source_alignment=0.0 if head_only else s.source_alignment,
+        site_alignment=0.0 if head_only else s.site_alignment,
         averaging=0.0 if head_only else s.averaging,
         seed=s.seed,
     )
     return run_phase(
         plan,
         tail,
-        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights, sources),
-        PlainBatches(features.validation[cut], films["val"].labels, rank, world),
+        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights, sites),
+        PlainBatches(features.validation[cut], radiographs["val"].labels, rank, world),
         classes,
         run.checkpoints,
         board,
@@ -153,9 +153,9 @@ def _run_phase(
     )
 
 
-def _sample(settings: Settings, films: Films) -> Tensor:
-    """Augmented views of the first films, N×S×S in [0, 255], for TensorBoard."""
-    images = torch.from_numpy(np.array(films.images[np.arange(min(32, len(films.labels)))]))
+def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
+    """Augmented views of the first images, N×S×S in [0, 255], for TensorBoard."""
+    images = torch.from_numpy(np.array(radiographs.images[np.arange(min(32, len(radiographs.labels)))]))
     augmentation = augmentation_of(settings)
     return augmentation.apply(images, augmentation.draw(len(images), settings.seed))
 
@@ -164,19 +164,19 @@ def _seal(
     settings: Settings,
     run: Run,
     model: Classifier,
-    films: dict[str, Films],
+    radiographs: dict[str, LabelledImages],
     features: Features,
     device: torch.device,
 ) -> dict[str, object]:
-    validation = films["val"]
+    validation = radiographs["val"]
     logits = logits_of(model, validation.images, device)
     temperature = fit_temperature(logits, validation.labels)
     cut = phase_b_cut(settings.backbone, model)
     fit = partial(
-        fit_outside,
+        fit_novelty,
         model,
         cut,
-        films["train"],
+        radiographs["train"],
         validation,
         features,
         settings.preprocessing,
@@ -185,28 +185,28 @@ def _seal(
         device,
     )
     if settings.cache == "off":
-        knowledge = fit()
+        fitted = fit()
     else:
-        path = knowledge_path(
+        path = novelty_cache_path(
             Prefix(model, (cut,), device),
-            (films["train"].key, validation.key),
+            (radiographs["train"].key, validation.key),
             augmentation_of(settings),
             settings.seed,
             settings.data_dir / "cache",
         )
-        knowledge = kept_knowledge(path, cut, fit)
-    fine_map = fit_fine_map(model, cut, features.train[cut], len(films["train"].labels), settings.seed)
+        fitted = cached_novelty(path, cut, fit)
+    fine_map = fit_fine_map(model, cut, features.train[cut], len(radiographs["train"].labels), settings.seed)
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE
     save_weights(model, run.sealed / WEIGHTS_FILE)
-    export_onnx(model, temperature, knowledge.outside, fine_map, settings.image_size, onnx)
+    export_onnx(model, temperature, fitted.heads, fine_map, settings.image_size, onnx)
     session = Session(onnx, logits.shape[1], settings.image_size)
     probabilities = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
     difference = check_parity(session, validation.images, probabilities)
     return {
         "temperature": temperature,
-        "novelty": knowledge.novelty.model_dump(),
-        "views": [point.model_dump() for point in knowledge.views],
+        "novelty": fitted.novelty.model_dump(),
+        "orientations": [point.model_dump() for point in fitted.orientations],
         "parity": {"images": len(validation.labels), "largest_difference": difference},
         "files": {name: sha256_file(run.sealed / name) for name in (ONNX_FILE, WEIGHTS_FILE)},
     }

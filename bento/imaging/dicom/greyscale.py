@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image.Image:
-    """The film, mode ``L``: rescaled or by the modality LUT, windowed, and inverted where low values mean white.
+    """The image, mode ``L``: rescaled or by the modality LUT, windowed, and inverted where low values mean white.
 
     Every step works on one value, whatever its place: one table of at most 65,536 levels does for all pixels.
 
@@ -50,7 +50,7 @@ def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image
         table = 255 - table
     table[padding] = 0
     grey = np.empty(pixels.shape, np.uint8)
-    # Row by row: an index for the whole film would take eight bytes a pixel.
+    # Row by row: an index for the whole image would take eight bytes a pixel.
     for row, target in zip(pixels, grey, strict=True):
         np.take(table, row.astype(np.intp) - low, out=target)
     return Image.fromarray(grey)
@@ -82,7 +82,7 @@ def _table(levels: Levels, used: Mask, header: Dataset, doubts: list[str]) -> By
     table = _bytes(shown)
     if low < high and table[used].min() == table[used].max():
         doubts.append(
-            "The DICOM header's window leaves nothing to see; the film's own range was taken instead."
+            "The DICOM header's window leaves nothing to see; the image's own range was taken instead."
         )
         return own
     return table

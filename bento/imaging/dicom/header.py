@@ -1,4 +1,4 @@
-"""Reads of a DICOM file what says what its picture is, and the picture, within limits that no film comes near.
+"""Reads of a DICOM file what says what its picture is, and the picture, within limits that no image comes near.
 
 Elements that name a person are skipped over unread. pydicom's warnings and log lines, which quote values, are
 silenced.
@@ -27,7 +27,7 @@ ELEMENT, UNDEFINED = 8, 0xFFFFFFFF
 MAX_HEADER, MAX_VALUE, MAX_WORD = 1_000_000, 150_000, 4_096
 """Bytes to be read of a header, of one value (a lookup table of 65,536 entries), of one that is no table."""
 MAX_READS = 50_000
-"""Of a header: about two an element, and films have a hundred elements; and of the picture's pieces."""
+"""Of a header: about two an element, and images have a hundred elements; and of the picture's pieces."""
 _READ = [
     "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel",
     "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
@@ -83,7 +83,7 @@ class _Header(io.BytesIO):
         self._reads -= 1
         self._bytes -= len(found)
         if self._reads < 0 or self._bytes < 0 or len(found) > MAX_VALUE:
-            raise DamagedImageError("the DICOM file's header is far larger than that of any film")
+            raise DamagedImageError("the DICOM file's header is far larger than that of any image")
         if self._tag in _CHARACTER_SETS and len(found) > MAX_WORD:
             raise DamagedImageError("the DICOM file's header is damaged")
         if size == ELEMENT:

@@ -1,4 +1,4 @@
-"""DICOM intake: from untrusted bytes to an 8-bit grey film. Imported with the first DICOM file, not before."""
+"""DICOM intake: from untrusted bytes to an 8-bit grey image. Imported with the first DICOM file, not before."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ from bento.imaging.intake import (
 RADIOGRAPHS = {"CR", "DX", "XR", "DR", "RG"}
 """Modalities: the first two are the standard's, the others are met with."""
 UNSAID = {"", "OT", "SC"}
-"""Modalities of films that were scanned or saved anew, as well as of anything else."""
+"""Modalities of images that were scanned or saved anew, as well as of anything else."""
 OTHERS = {
     "CT", "MR", "US", "MG", "NM", "PT", "XA", "RF", "IO", "PX", "XC", "ES", "OP", "SM", "SR", "SEG", "ECG",
 }  # fmt: skip
@@ -40,14 +40,14 @@ LUMINANCE = ("YBR_FULL", "YBR_FULL_422")
 COLOURS = (*LUMINANCE, "RGB", "YBR_ICT", "YBR_RCT")
 
 
-def read_film(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
+def read_image(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
     """The first frame of a DICOM file (PS3.10), as its header says that it is to be shown.
 
     Rescaled or by the modality LUT, by the VOI LUT or else the first window or else over its own range, and inverted
     where white means air.
 
     Returns:
-        The film, mode ``L``; and what is to be doubted about it, in sentences.
+        The image, mode ``L``; and what is to be doubted about it, in sentences.
 
     Raises:
         ImageError: a subclass that says what is wrong, and quotes nothing that may be anybody's.
@@ -68,7 +68,7 @@ def read_film(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, tu
 
 
 def _check_kind(header: Dataset) -> list[str]:
-    """Refuse what is plainly no film of a chest; what is not plain is a doubt."""
+    """Refuse what is plainly no image of a chest; what is not plain is a doubt."""
     doubts = []
     modality = word(header, "Modality")
     if modality in UNSAID:

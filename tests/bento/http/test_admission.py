@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.http.admission import FILMS, Admission, Door, Places, UploadMemory
+from bento.http.admission import IMAGES, Admission, Door, Places, UploadMemory
 from bento.http.problems import ProblemError
 from bento.http.worker_pool import Threads
 
@@ -118,12 +118,12 @@ async def leave(app: ASGIApp, name: bytes) -> None:
     await app(scope, receive, send)
 
 
-async def test_a_batch_takes_a_place_for_each_film() -> None:
+async def test_a_batch_takes_a_place_for_each_image() -> None:
     places = Places(3)
     app = Admission(Worker(0.2), paths=frozenset({"/predict"}), places=places, timeout=5)
 
     async def batch(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, FILMS: 2}, receive, send)
+        await app({**scope, IMAGES: 2}, receive, send)
 
     async with client(batch) as http:
         answers = await asyncio.gather(http.post("/predict"), http.post("/predict"))

@@ -7,9 +7,9 @@ import pytest
 
 from bento.artifact import load_manifest
 from bento.http.schemas import PredictResponse
-from bento.inference.input_warnings import Doubts
+from bento.inference.input_warnings import InputAssessment
 
-NO_DOUBTS = Doubts(score=None, in_distribution=None, warnings=())
+NO_DOUBTS = InputAssessment(score=None, in_distribution=None, warnings=())
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ NO_DOUBTS = Doubts(score=None, in_distribution=None, warnings=())
     [
         pytest.param([0.7, 0.2, 0.1], ["PNEUMONIA"], id="a threshold that is just met flags the class"),
         pytest.param([0.4, 0.3, 0.3], ["PNEUMONIA", "TUBERCULOSIS"], id="two classes may be flagged at once"),
-        pytest.param([0.9, 0.05, 0.05], [], id="a film may have no flag"),
+        pytest.param([0.9, 0.05, 0.05], [], id="an image may have no flag"),
     ],
 )
 def test_flags_compare_each_class_with_its_own_threshold(

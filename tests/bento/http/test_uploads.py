@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.http.admission import FILMS, UploadMemory
+from bento.http.admission import IMAGES, UploadMemory
 from bento.http.problems import MEDIA_TYPE
 from bento.http.uploads import FRAMING, Form, UploadGuard, received
 
@@ -44,7 +44,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         for field, numbers in (await request.json()).items():
             assert isinstance(numbers, list) == (FORMS[request.url.path].max_files > 1)
             found += [[field, received(number).decode("latin-1")] for number in numbers]
-        assert scope[FILMS] == len(found)
+        assert scope[IMAGES] == len(found)
     await JSONResponse(found)(scope, receive, send)
 
 

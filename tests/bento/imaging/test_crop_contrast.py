@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw
 from bento.imaging.crop_contrast import CLIP, TILES, Grey, anatomy_box, equalise
 
 
-def film(size: tuple[int, int], gamma: float = 1.0, seed: int = 0) -> Image.Image:
+def radiograph(size: tuple[int, int], gamma: float = 1.0, seed: int = 0) -> Image.Image:
     """Soft blobs on a slope: something that is nowhere uniform."""
     blobs = np.random.default_rng(seed).integers(40, 200, (9, 9), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(blobs).resize(size, Image.Resampling.BICUBIC), np.float64) / 255
@@ -14,7 +14,7 @@ def film(size: tuple[int, int], gamma: float = 1.0, seed: int = 0) -> Image.Imag
 
 def framed(size: tuple[int, int], box: tuple[int, int, int, int], level: int) -> Image.Image:
     picture = Image.new("L", size, level)
-    picture.paste(film((box[2] - box[0], box[3] - box[1])), box[:2])
+    picture.paste(radiograph((box[2] - box[0], box[3] - box[1])), box[:2])
     return picture
 
 
@@ -24,7 +24,7 @@ def test_a_uniform_border_is_cut_off(size: tuple[int, int], level: int) -> None:
     width, height = size
     box = (width // 8, height // 10, width - width // 6, height - height // 12)
     found = anatomy_box(framed(size, box, level))
-    # Borders are looked for on a reduced film: its pixel is the precision.
+    # Borders are looked for on a reduced image: its pixel is the precision.
     assert np.abs(np.subtract(found, box)).max() <= 2 * max(size) / 128
 
 
@@ -35,21 +35,21 @@ def test_a_burnt_in_letter_does_not_keep_a_border() -> None:
     assert np.abs(np.subtract(anatomy_box(picture), box)).max() <= 4
 
 
-def test_a_film_without_borders_is_kept_whole() -> None:
-    assert anatomy_box(film((300, 200))) == (0, 0, 300, 200)
+def test_an_image_without_borders_is_kept_whole() -> None:
+    assert anatomy_box(radiograph((300, 200))) == (0, 0, 300, 200)
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_blank_film_is_kept_whole(level: int) -> None:
+def test_a_blank_image_is_kept_whole(level: int) -> None:
     assert anatomy_box(Image.new("L", (70, 50), level)) == (0, 0, 70, 50)
 
 
-def test_a_film_with_hardly_any_anatomy_is_kept_whole() -> None:
+def test_an_image_with_hardly_any_anatomy_is_kept_whole() -> None:
     assert anatomy_box(framed((200, 200), (80, 80, 120, 120), 0)) == (0, 0, 200, 200)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (2, 3)])
-def test_the_smallest_films_are_kept_whole(size: tuple[int, int]) -> None:
+def test_the_smallest_images_are_kept_whole(size: tuple[int, int]) -> None:
     assert anatomy_box(Image.new("L", size, 77)) == (0, 0, *size)
 
 
@@ -78,18 +78,18 @@ def reference(image: Grey) -> Grey:
 
 @pytest.mark.parametrize("size", [(64, 64), (71, 50), (8, 8)])
 def test_equalisation_is_what_the_paper_says(size: tuple[int, int]) -> None:
-    image = np.asarray(film(size))
+    image = np.asarray(radiograph(size))
     assert np.abs(equalise(image).astype(int) - reference(image)).max() <= 2
 
 
 @pytest.mark.parametrize("size", [(224, 3), (3, 224), (1, 1)])
-def test_a_film_of_fewer_pixels_than_tiles_is_equalised_too(size: tuple[int, int]) -> None:
-    image = np.asarray(film(size))
+def test_an_image_of_fewer_pixels_than_tiles_is_equalised_too(size: tuple[int, int]) -> None:
+    image = np.asarray(radiograph(size))
     assert equalise(image).shape == image.shape
 
 
 def test_equalisation_takes_most_of_the_exposure_away() -> None:
-    one, other = (np.asarray(film((128, 128), gamma)) for gamma in (1.0, 1.8))
+    one, other = (np.asarray(radiograph((128, 128), gamma)) for gamma in (1.0, 1.8))
     before = np.abs(one.astype(int) - other).mean()
     after = np.abs(equalise(one).astype(int) - equalise(other)).mean()
     assert after < before * 2 / 3

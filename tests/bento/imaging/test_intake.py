@@ -36,7 +36,7 @@ def test_every_bad_file_is_refused_by_its_name(name: str) -> None:
     assert error.value.slug == slug
 
 
-def test_the_film_is_kept_whole_and_the_rest_is_black() -> None:
+def test_the_image_is_kept_whole_and_the_rest_is_black() -> None:
     array = load_array(pictures.encode(Image.new("L", (200, 100), 255), "PNG"), SPEC)
     assert (array[16:48] == 255).all()
     assert (array[:16] == 0).all()
@@ -45,15 +45,15 @@ def test_the_film_is_kept_whole_and_the_rest_is_black() -> None:
 
 @pytest.mark.parametrize("crop", ["none", "anatomy"])
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256)])
-def test_the_frame_says_where_the_models_square_lies_on_the_film(
+def test_the_frame_says_where_the_models_square_lies_on_the_image(
     size: tuple[int, int], crop: Literal["none", "anatomy"]
 ) -> None:
     width, height = size
-    film = Image.new("L", size, 0)
-    film.paste(Image.fromarray(pictures.film(height - 60, width - 60) // 2), (40, 30))
+    radiograph = Image.new("L", size, 0)
+    radiograph.paste(Image.fromarray(pictures.radiograph(height - 60, width - 60) // 2), (40, 30))
     spot = (width // 2 + 25, height // 2 - 15)
-    film.paste(255, (spot[0] - 2, spot[1] - 2, spot[0] + 3, spot[1] + 3))
-    intake = fit(film, Preprocessing(image_size=128, crop=crop))
+    radiograph.paste(255, (spot[0] - 2, spot[1] - 2, spot[0] + 3, spot[1] + 3))
+    intake = fit(radiograph, Preprocessing(image_size=128, crop=crop))
     row, col = (float(axis.mean()) for axis in np.nonzero(intake.image >= 180))
     left, top, right, bottom = intake.frame
     assert abs((left + (col + 0.5) / 128 * (right - left)) * width - spot[0] - 0.5) <= 1
@@ -61,14 +61,14 @@ def test_the_frame_says_where_the_models_square_lies_on_the_film(
     assert (left > 0 or top > 0) == (crop == "anatomy")
 
 
-def test_the_film_of_an_intake_is_upright() -> None:
+def test_the_image_of_an_intake_is_upright() -> None:
     intake = take_in(pictures.turned(), SPEC)
-    assert intake.film.size == (120, 90)
+    assert intake.radiograph.size == (120, 90)
 
 
-def test_an_equalised_film_has_black_beside_it() -> None:
-    film = Image.new("L", (64, 32), 9)
-    array = fit(film, Preprocessing(image_size=64, contrast="clahe")).image
+def test_an_equalised_image_has_black_beside_it() -> None:
+    radiograph = Image.new("L", (64, 32), 9)
+    array = fit(radiograph, Preprocessing(image_size=64, contrast="clahe")).image
     assert (array[:16] == 0).all()
     assert (array[48:] == 0).all()
 
@@ -81,7 +81,7 @@ def test_transparency_lies_on_black(mode: str) -> None:
 
 
 def test_a_large_jpeg_decoded_at_a_reduced_scale_stays_the_same_picture() -> None:
-    large = Image.fromarray(pictures.film()).resize((2400, 1800), Image.Resampling.BICUBIC)
+    large = Image.fromarray(pictures.radiograph()).resize((2400, 1800), Image.Resampling.BICUBIC)
     jpeg = load_array(pictures.encode(large, "JPEG", quality=95), SPEC).astype(int)
     png = load_array(pictures.encode(large, "PNG"), SPEC).astype(int)
     assert np.abs(jpeg - png).max() <= 4

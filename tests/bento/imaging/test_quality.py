@@ -1,4 +1,4 @@
-"""What the input checks say of films and of what is none, each as it is sent: encoded."""
+"""What the input checks say of images and of what is none, each as it is sent: encoded."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from trainer.data.sample.dataset import generate
 
 SPEC = Preprocessing(image_size=64)
 EXAMPLES = Path(__file__).parents[3] / "bento" / "page" / "examples"
-FILM = Image.fromarray(next(generate(1, 256, 1, 3)).pixels)
+IMAGE = Image.fromarray(next(generate(1, 256, 1, 3)).pixels)
 RNG = np.random.default_rng(0)
 
 
@@ -34,17 +34,17 @@ def photograph() -> Image.Image:
 
 
 def marked() -> Image.Image:
-    """A film with a small marker in saturated red."""
-    image = FILM.convert("RGB")
+    """An image with a small marker in saturated red."""
+    image = IMAGE.convert("RGB")
     ImageDraw.Draw(image).rectangle((10, 10, 45, 45), fill=(255, 0, 0))
     return image
 
 
 def see_through() -> Image.Image:
-    """A film whose background is red, but wholly transparent."""
-    image = FILM.convert("RGBA")
+    """An image whose background is red, but wholly transparent."""
+    image = IMAGE.convert("RGBA")
     layer = Image.new("RGBA", image.size, (255, 0, 0, 0))
-    layer.paste(image, (0, 0), FILM.point(lambda grey: 255 if grey > 40 else 0))
+    layer.paste(image, (0, 0), IMAGE.point(lambda grey: 255 if grey > 40 else 0))
     return layer
 
 
@@ -56,19 +56,19 @@ def lettered() -> Image.Image:
 
 
 def dim() -> Image.Image:
-    """A film of a third of its contrast."""
-    return FILM.point(lambda grey: 60 + grey // 3)
+    """An image of a third of its contrast."""
+    return IMAGE.point(lambda grey: 60 + grey // 3)
 
 
 CASES: dict[str, tuple[bytes, list[str]]] = {
-    "a film is fine": (pictures.encode(FILM, "PNG"), []),
-    "a film as JPEG is fine": (pictures.encode(FILM, "JPEG", quality=60), []),
-    "grey stored as RGB is grey": (pictures.encode(FILM.convert("RGB"), "PNG"), []),
+    "an image is fine": (pictures.encode(IMAGE, "PNG"), []),
+    "an image as JPEG is fine": (pictures.encode(IMAGE, "JPEG", quality=60), []),
+    "grey stored as RGB is grey": (pictures.encode(IMAGE.convert("RGB"), "PNG"), []),
     "grey stored as a colour JPEG is grey, whatever its chroma noise": (
-        pictures.encode(FILM.convert("RGB"), "JPEG", quality=20),
+        pictures.encode(IMAGE.convert("RGB"), "JPEG", quality=20),
         [],
     ),
-    "a palette of greys is grey": (pictures.encode(FILM.convert("P"), "PNG"), []),
+    "a palette of greys is grey": (pictures.encode(IMAGE.convert("P"), "PNG"), []),
     "a small coloured marker does not count": (pictures.encode(marked(), "PNG"), []),
     "colour that nobody sees does not count": (pictures.encode(see_through(), "PNG"), []),
     "a third of the contrast is enough": (pictures.encode(dim(), "PNG"), []),
@@ -96,7 +96,7 @@ def test_what_is_said_of_an_image(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", pictures.GOOD)
-def test_nothing_is_said_of_a_film_however_it_is_stored(name: str) -> None:
+def test_nothing_is_said_of_an_image_however_it_is_stored(name: str) -> None:
     assert take_in(pictures.GOOD[name], SPEC).warnings == ()
 
 

@@ -10,13 +10,13 @@ from PIL import Image
 from bento.artifact import load_manifest
 from bento.imaging.intake import Frame, Intake
 from bento.imaging.quality import InputWarning
-from bento.inference.input_warnings import doubts_of
+from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction
 from tests.support import pictures
 from tests.support.artifacts import NOVELTY_THRESHOLD, store_artifact
 from tests.support.server import running_service
 
-FILM = pictures.GOOD["a grey PNG"]
+IMAGE = pictures.GOOD["a grey PNG"]
 ODD = InputWarning("odd", "Something that is no reason to refuse it.")
 
 
@@ -38,7 +38,7 @@ def said(
 @pytest.mark.parametrize(
     ("outputs", "known", "kinds", "refused"),
     [
-        pytest.param(said(0.0, [1, 0, 0, 0, 0]), True, [], False, id="a usual film is fine"),
+        pytest.param(said(0.0, [1, 0, 0, 0, 0]), True, [], False, id="a usual image is fine"),
         pytest.param(
             said(NOVELTY_THRESHOLD / 2, [0.5, 0.49, 0, 0, 0.01]), True, [], False, id="what is not sure is not said"
         ),
@@ -55,7 +55,7 @@ def said(
 def test_what_is_doubted(
     artifact: Path, outputs: tuple[Intake, Prediction], known: bool | None, kinds: list[str], refused: bool
 ) -> None:
-    doubts = doubts_of(*outputs, load_manifest(artifact))
+    doubts = assess_input(*outputs, load_manifest(artifact))
     assert doubts.in_distribution is known
     assert [warning.kind for warning in doubts.warnings] == kinds
     assert bool(doubts.refusal) is refused
@@ -69,13 +69,13 @@ def test_a_service_can_refuse_what_it_does_not_know(stored_artifact: Path, tmp_p
         running_service(tmp_path / "log", CHEST_XRAY_MODEL=model, CHEST_XRAY_REFUSE_UNKNOWN="true") as url,
         httpx.Client(base_url=url) as client,
     ):
-        assert client.post("/predict", files={"file": FILM}).status_code == 200
-        for data, word in ((pictures.glaring(), "unlike the films"), (blank, "blank")):
+        assert client.post("/predict", files={"file": IMAGE}).status_code == 200
+        for data, word in ((pictures.glaring(), "unlike the images"), (blank, "blank")):
             response = client.post("/predict", files={"file": data})
             assert response.status_code == 422
             assert response.json()["type"] == "/problems/outside-what-the-model-knows"
             assert word in response.json()["detail"]
-        files = [("files", ("a", data)) for data in (FILM, blank)]
+        files = [("files", ("a", data)) for data in (IMAGE, blank)]
         first, second = client.post("/predict/batch", files=files).json()["results"]
         assert first["prediction"]["in_distribution"] is True
         assert second["problem"]["status"] == 422
@@ -90,4 +90,4 @@ def test_an_older_model_says_that_it_can_not_tell(tmp_path: Path) -> None:
     assert body["novelty"] is None
     assert body["input_warnings"] == []
     assert metadata["novelty"] is None
-    assert metadata["views"] == []
+    assert metadata["orientations"] == []

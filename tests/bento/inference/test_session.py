@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bento.artifact import VIEWS, ArtifactError
+from bento.artifact import ORIENTATIONS, ArtifactError
 from bento.inference.session import Predictor
 from tests.support.artifacts import CHANNELS, CLASSES, IMAGE_SIZE, make_graph, write_artifact
 
@@ -22,9 +22,9 @@ def test_shapes_and_dtypes_are_as_promised(artifact: Path, batch: np.ndarray) ->
     assert result.cam.shape[:2] == (3, len(CLASSES))
     assert result.cam.ndim == 4
     assert result.novelty is not None
-    assert result.view is not None
+    assert result.orientation is not None
     assert result.novelty.shape == (3,)
-    assert result.view.shape == (3, len(VIEWS))
+    assert result.orientation.shape == (3, len(ORIENTATIONS))
     assert {array.dtype for array in vars(result).values()} == {np.dtype(np.float32)}
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-6)
 

@@ -14,48 +14,48 @@ BY_NAME = {one.name: one for one in CORRUPTIONS}
 
 
 @pytest.fixture(scope="module")
-def film() -> Image.Image:
+def radiograph() -> Image.Image:
     return Image.fromarray(next(generate(1, 192, 1, seed=3)).pixels)
 
 
-def change(film: Image.Image, corrupted: Image.Image) -> float:
+def change(radiograph: Image.Image, corrupted: Image.Image) -> float:
     """Root mean square difference in grey levels, both stretched to one size."""
-    same = corrupted.resize(film.size, Image.Resampling.BILINEAR)
-    return float(np.sqrt(np.mean((np.asarray(same, np.float64) - np.asarray(film, np.float64)) ** 2)))
+    same = corrupted.resize(radiograph.size, Image.Resampling.BILINEAR)
+    return float(np.sqrt(np.mean((np.asarray(same, np.float64) - np.asarray(radiograph, np.float64)) ** 2)))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.name)
-def test_a_corruption_grows_with_its_strength_and_leaves_the_film_alone(
-    film: Image.Image, corruption: Corruption
+def test_a_corruption_grows_with_its_strength_and_leaves_the_image_alone(
+    radiograph: Image.Image, corruption: Corruption
 ) -> None:
-    before = film.tobytes()
-    changes = [change(film, corrupt(film, corruption, strength)) for strength in STRENGTHS]
+    before = radiograph.tobytes()
+    changes = [change(radiograph, corrupt(radiograph, corruption, strength)) for strength in STRENGTHS]
     assert changes == sorted(changes)
     assert changes[0] > 0
     assert changes[4] > 1.5 * changes[0]
-    assert film.tobytes() == before
-    assert {corrupt(film, corruption, strength).mode for strength in (0, *STRENGTHS)} == {"L"}
-    assert corrupt(film, corruption, 0) is film
+    assert radiograph.tobytes() == before
+    assert {corrupt(radiograph, corruption, strength).mode for strength in (0, *STRENGTHS)} == {"L"}
+    assert corrupt(radiograph, corruption, 0) is radiograph
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.name)
-def test_film_and_seed_decide_everything(film: Image.Image, corruption: Corruption) -> None:
-    one, same = (corrupt(film, corruption, 3, seed=7) for _ in range(2))
+def test_image_and_seed_decide_everything(radiograph: Image.Image, corruption: Corruption) -> None:
+    one, same = (corrupt(radiograph, corruption, 3, seed=7) for _ in range(2))
     assert one.tobytes() == same.tobytes()
-    drawn = {corrupt(film, corruption, 3, seed=seed).tobytes() for seed in range(12)}
+    drawn = {corrupt(radiograph, corruption, 3, seed=seed).tobytes() for seed in range(12)}
     random = corruption.name not in ("blur", "sharpening", "jpeg", "resolution")
     assert (len(drawn) > 1) is random
 
 
-def test_some_films_get_darker_and_some_brighter(film: Image.Image) -> None:
-    grey = float(np.mean(np.asarray(film)))
+def test_some_images_get_darker_and_some_brighter(radiograph: Image.Image) -> None:
+    grey = float(np.mean(np.asarray(radiograph)))
     for name in ("gamma", "window"):
-        means = [np.mean(np.asarray(corrupt(film, BY_NAME[name], 3, seed))) for seed in range(20)]
+        means = [np.mean(np.asarray(corrupt(radiograph, BY_NAME[name], 3, seed))) for seed in range(20)]
         assert min(means) < grey < max(means), name
 
 
 @pytest.mark.parametrize("name", ["blur", "noise", "quanta", "resolution", "sharpening"])
-def test_a_film_of_more_pixels_is_changed_as_much(name: str) -> None:
+def test_an_image_of_more_pixels_is_changed_as_much(name: str) -> None:
     small, large = (Image.fromarray(next(generate(1, size, 1, seed=3)).pixels) for size in (256, 1024))
     changes = []
     for one in (small, large):
@@ -66,15 +66,15 @@ def test_a_film_of_more_pixels_is_changed_as_much(name: str) -> None:
     assert changes[1] == pytest.approx(changes[0], rel=0.35)
 
 
-def test_a_border_is_added_and_a_crop_loses_what_the_table_says(film: Image.Image) -> None:
-    crop = corrupt(film, BY_NAME["crop"], 2)
-    assert crop.size == (round(0.9 * film.width), round(0.9 * film.height))
-    framed = corrupt(film, BY_NAME["border"], 5)
-    assert film.width < framed.width <= film.width * 1.36
+def test_a_border_is_added_and_a_crop_loses_what_the_table_says(radiograph: Image.Image) -> None:
+    crop = corrupt(radiograph, BY_NAME["crop"], 2)
+    assert crop.size == (round(0.9 * radiograph.width), round(0.9 * radiograph.height))
+    framed = corrupt(radiograph, BY_NAME["border"], 5)
+    assert radiograph.width < framed.width <= radiograph.width * 1.36
     assert np.ptp(np.asarray(framed)[:2]) == 0
 
 
-def test_a_film_of_any_shape_is_taken() -> None:
+def test_an_image_of_any_shape_is_taken() -> None:
     for size in ((1, 1), (7, 300), (640, 33)):
         for corruption in CORRUPTIONS:
             assert min(corrupt(Image.new("L", size, 90), corruption, 5).size) >= 1

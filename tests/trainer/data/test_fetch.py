@@ -21,17 +21,17 @@ from trainer.errors import UserError
 from trainer.settings import Settings
 
 
-def film(path: Path, seed: int, *, kind: str = "PNG") -> Path:
-    """Write a small film of noise, which no other seed gives."""
+def radiograph(path: Path, seed: int, *, kind: str = "PNG") -> Path:
+    """Write a small image of noise, which no other seed gives."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (16, 16), dtype=np.uint8)
     Image.fromarray(pixels).save(path, kind)
     return path
 
 
-def films(root: Path, *names: str) -> Path:
+def radiographs(root: Path, *names: str) -> Path:
     for seed, name in enumerate(names):
-        film(root / name, seed)
+        radiograph(root / name, seed)
     return root
 
 
@@ -54,7 +54,7 @@ def settings(source: Path | str, data: Path, **more: object) -> Settings:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return films(tmp_path / "set", "normal/a.png", "normal/b.png", "tb/a.png", "tb/deep/c.png")
+    return radiographs(tmp_path / "set", "normal/a.png", "normal/b.png", "tb/a.png", "tb/deep/c.png")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_copies_do_where_links_are_not_possible(
     assert not (data / "raw/TB/c.png").samefile(source / "tb/deep/c.png")
 
 
-def test_a_second_fetch_changes_nothing_even_when_the_source_is_gone(
+def test_a_second_fetch_changes_nothing_even_when_the_site_is_gone(
     source: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = fetch(settings(source, data))
@@ -102,13 +102,13 @@ def test_a_second_fetch_changes_nothing_even_when_the_source_is_gone(
     assert capsys.readouterr().out.count("has the 4 images of folder:set already") == 2
 
 
-def test_films_that_do_not_decode_are_listed_and_left_out(
+def test_images_that_do_not_decode_are_listed_and_left_out(
     source: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = (source / "tb/a.png").read_bytes()
     (source / "tb/cut.png").write_bytes(whole[: len(whole) // 2])
     (source / "tb/empty.png").write_bytes(b"")
-    (source / "normal/notes.txt").write_text("no film")
+    (source / "normal/notes.txt").write_text("no image")
     Path(os.fsdecode(os.fsencode(source / "tb") + b"/\xff.png")).write_bytes(whole)
     report = fetch(settings(source, data))
     assert report.images == 4
@@ -122,11 +122,11 @@ def test_films_that_do_not_decode_are_listed_and_left_out(
     assert "4 unreadable files left out" in capsys.readouterr().out
 
 
-def test_dicom_films_become_pictures_without_a_header(
+def test_dicom_images_become_pictures_without_a_header(
     source: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deep = pictures.film().astype(np.uint16) * 16
-    (source / "tb/film.dcm").write_bytes(dicom(deep, bits=12, PhotometricInterpretation="MONOCHROME1"))
+    deep = pictures.radiograph().astype(np.uint16) * 16
+    (source / "tb/image.dcm").write_bytes(dicom(deep, bits=12, PhotometricInterpretation="MONOCHROME1"))
     (source / "tb/FILM2.DICOM").write_bytes(dicom(deep // 2, uid.JPEGLSLossless, Modality="OT"))
     (source / "tb/ct.dcm").write_bytes(dicom(deep, Modality="CT"))
     (source / "tb/cut.dcm").write_bytes(dicom(deep)[:5000])
@@ -134,9 +134,9 @@ def test_dicom_films_become_pictures_without_a_header(
     assert report.classes == {"NORMAL": 2, "TB": 4}
     assert report.unreadable.keys() == {"tb/ct.dcm", "tb/cut.dcm"}
     assert list(report.doubtful) == ["tb/FILM2.DICOM"]
-    assert "1 films that their DICOM header leaves in doubt" in capsys.readouterr().out
+    assert "1 images that their DICOM header leaves in doubt" in capsys.readouterr().out
     spec = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
-    for name in ("film.dcm", "FILM2.DICOM"):
+    for name in ("image.dcm", "FILM2.DICOM"):
         picture = data / f"raw/TB/{name}.png"
         np.testing.assert_array_equal(load_array(picture, spec), load_array(source / "tb" / name, spec))
     assert not [name for name, content in contents(data).items() if SECRET.encode() in content]
@@ -144,7 +144,7 @@ def test_dicom_films_become_pictures_without_a_header(
     assert fetch(settings(source, data)) == report
 
 
-def test_a_class_without_a_readable_film_ends_it_and_leaves_no_data_set(source: Path, data: Path) -> None:
+def test_a_class_without_a_readable_image_ends_it_and_leaves_no_data_set(source: Path, data: Path) -> None:
     for file in (source / "tb").rglob("*.png"):
         file.write_bytes(b"broken")
     with pytest.raises(UserError, match=r"class TB: no readable image, e.g. tb/a.png: not an image"):
@@ -152,14 +152,14 @@ def test_a_class_without_a_readable_film_ends_it_and_leaves_no_data_set(source: 
     assert not (data / RAW).exists()
 
 
-def test_films_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_knows(
+def test_images_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_knows(
     tmp_path: Path, data: Path
 ) -> None:
-    root = films(
+    root = radiographs(
         tmp_path / "set", "train/n/x.png", "test/N/x.png", "test/N/X.PNG", "train/t/z.png", "test/t/y.png"
     )
-    film(root / "train/t/plain", 7)
-    film(root / "train/t/scan.dat", 8, kind="JPEG")
+    radiograph(root / "train/t/plain", 7)
+    radiograph(root / "train/t/scan.dat", 8, kind="JPEG")
     fetch(settings(root, data))
     names = {raw.original: raw.path for raw in read_raw(data)}
     assert names["train/t/plain"] == "raw/T/plain.png"
@@ -183,7 +183,7 @@ def test_duplicates_are_counted_and_those_in_two_classes_named(source: Path, dat
 
 
 def test_two_data_sets_are_never_mixed(source: Path, data: Path, tmp_path: Path) -> None:
-    other = films(tmp_path / "other", "x/a.png", "y/b.png")
+    other = radiographs(tmp_path / "other", "x/a.png", "y/b.png")
     fetch(settings(source, data))
     before = tree(data)
     with pytest.raises(UserError, match=r"holds folder:set .*another --data-dir, or --replace"):
@@ -201,22 +201,22 @@ def test_two_data_sets_are_never_mixed(source: Path, data: Path, tmp_path: Path)
 def test_the_old_set_stays_until_the_new_one_is_ready(source: Path, data: Path, tmp_path: Path) -> None:
     fetch(settings(source, data))
     before = tree(data / RAW)
-    broken = films(tmp_path / "broken", "x/a.png", "y/b.png")
+    broken = radiographs(tmp_path / "broken", "x/a.png", "y/b.png")
     (broken / "y/b.png").write_bytes(b"broken")
     with pytest.raises(UserError, match="class Y"):
         fetch(settings(broken, data, replace=True))
     assert tree(data / RAW) == before
 
 
-def test_a_source_that_has_changed_is_noticed(source: Path, data: Path) -> None:
+def test_a_site_that_has_changed_is_noticed(source: Path, data: Path) -> None:
     fetch(settings(source, data))
-    film(source / "tb/new.png", 99)
-    with pytest.raises(UserError, match="its list of films has changed"):
+    radiograph(source / "tb/new.png", 99)
+    with pytest.raises(UserError, match="its list of images has changed"):
         fetch(settings(source, data))
     assert fetch(settings(source, data, replace=True)).classes == {"NORMAL": 2, "TB": 3}
 
 
-def test_a_film_lost_from_raw_is_fetched_again(source: Path, data: Path) -> None:
+def test_an_image_lost_from_raw_is_fetched_again(source: Path, data: Path) -> None:
     fetch(settings(source, data))
     before = contents(data)
     (data / "raw/TB/c.png").unlink()
@@ -225,7 +225,7 @@ def test_a_film_lost_from_raw_is_fetched_again(source: Path, data: Path) -> None
 
 
 def test_what_no_fetch_has_made_is_not_touched(source: Path, data: Path) -> None:
-    film(data / "train/normal/mine.png", 1)
+    radiograph(data / "train/normal/mine.png", 1)
     with pytest.raises(UserError, match="train: was not made by fetch"):
         fetch(settings(source, data, replace=True))
     assert (data / "train/normal/mine.png").is_file()
@@ -260,12 +260,12 @@ def test_the_kaggle_layout_with_its_official_split(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kaggle_standin.use_standin(monkeypatch, tmp_path)
-    root = films(
+    root = radiographs(
         tmp_path / "zip",
         *(f"chest/{s}/{c}/{c}-1.png" for s in ("train", "val", "test") for c in ("normal", "tb")),
     )
     archive = kaggle_standin.zipped({entry.path: entry.file.read_bytes() for entry in list_folder(root)})
-    wanted = settings("kaggle", data, kaggle_handle="owner/films")
+    wanted = settings("kaggle", data, kaggle_handle="owner/images")
     with kaggle_standin.serve(archive):
         report = fetch(wanted)
     assert report.classes == {"NORMAL": 3, "TB": 3}
@@ -273,7 +273,7 @@ def test_the_kaggle_layout_with_its_official_split(
         ("chest/test/normal/normal-1.png", "test"),
         ("chest/test/tb/tb-1.png", "test"),
     ]
-    assert describe_dataset(data) == "kaggle:owner/films"
+    assert describe_dataset(data) == "kaggle:owner/images"
     assert fetch(wanted) == report  # without a server: nothing is asked of Kaggle
 
 
@@ -282,14 +282,14 @@ def test_the_sample_set_is_named_by_what_made_it(data: Path) -> None:
     report = fetch(wanted)
     assert report.images == 30
     assert describe_dataset(data) == "sample:images=30,size=64,hospitals=2,seed=5,confounded=false"
-    assert all(raw.patient and raw.source for raw in read_raw(data))
+    assert all(raw.patient and raw.site for raw in read_raw(data))
     assert [entry.name for entry in data.iterdir()] == [RAW]
     with pytest.raises(UserError, match=r"holds sample:.*seed=5.* and can't take sample:.*seed=6"):
         fetch(settings("sample", data, sample_images=30, sample_size=64, sample_hospitals=2, seed=6))
 
 
 def test_killed_at_any_time_and_run_again_it_ends_the_same(tmp_path: Path) -> None:
-    source = films(
+    source = radiographs(
         tmp_path / "set", *(f"{label}/{number}.png" for label in ("n", "t") for number in range(300))
     )
     fetch(settings(source, tmp_path / "whole"))

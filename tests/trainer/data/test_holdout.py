@@ -3,19 +3,19 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.holdout import leave_out, shared_classes, sources_to_hold_out
+from trainer.data.holdout import leave_out, shared_classes, sites_to_hold_out
 from trainer.data.manifest import SPLITS, Record
 from trainer.errors import UserError
 from trainer.settings import Settings
 from trainer.training.train import start_and_train
 
 
-def records(source: str, labels: str, group: str = "") -> list[Record]:
-    """One film of each class in each split."""
+def records(site: str, labels: str, group: str = "") -> list[Record]:
+    """One image of each class in each split."""
     found = []
     for label in labels.split():
         for split in SPLITS:
-            name = f"{source}-{label}-{split}"
+            name = f"{site}-{label}-{split}"
             digest = hashlib.sha256(name.encode()).hexdigest()
             own = group or name
             found.append(
@@ -23,7 +23,7 @@ def records(source: str, labels: str, group: str = "") -> list[Record]:
                     path=f"raw/{label}/{name}.png",
                     label=label,
                     split=split,
-                    source=source,
+                    site=site,
                     patient=own,
                     sha256=digest,
                     group=own,
@@ -35,36 +35,38 @@ def records(source: str, labels: str, group: str = "") -> list[Record]:
 A, B = records("a", "NORMAL TUBERCULOSIS"), records("b", "NORMAL TUBERCULOSIS PNEUMONIA")
 
 
-def test_films_of_the_source_and_of_its_patients_are_left_out() -> None:
-    both = [record.model_copy(update={"source": "b"}) for record in records("c", "NORMAL", A[0].group)]
+def test_images_of_the_site_and_of_its_patients_are_left_out() -> None:
+    both = [record.model_copy(update={"site": "b"}) for record in records("c", "NORMAL", A[0].group)]
     kept = leave_out([*A, *B, *both], "a")
     assert kept == B
     assert shared_classes(kept, A) == ["NORMAL", "TUBERCULOSIS"]
 
 
 @pytest.mark.parametrize(
-    ("films", "source", "reason"),
+    ("radiographs", "site", "reason"),
     [
-        ([*A, *B], "c", "no such source in the data; choose from a, b"),
-        (records("", "NORMAL PNEUMONIA"), "a", "the data name no source"),
+        ([*A, *B], "c", "no such site in the data; choose from a, b"),
+        (records("", "NORMAL PNEUMONIA"), "a", "the data name no site"),
         ([*A, *records("b", "NORMAL")], "a", "leaves fewer than two classes to train on"),
         ([*A, *records("b", "NORMAL PNEUMONIA")], "a", "shares fewer than two classes"),
         ([*A, *B[:-1]], "a", "leaves no PNEUMONIA for test"),
     ],
 )
-def test_a_source_that_can_not_be_left_out_is_refused(films: list[Record], source: str, reason: str) -> None:
+def test_a_site_that_can_not_be_left_out_is_refused(
+    radiographs: list[Record], site: str, reason: str
+) -> None:
     with pytest.raises(UserError, match=reason):
-        leave_out(films, source)
+        leave_out(radiographs, site)
 
 
 def test_the_matrix_leaves_out_what_it_can_and_says_why_not_the_rest() -> None:
-    possible, refused = sources_to_hold_out([*A, *B, *records("c", "NORMAL")])
+    possible, refused = sites_to_hold_out([*A, *B, *records("c", "NORMAL")])
     assert possible == ["a", "b"]
     assert "fewer than two classes" in refused["c"]
 
 
-def test_a_refused_source_leaves_no_run_behind(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / "data", runs_dir=tmp_path / "runs", hold_out_source="x")
+def test_a_refused_site_leaves_no_run_behind(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", runs_dir=tmp_path / "runs", hold_out_site="x")
     with pytest.raises(UserError):
         start_and_train(settings)
     assert not (tmp_path / "runs").exists()

@@ -8,7 +8,7 @@ from tests.support import kaggle_standin
 from trainer.data import kaggle
 from trainer.errors import UserError
 
-HANDLE = "owner/films"
+HANDLE = "owner/images"
 FILES = {
     f"{split}/{label}/{label}-1.jpg": b"x" for split in ("train", "val", "test") for label in ("normal", "tb")
 }
@@ -32,7 +32,7 @@ def test_download_gives_the_unpacked_folder_and_the_second_time_takes_it_from_th
     ("status", "says"),
     [
         (401, "credentials"),
-        (403, "accept the licence at https://www.kaggle.com/datasets/owner/films"),
+        (403, "accept the licence at https://www.kaggle.com/datasets/owner/images"),
         (404, "not found"),
         (429, "wait"),
         (503, r"answers with an error \(503\)"),

@@ -24,14 +24,16 @@ def test_each_subfolder_is_a_class_and_images_may_lie_deeper(tmp_path: Path) -> 
         "notes.txt",
     )
     touch(tmp_path, "normal/Thumbs.db", "__MACOSX/normal/a.png")
-    films = list_folder(tmp_path)
-    assert [(film.path, film.label) for film in films] == [
+    radiographs = list_folder(tmp_path)
+    assert [(radiograph.path, radiograph.label) for radiograph in radiographs] == [
         ("Covid 19/c.jpg", "COVID 19"),
         ("normal/a.png", "NORMAL"),
         ("normal/p1/day 2/b.png", "NORMAL"),
     ]
-    assert films[0].file == tmp_path.resolve() / "Covid 19/c.jpg"
-    assert {(film.source, film.patient, film.split) for film in films} == {("", "", "")}
+    assert radiographs[0].file == tmp_path.resolve() / "Covid 19/c.jpg"
+    assert {(radiograph.site, radiograph.patient, radiograph.split) for radiograph in radiographs} == {
+        ("", "", "")
+    }
 
 
 @pytest.mark.parametrize("top", ["", "chest_xray/", "a/b/"])
@@ -43,7 +45,7 @@ def test_an_official_layout_is_recognised_and_case_merges_across_its_parts(tmp_p
         f"{top}valid/tb/c.png",
         f"{top}extra/x/y",
     )
-    assert [(film.label, film.split) for film in list_folder(tmp_path)] == [
+    assert [(radiograph.label, radiograph.split) for radiograph in list_folder(tmp_path)] == [
         ("NORMAL", "train"), ("NORMAL", "test"), ("TB", "val"),
     ]  # fmt: skip
     assert skipped_folders(tmp_path) == [f"{top}extra"]
@@ -54,27 +56,32 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     touch(tmp_path / "set", "tb/b.png")
     (tmp_path / "set" / "normal").symlink_to(tmp_path / "store")
     (tmp_path / "store" / "loop").symlink_to(tmp_path / "store")
-    assert [film.path for film in list_folder(tmp_path / "set")] == ["normal/a.png", "tb/b.png"]
+    assert [radiograph.path for radiograph in list_folder(tmp_path / "set")] == ["normal/a.png", "tb/b.png"]
 
 
 def test_a_manifest_goes_before_folders_and_its_extra_columns_are_ignored(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.png", "x/b.png", "x/unlisted.png")
     (tmp_path / "manifest.csv").write_text(
-        "licence,path,label,source,patient,split\nfree,x\\a.png,normal,east,7,Validation\n,./x/b.png,tb,,,\n"
+        "licence,path,label,site,patient,split\nfree,x\\a.png,normal,east,7,Validation\n,./x/b.png,tb,,,\n"
     )
-    films = list_folder(tmp_path)
-    assert [(f.path, f.label, f.source, f.patient, f.split) for f in films] == [
+    radiographs = list_folder(tmp_path)
+    assert [(f.path, f.label, f.site, f.patient, f.split) for f in radiographs] == [
         ("x/a.png", "NORMAL", "east", "7", "val"),
         ("x/b.png", "TB", "", "", ""),
     ]
 
 
-def test_every_film_of_an_opened_data_set_has_a_patient(tmp_path: Path) -> None:
+def test_every_image_of_an_opened_data_set_has_a_patient(tmp_path: Path) -> None:
     touch(tmp_path, "n/IM-0115-0001.png", "n/p3_1.png", "t/x.png", "t/y.png")
     (tmp_path / "manifest.csv").write_text(
         "path,label,patient\nn/IM-0115-0001.png,n,\nn/p3_1.png,n,\nt/x.png,t,\nt/y.png,t,7\n"
     )
-    assert [film.patient for film in open_dataset(tmp_path, r"^(p\d+)_")] == ["IM-0115", "p3", "t/x.png", "7"]
+    assert [radiograph.patient for radiograph in open_dataset(tmp_path, r"^(p\d+)_")] == [
+        "IM-0115",
+        "p3",
+        "t/x.png",
+        "7",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ RECORD = Record(
     path="raw/NORMAL/a.png",
     label="NORMAL",
     split="train",
-    source="",
+    site="",
     patient="p1",
     sha256="0" * 64,
     group="p1",
@@ -18,11 +18,11 @@ RECORD = Record(
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    odd = RECORD.model_copy(update={"path": 'raw/NORMAL/b, "c" ü.png', "source": "St. Ann; east"})
+    odd = RECORD.model_copy(update={"path": 'raw/NORMAL/b, "c" ü.png', "site": "St. Ann; east"})
     write_text(tmp_path / "manifest.csv", to_csv([RECORD, odd], Record))
     assert read_manifest(tmp_path) == [RECORD, odd]
     head = (tmp_path / "manifest.csv").read_text(encoding="utf-8").partition("\n")[0]
-    assert head == "path,label,split,source,patient,sha256,group"
+    assert head == "path,label,split,site,patient,sha256,group"
     assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.csv"]
 
 

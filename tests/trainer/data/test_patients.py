@@ -16,7 +16,7 @@ from trainer.errors import UserError
         ("CHNCXR_0327_1.png", "CHNCXR_0327"),
         ("MCUCXR_0001_0.png", "MCUCXR_0001"),
         ("tuberculosis-1310.jpg", None),
-        ("person12_bacteria_46/film.png", None),  # the file's name counts, not its folder's
+        ("person12_bacteria_46/image.png", None),  # the file's name counts, not its folder's
         ("salesperson12_virus_3.png", None),
     ],
 )

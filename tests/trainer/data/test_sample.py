@@ -1,4 +1,4 @@
-"""The sample set: what a film shows, that it is what was asked for, and that nothing but the lungs tells the class."""
+"""The sample set: what an image shows, that it is what was asked for, and that nothing but the lungs tells the class."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torchvision.datasets import ImageFolder
 
-from trainer.data.sample import LABELS, Film, generate, lesions, write
+from trainer.data.sample import LABELS, Radiograph, generate, lesions, write
 from trainer.data.sample.anatomy import Anatomy
 from trainer.data.sample.chest import project
 from trainer.data.sample.hospitals import Hospital
@@ -28,25 +28,25 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def films() -> list[Film]:
+def radiographs() -> list[Radiograph]:
     return list(generate(240, SIZE, 3, seed=11))
 
 
 @pytest.fixture(scope="module")
-def confounded() -> list[Film]:
+def confounded() -> list[Radiograph]:
     return list(generate(240, 32, 3, seed=11, confounded=True))
 
 
-def cramers_v(films: list[Film]) -> float:
+def cramers_v(radiographs: list[Radiograph]) -> float:
     """Association of class and hospital, counted by patient: 0 none, 1 complete."""
-    pairs = {(film.patient, film.label, film.source) for film in films}
-    counts = Counter((label, source) for _, label, source in pairs)
-    labels, sources = sorted({k[0] for k in counts}), sorted({k[1] for k in counts})
-    return float(stats.contingency.association(np.array([[counts[a, b] for b in sources] for a in labels])))
+    pairs = {(radiograph.patient, radiograph.label, radiograph.site) for radiograph in radiographs}
+    counts = Counter((label, site) for _, label, site in pairs)
+    labels, sites = sorted({k[0] for k in counts}), sorted({k[1] for k in counts})
+    return float(stats.contingency.association(np.array([[counts[a, b] for b in sites] for a in labels])))
 
 
-def same(a: Film, b: Film) -> bool:
-    named = [(f.label, f.source, f.patient, f.name) for f in (a, b)]
+def same(a: Radiograph, b: Radiograph) -> bool:
+    named = [(f.label, f.site, f.patient, f.name) for f in (a, b)]
     return named[0] == named[1] and np.array_equal(a.pixels, b.pixels) and np.array_equal(a.lesion, b.lesion)
 
 
@@ -77,7 +77,7 @@ def test_a_view_maps_a_point_to_the_pixel_whose_coordinates_it_has() -> None:
     assert y[round(row), round(column)] == pytest.approx(-4.0, abs=view.pixel)
 
 
-def test_a_texture_belongs_to_the_body_and_not_to_the_film() -> None:
+def test_a_texture_belongs_to_the_body_and_not_to_the_image() -> None:
     small = View(64, angle=0.1, dx=1).texture(np.random.default_rng(1), 2.0)
     large = View(256, angle=0.1, dx=1).texture(np.random.default_rng(1), 2.0)
     reduced = large.reshape(64, 4, 64, 4).mean(axis=(1, 3))
@@ -118,9 +118,9 @@ def test_ribs_cross_the_lung_as_regular_bright_bands() -> None:
 # --- the disease -------------------------------------------------------------------------------------------
 
 
-def test_normal_films_have_no_lesion_and_the_others_have_one(films: list[Film]) -> None:
-    for film in films:
-        assert film.lesion.any() == (film.label != "NORMAL"), film.name
+def test_normal_images_have_no_lesion_and_the_others_have_one(radiographs: list[Radiograph]) -> None:
+    for radiograph in radiographs:
+        assert radiograph.lesion.any() == (radiograph.label != "NORMAL"), radiograph.name
 
 
 def test_lesions_lie_in_the_lungs_and_add_attenuation_there() -> None:
@@ -136,12 +136,12 @@ def test_lesions_lie_in_the_lungs_and_add_attenuation_there() -> None:
         assert added[mask].mean() > 5 * np.abs(added[~mask]).mean()
 
 
-def test_tuberculosis_prefers_the_upper_zones_and_pneumonia_the_lower(films: list[Film]) -> None:
+def test_tuberculosis_prefers_the_upper_zones_and_pneumonia_the_lower(radiographs: list[Radiograph]) -> None:
     heights: dict[str, list[float]] = {label: [] for label in LABELS}
-    for film in films:
-        if film.lesion.any():
-            heights[film.label].append(float(np.nonzero(film.lesion)[0].mean() / SIZE))
-    middle = 0.42  # of the film: about where the vessels leave the heart
+    for radiograph in radiographs:
+        if radiograph.lesion.any():
+            heights[radiograph.label].append(float(np.nonzero(radiograph.lesion)[0].mean() / SIZE))
+    middle = 0.42  # of the image: about where the vessels leave the heart
     assert np.mean(np.array(heights["TUBERCULOSIS"]) < middle) > 0.8
     assert np.mean(np.array(heights["PNEUMONIA"]) > middle) > 0.7
     assert np.mean(np.array(heights["PNEUMONIA"]) < middle) > 0.03, (
@@ -149,12 +149,14 @@ def test_tuberculosis_prefers_the_upper_zones_and_pneumonia_the_lower(films: lis
     )
 
 
-def test_lesions_are_brighter_than_the_same_place_in_the_other_lung(films: list[Film]) -> None:
+def test_lesions_are_brighter_than_the_same_place_in_the_other_lung(radiographs: list[Radiograph]) -> None:
     by_label: dict[str, list[float]] = {"PNEUMONIA": [], "TUBERCULOSIS": []}
-    for film in films:
-        mirror = film.lesion[:, ::-1] & ~film.lesion
-        if film.lesion.sum() > 20 and mirror.sum() > 20:
-            by_label[film.label].append(float(film.pixels[film.lesion].mean() - film.pixels[mirror].mean()))
+    for radiograph in radiographs:
+        mirror = radiograph.lesion[:, ::-1] & ~radiograph.lesion
+        if radiograph.lesion.sum() > 20 and mirror.sum() > 20:
+            by_label[radiograph.label].append(
+                float(radiograph.pixels[radiograph.lesion].mean() - radiograph.pixels[mirror].mean())
+            )
     for label, differences in by_label.items():
         assert stats.ttest_1samp(differences, 0, alternative="greater").pvalue < 1e-3, label
 
@@ -175,7 +177,7 @@ def test_a_cavity_is_a_ring_with_a_dark_centre() -> None:
 # --- the set -----------------------------------------------------------------------------------------------
 
 
-def test_a_film_depends_on_seed_and_place_only() -> None:
+def test_an_image_depends_on_seed_and_place_only() -> None:
     first, longer = list(generate(7, SIZE, 3, 5)), list(generate(12, SIZE, 3, 5))
     assert (len(first), len(longer)) == (7, 12)
     assert all(same(a, b) for a, b in zip(first, longer, strict=False))
@@ -192,32 +194,34 @@ def test_size_and_hospitals_change_neither_bodies_nor_labels() -> None:
         assert (grown & b.lesion).sum() >= 0.6 * max(b.lesion.sum(), 1) or not b.lesion.any()
 
 
-def test_patients_have_one_to_four_different_films_one_label_and_one_hospital(films: list[Film]) -> None:
-    patients: dict[str, list[Film]] = {}
-    for film in films:
-        patients.setdefault(film.patient, []).append(film)
+def test_patients_have_one_to_four_different_images_one_label_and_one_hospital(
+    radiographs: list[Radiograph],
+) -> None:
+    patients: dict[str, list[Radiograph]] = {}
+    for radiograph in radiographs:
+        patients.setdefault(radiograph.patient, []).append(radiograph)
     assert set(map(len, patients.values())) == {1, 2, 3, 4}
     for own in patients.values():
-        assert len({(film.label, film.source) for film in own}) == 1
-        assert len({film.pixels.tobytes() for film in own}) == len(own)
-    assert len({film.name for film in films}) == len(films)
+        assert len({(radiograph.label, radiograph.site) for radiograph in own}) == 1
+        assert len({radiograph.pixels.tobytes() for radiograph in own}) == len(own)
+    assert len({radiograph.name for radiograph in radiographs}) == len(radiographs)
 
 
-def test_classes_are_about_equal(films: list[Film]) -> None:
-    patients = Counter(label for _, label in {(f.patient, f.label) for f in films})
+def test_classes_are_about_equal(radiographs: list[Radiograph]) -> None:
+    patients = Counter(label for _, label in {(f.patient, f.label) for f in radiographs})
     assert max(patients.values()) - min(patients.values()) <= 1
-    assert min(Counter(f.label for f in films).values()) > 0.25 * len(films)
+    assert min(Counter(f.label for f in radiographs).values()) > 0.25 * len(radiographs)
 
 
 def test_class_and_hospital_are_independent_unless_confounded(
-    films: list[Film], confounded: list[Film]
+    radiographs: list[Radiograph], confounded: list[Radiograph]
 ) -> None:
-    assert cramers_v(films) < 0.25
+    assert cramers_v(radiographs) < 0.25
     assert cramers_v(confounded) > 0.6
 
 
-def test_confounded_films_come_from_the_hospitals_that_were_promised(confounded: list[Film]) -> None:
-    where = {label: Counter(f.source for f in confounded if f.label == label) for label in LABELS}
+def test_confounded_images_come_from_the_hospitals_that_were_promised(confounded: list[Radiograph]) -> None:
+    where = {label: Counter(f.site for f in confounded if f.label == label) for label in LABELS}
     assert where["PNEUMONIA"]["hospital-a"] > 0.85 * where["PNEUMONIA"].total()
     assert where["TUBERCULOSIS"]["hospital-b"] > 0.85 * where["TUBERCULOSIS"].total()
     assert set(where["NORMAL"]) == {"hospital-a", "hospital-b"}
@@ -236,26 +240,26 @@ def test_every_hospital_has_a_look_of_its_own() -> None:
         assert not picture[:wide].any(), "the collimator's border is black"
 
 
-def test_the_marker_is_burnt_in_where_the_hospital_puts_it(films: list[Film]) -> None:
-    for film in films[:40]:
-        house = Hospital.numbered(ord(film.source[-1]) - ord("a"))
+def test_the_marker_is_burnt_in_where_the_hospital_puts_it(radiographs: list[Radiograph]) -> None:
+    for radiograph in radiographs[:40]:
+        house = Hospital.numbered(ord(radiograph.site[-1]) - ord("a"))
         column, row = round(house.marker_at[0] * SIZE), round(house.marker_at[1] * SIZE)
-        assert film.pixels[row - 4 : row + 5, column - 4 : column + 5].max() > 120
+        assert radiograph.pixels[row - 4 : row + 5, column - 4 : column + 5].max() > 120
         assert (column < SIZE / 2) == (house.marker == "R")
 
 
-def test_a_thumbnail_tells_the_hospital_but_hardly_the_class(films: list[Film]) -> None:
-    thumbnails = [Image.fromarray(f.pixels).resize((8, 8), Image.Resampling.BOX) for f in films]
+def test_a_thumbnail_tells_the_hospital_but_hardly_the_class(radiographs: list[Radiograph]) -> None:
+    thumbnails = [Image.fromarray(f.pixels).resize((8, 8), Image.Resampling.BOX) for f in radiographs]
     x = np.stack([np.asarray(t, dtype=np.float64).ravel() for t in thumbnails])
-    groups = [f.patient for f in films]
+    groups = [f.patient for f in radiographs]
 
     def score(target: list[str]) -> float:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
         found = cross_val_predict(model, x, target, groups=groups, cv=GroupKFold(4))
         return float(f1_score(target, found, average="macro"))
 
-    assert score([f.label for f in films]) < 0.7
-    assert score([f.source for f in films]) > 0.8
+    assert score([f.label for f in radiographs]) < 0.7
+    assert score([f.site for f in radiographs]) > 0.8
 
 
 # --- the folder --------------------------------------------------------------------------------------------
@@ -277,14 +281,14 @@ def test_write_makes_an_image_folder_with_manifest_and_the_same_bytes_again(tmp_
     with (one / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert not list(one.rglob("*.part"))
-    for row, film in zip(rows, generate(31, SIZE, 3, 2), strict=True):
+    for row, radiograph in zip(rows, generate(31, SIZE, 3, 2), strict=True):
         assert row == {
-            "path": f"{film.label}/{film.name}",
-            "label": film.label,
-            "source": film.source,
-            "patient": film.patient,
+            "path": f"{radiograph.label}/{radiograph.name}",
+            "label": radiograph.label,
+            "site": radiograph.site,
+            "patient": radiograph.patient,
         }
-        assert np.array_equal(np.asarray(Image.open(one / row["path"])), film.pixels)
+        assert np.array_equal(np.asarray(Image.open(one / row["path"])), radiograph.pixels)
 
 
 def test_write_again_mends_an_interrupted_set_but_refuses_another(tmp_path: Path) -> None:

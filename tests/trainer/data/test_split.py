@@ -23,15 +23,15 @@ def settings(data: Path, source: Path, **more: object) -> Settings:
     return Settings.model_validate({"dataset": str(source), "data_dir": data, **more})
 
 
-def film(path: Path, seed: int) -> None:
+def radiograph(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8), dtype=np.uint8)).save(path)
 
 
-def films(root: Path, rows: list[Row]) -> Path:
-    """A folder with a manifest; every film is different."""
+def radiographs(root: Path, rows: list[Row]) -> Path:
+    """A folder with a manifest; every image is different."""
     for seed, row in enumerate(rows):
-        film(root / row[0], seed)
+        radiograph(root / row[0], seed)
     lines = ["path,label,source,patient", *(",".join(row) for row in rows)]
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     return root
@@ -40,7 +40,7 @@ def films(root: Path, rows: list[Row]) -> Path:
 def two_hospitals(
     classes: dict[tuple[str, str], int], each: Callable[[int], int] = lambda number: 1
 ) -> list[Row]:
-    """So many patients of each (label, source), with ``each(number)`` films a patient."""
+    """So many patients of each (label, source), with ``each(number)`` images a patient."""
     return [
         (f"{label}/{source}{number}_{index}.png", label, source, f"{source}-{label}-{number}")
         for (label, source), count in classes.items()
@@ -61,11 +61,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_grouped_keeps_patients_together_and_the_shares_of_class_and_source(
-    tmp_path: Path, data: Path
-) -> None:
+def test_grouped_keeps_patients_together_and_the_shares_of_class_and_site(tmp_path: Path, data: Path) -> None:
     classes = {("N", "east"): 90, ("N", "west"): 40, ("P", "east"): 70, ("T", "west"): 30}
-    source = films(tmp_path / "set", two_hospitals(classes, each=lambda number: 1 + number % 3))
+    source = radiographs(tmp_path / "set", two_hospitals(classes, each=lambda number: 1 + number % 3))
     wanted = settings(data, source)
     fetch(wanted)
     path = split(wanted)
@@ -77,7 +75,7 @@ def test_grouped_keeps_patients_together_and_the_shares_of_class_and_source(
         sides[record.patient].add(record.split)
     assert len(sides) == 230
     assert all(len(side) == 1 for side in sides.values())
-    for achieved in shares(records, lambda r: (r.label, r.source)).values():
+    for achieved in shares(records, lambda r: (r.label, r.site)).values():
         assert achieved == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
     assert split_protocol(data) == "grouped"
 
@@ -85,7 +83,7 @@ def test_grouped_keeps_patients_together_and_the_shares_of_class_and_source(
 def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(
     tmp_path: Path, data: Path
 ) -> None:
-    source = films(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
+    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
     fetch(settings(data, source))
     split(settings(data, source))
     records = read_manifest(data)
@@ -101,8 +99,8 @@ def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(
 def test_exact_duplicates_stay_on_one_side_whatever_their_patient_and_class(
     tmp_path: Path, data: Path
 ) -> None:
-    source = films(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "a"): 30}))
-    # A chain: N0 = P0 byte for byte, and N0's patient has another film that is equal to P1.
+    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "a"): 30}))
+    # A chain: N0 = P0 byte for byte, and N0's patient has another image that is equal to P1.
     (source / "P/a0_0.png").write_bytes((source / "N/a0_0.png").read_bytes())
     manifest = (source / "manifest.csv").read_text().replace("a-N-1\n", "a-N-0\n")
     (source / "manifest.csv").write_text(manifest)
@@ -123,7 +121,7 @@ def test_patients_come_from_the_pattern_or_known_names_and_splitting_needs_no_ne
     for seed, name in enumerate(
         [f"P/{name}" for name in names] + [f"N/s{n // 4}-{n}.png" for n in range(40)]
     ):
-        film(tmp_path / "set" / name, seed)
+        radiograph(tmp_path / "set" / name, seed)
     fetch(settings(data, tmp_path / "set"))
     source = tmp_path / "gone"
     split(settings(data, source))
@@ -138,7 +136,7 @@ def test_patients_come_from_the_pattern_or_known_names_and_splitting_needs_no_ne
 def test_splitting_again_changes_nothing_and_another_seed_another_split(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = films(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "b"): 30}))
+    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "b"): 30}))
     fetch(settings(data, source))
 
     def state() -> list[tuple[str, int, int]]:
@@ -162,7 +160,7 @@ def test_splitting_again_changes_nothing_and_another_seed_another_split(
 def test_a_split_that_was_cut_off_is_made_again(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = films(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
+    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
     fetch(settings(data, source))
     split(settings(data, source))
     text = (data / "manifest.csv").read_bytes()
@@ -190,11 +188,11 @@ def test_a_split_that_was_cut_off_is_made_again(
 
 
 def layout(root: Path, counts: dict[str, dict[str, int]]) -> Path:
-    """An official layout of hard links to one film a class and part: cheap at any size."""
+    """An official layout of hard links to one image a class and part: cheap at any size."""
     for part, classes in counts.items():
         for label, count in classes.items():
             folder = root / part / label
-            film(folder / f"{label}-0.png", len(str(folder)))
+            radiograph(folder / f"{label}-0.png", len(str(folder)))
             for number in range(1, count):
                 os.link(folder / f"{label}-0.png", folder / f"{label}-{number}.png")
     return root
@@ -213,7 +211,7 @@ def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(
     assert table == {"train": [5810, 3739, 6810], "val": [726, 467, 851], "test": [727, 468, 852]}
 
 
-def test_random_takes_no_film_of_the_official_val_and_test_parts(
+def test_random_takes_no_image_of_the_official_val_and_test_parts(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = layout(
@@ -244,7 +242,7 @@ def test_official_without_a_validation_part_makes_one_from_train_by_patient(
         for label in ("n", "t"):
             for index in range(count):
                 number += 1
-                film(tmp_path / "set" / part / label / f"person{number // 3}_virus_{index}.png", number)
+                radiograph(tmp_path / "set" / part / label / f"person{number // 3}_virus_{index}.png", number)
     source = tmp_path / "set"
     fetch(settings(data, source))
     split(settings(data, source, split="official"))
@@ -271,7 +269,7 @@ def test_a_split_that_is_not_possible_says_what_to_do(
     tmp_path: Path, data: Path, protocol: str, each: int, says: str
 ) -> None:
     patients = {("N", "a"): 20, ("T", "a"): 1 if each > 1 else 2}
-    source = films(tmp_path / "set", two_hospitals(patients, each=lambda number: each))
+    source = radiographs(tmp_path / "set", two_hospitals(patients, each=lambda number: each))
     fetch(settings(data, source))
     with pytest.raises(UserError, match=says):
         split(settings(data, source, split=protocol))
@@ -280,7 +278,9 @@ def test_a_split_that_is_not_possible_says_what_to_do(
 
 @pytest.mark.parametrize("count", [3, 4, 5, 10, 13])
 def test_three_patients_a_class_are_enough(tmp_path: Path, data: Path, count: int) -> None:
-    source = films(tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count}))
+    source = radiographs(
+        tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count})
+    )
     fetch(settings(data, source))
     for seed in range(3):
         split(settings(data, source, seed=seed))

@@ -17,12 +17,12 @@ from sklearn.metrics import (
 from tests.support.judged import CLASSES, judged
 from trainer.evaluation.bootstrap import (
     Judged,
-    figures_with_intervals,
     intervals,
+    metrics_with_intervals,
     paired_difference,
     patient_weights,
-    ranking_figures,
-    weighted_figures,
+    ranking_metrics,
+    weighted_metrics,
 )
 
 
@@ -44,19 +44,19 @@ def test_every_figure_is_scikit_learns(decimals: int) -> None:
         expected[f"f1.{name}"] = f1_score(truth, predicted, average=None)[i]
         expected[f"roc_auc.{name}"] = roc_auc_score(truth == i, rows[:, i])
         expected[f"average_precision.{name}"] = average_precision_score(truth == i, rows[:, i])
-    found = {name: figure.value for name, figure in figures_with_intervals(one, resamples=10).items()}
+    found = {name: figure.value for name, figure in metrics_with_intervals(one, resamples=10).items()}
     ece = found.pop("ece")
     assert found == pytest.approx(expected, abs=1e-12)
     assert 0 < ece < 1
 
 
-def test_a_weight_of_two_is_the_film_twice() -> None:
+def test_a_weight_of_two_is_the_image_twice() -> None:
     one = judged(60, decimals=1)
     weights = np.random.default_rng(1).integers(0, 4, (1, 60)).astype(float)
     rows = np.repeat(np.arange(60), weights[0].astype(int))
     twice = Judged(CLASSES, one.truth[rows], one.probabilities[rows], [str(i) for i in rows])
-    expected = weighted_figures(twice, np.ones((1, len(rows))))
-    for name, value in weighted_figures(one, weights).items():
+    expected = weighted_metrics(twice, np.ones((1, len(rows))))
+    for name, value in weighted_metrics(one, weights).items():
         assert value[0] == pytest.approx(expected[name][0], abs=1e-12), name
 
 
@@ -65,13 +65,13 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins() -> None:
     right = np.r_[np.repeat([1, 0], [40, 10]), np.repeat([1, 0], [45, 5])]
     rows = np.stack([confidence, 1 - confidence], axis=1)
     one = Judged(["A", "B"], 1 - right, rows, [str(i) for i in range(100)])
-    figure = weighted_figures(one, np.ones((1, 100)))["ece"]
+    figure = weighted_metrics(one, np.ones((1, 100)))["ece"]
     assert figure[0] == pytest.approx(0.5 * (0.8 - 0.55) + 0.5 * (0.95 - 0.9))
 
 
-def test_accuracy_of_single_films_has_the_binomials_interval() -> None:
+def test_accuracy_of_single_images_has_the_binomials_interval() -> None:
     one = judged(400)
-    figure = figures_with_intervals(one, resamples=4000)["accuracy"]
+    figure = metrics_with_intervals(one, resamples=4000)["accuracy"]
     known = binom(400, figure.value)
     assert figure.low == pytest.approx(known.ppf(0.025) / 400, abs=0.005)
     assert figure.high == pytest.approx(known.ppf(0.975) / 400, abs=0.005)
@@ -101,29 +101,29 @@ def test_intervals_by_patient_agree_with_scipys_bootstrap(name: str) -> None:
         method="percentile",
         rng=np.random.default_rng(3),
     )
-    figure = figures_with_intervals(one)[name]
+    figure = metrics_with_intervals(one)[name]
     # The standard error of a 2.5th percentile is about 2.7 standard errors over the root of the resamples' number.
     tolerance = 4 * 2.7 * float(other.standard_error) * np.sqrt(1 / 600 + 1 / 2000)
     assert figure.low == pytest.approx(other.confidence_interval.low, abs=tolerance)
     assert figure.high == pytest.approx(other.confidence_interval.high, abs=tolerance)
 
 
-def test_films_of_one_patient_move_together() -> None:
-    # Four copies of each film tell no more than one does: the interval must not shrink.
+def test_images_of_one_patient_move_together() -> None:
+    # Four copies of each image tell no more than one does: the interval must not shrink.
     one = judged(100)
     rows = np.repeat(np.arange(100), 4)
     copies = Judged(CLASSES, one.truth[rows], one.probabilities[rows], [f"p{i}" for i in rows])
-    alone, together = (figures_with_intervals(each)["accuracy"] for each in (one, copies))
+    alone, together = (metrics_with_intervals(each)["accuracy"] for each in (one, copies))
     assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.1)
     strangers = Judged(CLASSES, copies.truth, copies.probabilities, [str(i) for i in range(400)])
-    apart = figures_with_intervals(strangers)["accuracy"]
+    apart = metrics_with_intervals(strangers)["accuracy"]
     assert apart.high - apart.low < 0.7 * (alone.high - alone.low)
 
 
 def test_an_absent_class_has_no_figures_and_does_not_count_for_macro_f1() -> None:
     one = judged(90)
     part = one.part(one.truth < 2)
-    figures = figures_with_intervals(part, resamples=100)
+    figures = metrics_with_intervals(part, resamples=100)
     assert not {name for name in figures if name.endswith("TUBERCULOSIS")}
     f1 = f1_score(part.truth, part.probabilities.argmax(axis=1), average=None, labels=[0, 1])
     assert figures["macro_f1"].value == pytest.approx(f1.mean())
@@ -136,14 +136,14 @@ def test_resamples_are_reproducible_and_keep_the_number_of_patients() -> None:
     assert (first[:, [0, 1, 3]].sum(axis=1) == 3).all()
 
 
-def test_a_ranking_without_a_positive_film_is_not_a_number() -> None:
-    auc, precision = ranking_figures(np.array([0.1, 0.9]), np.array([False, False]), np.ones((1, 2)))
+def test_a_ranking_without_a_positive_image_is_not_a_number() -> None:
+    auc, precision = ranking_metrics(np.array([0.1, 0.9]), np.array([False, False]), np.ones((1, 2)))
     assert np.isnan(auc[0])
     assert np.isnan(precision[0])
 
 
 def test_many_resamples_take_seconds() -> None:
-    figures = intervals(lambda w: weighted_figures(judged(2000), w), [str(i) for i in range(2000)])
+    figures = intervals(lambda w: weighted_metrics(judged(2000), w), [str(i) for i in range(2000)])
     assert figures["accuracy"].low < figures["accuracy"].high
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from trainer.evaluation.bootstrap import Judged, figures_with_intervals
+from trainer.evaluation.bootstrap import Judged, metrics_with_intervals
 from trainer.evaluation.calibration import fit_temperature, reliability, uncalibrated
 
 
@@ -34,13 +34,13 @@ def test_a_probability_that_float32_has_lost_stays_finite() -> None:
     assert np.isfinite(uncalibrated(np.array([[1.0, 0.0]], dtype=np.float32), 2.0)).all()
 
 
-def test_bins_hold_every_film_once() -> None:
+def test_bins_hold_every_image_once() -> None:
     rng = np.random.default_rng(0)
     rows = softmax(rng.normal(size=(400, 3)) * 3, axis=1)
     truth = rng.integers(0, 3, 400)
     bins = reliability(rows, truth)
-    assert sum(one.films for one in bins) == 400
-    right = sum(one.films * one.accuracy for one in bins)
+    assert sum(one.radiographs for one in bins) == 400
+    right = sum(one.radiographs * one.accuracy for one in bins)
     assert right == pytest.approx((rows.argmax(axis=1) == truth).sum())
     assert all(0 <= one.confidence <= 1 for one in bins)
 
@@ -55,7 +55,7 @@ def test_scaling_an_overconfident_model_lowers_its_calibration_error() -> None:
 
     def ece(scale: float) -> float:
         rows = softmax(3 * honest[half:] / scale, axis=1)
-        films = Judged(["A", "B", "C"], truth[half:], rows, patients)
-        return figures_with_intervals(films, resamples=10)["ece"].value
+        radiographs = Judged(["A", "B", "C"], truth[half:], rows, patients)
+        return metrics_with_intervals(radiographs, resamples=10)["ece"].value
 
     assert ece(temperature) <= 0.03 < ece(1.0)

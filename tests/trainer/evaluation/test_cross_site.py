@@ -1,4 +1,4 @@
-"""Figures on films of another hospital, which may lack some classes; and the matrix that leaves out each in turn."""
+"""Figures on images of another hospital, which may lack some classes; and the matrix that leaves out each in turn."""
 
 import re
 from pathlib import Path
@@ -15,12 +15,12 @@ from trainer.files import read_json
 CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 
 
-def judged(films: int, classes: list[int], seed: int = 0) -> Judged:
+def judged(radiographs: int, classes: list[int], seed: int = 0) -> Judged:
     rng = np.random.default_rng(seed)
-    truth = rng.choice(classes, films)
-    logits = rng.normal(size=(films, 3)) + 1.5 * np.eye(3)[truth]
+    truth = rng.choice(classes, radiographs)
+    logits = rng.normal(size=(radiographs, 3)) + 1.5 * np.eye(3)[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Judged(CLASSES, truth, probabilities, [f"p{i}" for i in range(films)])
+    return Judged(CLASSES, truth, probabilities, [f"p{i}" for i in range(radiographs)])
 
 
 def test_probabilities_are_restricted_to_the_classes_asked_for() -> None:
@@ -39,14 +39,14 @@ def test_a_disease_against_normal_is_scikit_learns_auc() -> None:
     assert found.classes == ["NORMAL", "TUBERCULOSIS"]
     against = found.against_normal["TUBERCULOSIS"]
     assert against.roc_auc.value == pytest.approx(roc_auc_score(some.truth == 2, some.probabilities[:, 2]))
-    assert against.films == (int((some.truth == 2).sum()), int((some.truth == 0).sum()))
+    assert against.radiographs == (int((some.truth == 2).sum()), int((some.truth == 0).sum()))
 
 
 @pytest.mark.parametrize(
     ("scores", "positive", "sensitivity", "specificity"),
     [
         ([0.9, 0.8, 0.7, 0.1], [1, 1, 0, 0], 1.0, 1.0),  # apart
-        ([0.9, 0.2, 0.7, 0.1], [1, 1, 0, 0], 1.0, 0.5),  # one normal film above the lowest ill one
+        ([0.9, 0.2, 0.7, 0.1], [1, 1, 0, 0], 1.0, 0.5),  # one normal image above the lowest ill one
         ([0.9, 0.2, 0.7, 0.1], [1, 1, 0, 0], 0.5, 1.0),  # half of the ill ones are enough
         ([0.5, 0.5, 0.5, 0.5], [1, 1, 0, 0], 0.9, 0.0),  # a tie spares nobody
     ],
@@ -58,18 +58,18 @@ def test_specificity_at_a_sensitivity(
     assert found.tolist() == [specificity]
 
 
-def test_without_an_ill_film_there_is_no_specificity() -> None:
+def test_without_an_ill_image_there_is_no_specificity() -> None:
     assert np.isnan(specificity_at(np.array([0.5]), np.array([False]), np.ones((1, 1)), 0.9)).all()
 
 
-def test_the_drop_is_in_source_less_out_of_source() -> None:
+def test_the_drop_is_in_site_less_out_of_site() -> None:
     inside, outside = judged(90, [0, 1, 2]), judged(70, [0, 2], seed=1)
     found = judge_transfer("elsewhere", inside, outside, {"OTHER": 3}, [], "NORMAL")
     assert found.classes == ["NORMAL", "TUBERCULOSIS"]
     assert found.left_out == {"OTHER": 3}
-    inner, outer = found.in_source["macro_f1"].value, found.out_of_source.figures["macro_f1"].value
+    inner, outer = found.in_site["macro_f1"].value, found.held_out_site.figures["macro_f1"].value
     assert found.drop.value == pytest.approx(inner - outer)
-    assert sum(map(sum, found.confusion_matrix)) == found.films == 70
+    assert sum(map(sum, found.confusion_matrix)) == found.radiographs == 70
 
 
 def test_the_matrix_goes_on_where_it_stopped_and_keeps_to_its_settings(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_the_matrix_goes_on_where_it_stopped_and_keeps_to_its_settings(tmp_path:
     assert len(runs) == 2
     assert "mean drop of macro F1" in done.stdout
     for run in runs:
-        found = read_json(run / "metrics.json", "evaluate")["out_of_source"]
-        assert run.name.endswith(re.sub(r"\W+", "-", found["source"]))
-        assert found["films"] > 0
+        found = read_json(run / "metrics.json", "evaluate")["held_out_site"]
+        assert run.name.endswith(re.sub(r"\W+", "-", found["site"]))
+        assert found["radiographs"] > 0
     stamps = [(run / "training.json").stat().st_mtime_ns for run in runs]
     assert trainer(*words, "--epochs-a", "1").returncode == 0
     assert [(run / "training.json").stat().st_mtime_ns for run in runs] == stamps

@@ -18,7 +18,7 @@ from trainer.evaluation.shortcut_controls import thumbnail
 SPEC = Preprocessing(image_size=64)
 
 
-def film(seed: int) -> Image.Image:
+def radiograph(seed: int) -> Image.Image:
     return Image.fromarray(next(generate(1, 64, 1, seed)).pixels)
 
 
@@ -35,7 +35,7 @@ def record(
         path=f"raw/{label}/{name}.png",
         label=label,
         split=split,
-        source="x",
+        site="x",
         patient=patient or name,
         sha256=(sha or name.encode().hex()).rjust(64, "0")[-64:],
         group=name,
@@ -55,9 +55,9 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_copy_is_a_near_duplicate(name: str) -> None:
-    original = film(1)
+    original = radiograph(1)
     rows = [record("a"), record("b"), record("c")]
-    thumbnails = np.stack([small(original), small(film(2)), small(CHANGES[name](original))])
+    thumbnails = np.stack([small(original), small(radiograph(2)), small(CHANGES[name](original))])
     (pair,) = duplicate_pairs(rows, thumbnails)
     assert (pair.first, pair.second) == (rows[0].path, rows[2].path)
     assert not pair.exact
@@ -65,11 +65,13 @@ def test_a_changed_copy_is_a_near_duplicate(name: str) -> None:
 
 def test_the_same_bytes_are_an_exact_duplicate_and_strangers_are_none() -> None:
     rows = [record("a", sha="ab"), record("b"), record("c", sha="ab")]
-    pairs = duplicate_pairs(rows, np.stack([small(film(1)), small(film(2)), small(film(1))]))
+    pairs = duplicate_pairs(
+        rows, np.stack([small(radiograph(1)), small(radiograph(2)), small(radiograph(1))])
+    )
     assert [(pair.first, pair.second, pair.exact) for pair in pairs] == [(rows[0].path, rows[2].path, True)]
 
 
-def test_films_of_different_people_are_no_duplicates() -> None:
+def test_images_of_different_people_are_no_duplicates() -> None:
     people = {one.patient: one for one in generate(80, 64, 3, 5)}.values()
     thumbnails = np.stack([small(Image.fromarray(one.pixels)) for one in people])
     assert duplicate_pairs([record(str(i)) for i in range(len(people))], thumbnails) == []
@@ -84,13 +86,13 @@ def test_a_hash_has_a_bit_for_each_step_to_the_right() -> None:
 
 def test_the_whole_audit_counts_what_it_should(tmp_path: Path) -> None:
     rows = []
-    original = film(1)
+    original = radiograph(1)
     for i in range(40):
         split: Split = "test" if i % 4 == 0 else "train"
         label = "NORMAL" if i % 2 else "TUBERCULOSIS"
         rows.append(record(f"f{i}", label, split, patient=f"p{i // 4}"))
-    # The last film is the first one, saved anew, under another label and on the other side.
-    images = [original, *(film(i) for i in range(2, 40)), as_jpeg(original)]
+    # The last image is the first one, saved anew, under another label and on the other side.
+    images = [original, *(radiograph(i) for i in range(2, 40)), as_jpeg(original)]
     for row, image in zip(rows, images, strict=True):
         (tmp_path / row.path).parent.mkdir(parents=True, exist_ok=True)
         image.convert("L").save(tmp_path / row.path)

@@ -1,40 +1,40 @@
-"""Failure analysis: the films that it chooses are the ones to look at."""
+"""Failure analysis: the images that it chooses are the ones to look at."""
 
 import numpy as np
 
 from tests.support.judged import judged
 from trainer.evaluation.bootstrap import Judged
-from trainer.evaluation.failures import EACH, film_and_overlay, find_failures, likely_label_errors
+from trainer.evaluation.failures import EACH, find_failures, image_and_overlay, likely_label_errors
 
 
 def analysed(one: Judged, thresholds: dict[str, float] | None = None):  # type: ignore[no-untyped-def]
     paths = [str(i) for i in range(len(one.truth))]
-    sources = ["x" if i % 2 else "y" for i in range(len(one.truth))]
-    return find_failures(one, paths, sources, thresholds or {}, "NORMAL")
+    sites = ["x" if i % 2 else "y" for i in range(len(one.truth))]
+    return find_failures(one, paths, sites, thresholds or {}, "NORMAL")
 
 
 def test_cells_are_the_confusion_matrix_with_the_most_confident_first() -> None:
     one = judged()
     predicted = one.probabilities.argmax(axis=1)
     found = analysed(one)
-    assert sum(cell.films for cell in found.cells) == (predicted != one.truth).sum()
+    assert sum(cell.radiographs for cell in found.cells) == (predicted != one.truth).sum()
     for cell in found.cells:
-        assert len(cell.cases) == min(EACH, cell.films)
+        assert len(cell.cases) == min(EACH, cell.radiographs)
         confidence = [case.probabilities[cell.predicted] for case in cell.cases]
         assert confidence == sorted(confidence, reverse=True)
         assert {(case.label, case.predicted) for case in cell.cases} == {(cell.label, cell.predicted)}
 
 
-def test_tuberculosis_called_normal_comes_first_with_its_rate_and_sources() -> None:
+def test_tuberculosis_called_normal_comes_first_with_its_rate_and_sites() -> None:
     one = judged()
     missed = analysed(one, {"TUBERCULOSIS": 0.0}).missed[0]
     predicted = one.probabilities.argmax(axis=1)
     lost = (one.truth == 2) & (predicted == 0)
     assert missed.label == "TUBERCULOSIS"
-    assert (missed.films, missed.of) == (lost.sum(), (one.truth == 2).sum())
-    assert missed.rate.value == missed.films / missed.of
-    assert missed.flagged == missed.films  # from a threshold of zero on, every film is
-    assert sum(part[0] for part in missed.by_source.values()) == missed.films
+    assert (missed.radiographs, missed.of) == (lost.sum(), (one.truth == 2).sum())
+    assert missed.rate.value == missed.radiographs / missed.of
+    assert missed.flagged == missed.radiographs  # from a threshold of zero on, every image is
+    assert sum(part[0] for part in missed.by_site.values()) == missed.radiographs
     assert analysed(one).missed[0].flagged is None
 
 
@@ -65,10 +65,10 @@ def test_the_overlay_is_brightest_where_the_map_is() -> None:
     image = np.full((64, 64), 60, np.uint8)
     cam = np.zeros((3, 4, 4), np.float32)[0]
     cam[0, 3] = 5.0
-    sheet = np.asarray(film_and_overlay(image, cam)).astype(int).sum(axis=2)
+    sheet = np.asarray(image_and_overlay(image, cam)).astype(int).sum(axis=2)
     side = sheet.shape[0]
-    film, overlay = sheet[:, :side], sheet[:, side:]
-    assert np.ptp(film) == 0
+    radiograph, overlay = sheet[:, :side], sheet[:, side:]
+    assert np.ptp(radiograph) == 0
     assert overlay[: side // 4, -side // 4 :].mean() > 1.5 * overlay[side // 2 :, : side // 2].mean()
 
 

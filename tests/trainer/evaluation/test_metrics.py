@@ -36,7 +36,7 @@ def test_the_training_metric_agrees_with_the_test_metric() -> None:
 
 def test_macro_f1_runs_over_the_classes_that_occur() -> None:
     truth = np.array([0, 0, 1, 1])
-    probabilities = np.eye(3)[[0, 2, 1, 1]]  # one NORMAL film is called TUBERCULOSIS
+    probabilities = np.eye(3)[[0, 2, 1, 1]]  # one NORMAL image is called TUBERCULOSIS
     metrics = compute_metrics(truth, probabilities, CLASSES)
     assert metrics.macro_f1 == pytest.approx((2 / 3 + 1.0) / 2)
     assert metrics.per_class["TUBERCULOSIS"].support == 0

@@ -59,13 +59,13 @@ def test_validation_reaches_the_target_and_test_figures_are_counted_by_hand() ->
         assert point.test_sensitivity.low < point.test_sensitivity.value < point.test_sensitivity.high
 
 
-def test_a_class_without_validation_films_gets_no_point() -> None:
+def test_a_class_without_validation_images_gets_no_point() -> None:
     validation = judged(seed=1)
     part = validation.part(validation.truth != 2)
     assert [point.label for point in operating_points(part, judged(), 0.9, "NORMAL")] == ["PNEUMONIA"]
 
 
-def test_films_without_the_class_tell_a_specificity_only() -> None:
+def test_images_without_the_class_tell_a_specificity_only() -> None:
     test = judged()
     assert set(judge_threshold(test.part(test.truth != 2), "TUBERCULOSIS", 0.5)) == {"specificity"}
 
@@ -76,7 +76,7 @@ def test_films_without_the_class_tell_a_specificity_only() -> None:
         pytest.param("TUBERCULOSIS", 0.9, 0.7, True, id="just both"),
         pytest.param("TUBERCULOSIS", 0.89, 0.99, False, id="too few found"),
         pytest.param("TUBERCULOSIS", 0.99, 0.69, False, id="too many false alarms"),
-        pytest.param("TUBERCULOSIS", None, 0.9, None, id="no film to tell by"),
+        pytest.param("TUBERCULOSIS", None, 0.9, None, id="no image to tell by"),
         pytest.param("PNEUMONIA", 0.99, 0.99, None, id="a profile for tuberculosis alone"),
     ],
 )

@@ -7,7 +7,7 @@ from PIL import Image
 
 from bento.imaging.intake import Preprocessing
 from bento.inference.session import Prediction, Session
-from trainer.data.listing import Film
+from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.robustness import measure_robustness, robustness_table
 
@@ -15,7 +15,7 @@ SPEC = Preprocessing(image_size=64)
 
 
 class Brightness(Session):
-    """Calls a film ``BRIGHT`` where its middle is brighter than middle grey: exposure is all that it sees."""
+    """Calls an image ``BRIGHT`` where its middle is brighter than middle grey: exposure is all that it sees."""
 
     def __init__(self) -> None:
         pass
@@ -28,24 +28,24 @@ class Brightness(Session):
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
-    folder = tmp_path_factory.mktemp("films")
+def radiographs(tmp_path_factory: pytest.TempPathFactory) -> list[Radiograph]:
+    folder = tmp_path_factory.mktemp("radiographs")
     rng = np.random.default_rng(0)
     found = []
     for i in range(40):
         grey = 60 + 120 * (i % 2)
         file = folder / f"{i}.png"
         Image.fromarray(rng.integers(grey - 20, grey + 20, (80, 80), dtype=np.uint8)).save(file)
-        label, source = ("DARK", "BRIGHT")[i % 2], "ab"[i // 20]
-        found.append(Film(file, file.name, label, source, f"p{i}", "test"))
+        label, site = ("DARK", "BRIGHT")[i % 2], "ab"[i // 20]
+        found.append(Radiograph(file, file.name, label, site, f"p{i}", "test"))
     broken = folder / "broken.png"
-    broken.write_bytes(b"no film")
-    return [*found, Film(broken, broken.name, "DARK", "a", "p99", "test")]
+    broken.write_bytes(b"no image")
+    return [*found, Radiograph(broken, broken.name, "DARK", "a", "p99", "test")]
 
 
-def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(films: list[Film]) -> None:
-    found = measure_robustness(films, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5), workers=2)
-    assert found.all.films == 40
+def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(radiographs: list[Radiograph]) -> None:
+    found = measure_robustness(radiographs, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5), workers=2)
+    assert found.all.radiographs == 40
     assert found.all.clean.value == 1
     for name in ("blur", "jpeg", "rotation", "crop", "stretch", "noise", "marker"):
         assert found.all.corrupted[name][5].value == 1, name
@@ -55,13 +55,13 @@ def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(films: list[Fi
         assert found.all.loss[strength].value == pytest.approx(1 - np.mean(values))
     assert found.all.loss[1].value < found.all.loss[5].value
     assert 0 < found.all.loss[5].low < found.all.loss[5].value < found.all.loss[5].high
-    assert {name: losses.films for name, losses in found.by_source.items()} == {"a": 20, "b": 20}
-    assert found == measure_robustness(films, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5))
+    assert {name: losses.radiographs for name, losses in found.by_site.items()} == {"a": 20, "b": 20}
+    assert found == measure_robustness(radiographs, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5))
     table = robustness_table("all", found.all)
     assert f"contrast       1.000{found.all.corrupted['contrast'][1].value:8.3f}" in table
     assert f"mean loss at strength 5: {found.all.loss[5].value:.3f}" in table
 
 
-def test_a_label_that_the_model_does_not_know_is_refused(films: list[Film]) -> None:
+def test_a_label_that_the_model_does_not_know_is_refused(radiographs: list[Radiograph]) -> None:
     with pytest.raises(UserError, match="'DARK' is none of the model's classes"):
-        measure_robustness(films, ["BRIGHT", "OTHER"], Brightness(), SPEC)
+        measure_robustness(radiographs, ["BRIGHT", "OTHER"], Brightness(), SPEC)

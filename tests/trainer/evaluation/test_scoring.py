@@ -1,4 +1,4 @@
-"""Evaluation of real runs: what is chosen without the test films, what warns, and how long it takes."""
+"""Evaluation of real runs: what is chosen without the test images, what warns, and how long it takes."""
 
 import csv
 import json
@@ -47,15 +47,15 @@ def test_the_new_figures_can_be_rebuilt_from_predictions(trained: Trained, metri
         truth = [row["label"] == name for row in rows]
         auc = roc_auc_score(truth, [float(row[name]) for row in rows])
         assert metrics["intervals"]["test"][f"roc_auc.{name}"]["value"] == pytest.approx(auc, abs=1e-9)
-    for source, figures in metrics["intervals"]["by_source"].items():
-        part = [row for row in rows if row["source"] == source]
-        assert figures["accuracy"]["value"] == pytest.approx(metrics["by_source"][source]["accuracy"])
-        assert metrics["by_source"][source]["images"] == len(part)
+    for site, figures in metrics["intervals"]["by_site"].items():
+        part = [row for row in rows if row["site"] == site]
+        assert figures["accuracy"]["value"] == pytest.approx(metrics["by_site"][site]["accuracy"])
+        assert metrics["by_site"][site]["images"] == len(part)
 
 
-def test_no_warning_of_sources_where_class_and_hospital_are_independent(metrics: dict[str, Any]) -> None:
-    assert not any("Class and source go together" in warning for warning in metrics["warnings"])
-    assert metrics["sources"]["association"]["cramers_v"] < 0.3
+def test_no_warning_of_sites_where_class_and_hospital_are_independent(metrics: dict[str, Any]) -> None:
+    assert not any("Class and site go together" in warning for warning in metrics["warnings"])
+    assert metrics["sites"]["association"]["cramers_v"] < 0.3
 
 
 def test_the_manifest_carries_what_the_service_says(trained: Trained, metrics: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def test_the_manifest_carries_what_the_service_says(trained: Trained, metrics: d
     assert manifest.calibration.after.ece.value == metrics["calibration"]["after"]["ece"]["value"]
 
 
-def test_no_label_of_a_test_film_has_a_part_in_any_choice(
+def test_no_label_of_a_test_image_has_a_part_in_any_choice(
     trained: Trained, metrics: dict[str, Any], tmp_path: Path
 ) -> None:
     data_dir = tmp_path / "data"
@@ -106,16 +106,16 @@ def test_no_label_of_a_test_film_has_a_part_in_any_choice(
 def test_a_set_in_which_class_and_hospital_go_together_is_warned_of(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path / "films", 100, 64, 3, seed=5, confounded=True)
+    write(tmp_path / "radiographs", 100, 64, 3, seed=5, confounded=True)
     out = tmp_path / "out"
-    words = ["--model", trained.tag, "--dataset", str(tmp_path / "films"), "--out", str(out)]
+    words = ["--model", trained.tag, "--dataset", str(tmp_path / "radiographs"), "--out", str(out)]
     assert main(["evaluate", *words]) == 0
     found = json.loads((out / "metrics.json").read_text())
-    assert list(found)[:3] == ["warnings", "by_source", "test"]
-    assert "Class and source go together" in found["warnings"][0]
+    assert list(found)[:3] == ["warnings", "by_site", "test"]
+    assert "Class and site go together" in found["warnings"][0]
     assert "hospital-a" in found["warnings"][0]
-    assert "Class and source go together" in capsys.readouterr().out
-    # The model's own thresholds, judged on these films.
+    assert "Class and site go together" in capsys.readouterr().out
+    # The model's own thresholds, judged on these images.
     thresholds = {
         point.label: point.threshold for point in load_manifest(trained.run.sealed).operating_points
     }

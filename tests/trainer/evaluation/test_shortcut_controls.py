@@ -25,34 +25,34 @@ from trainer.evaluation.shortcut_controls import (
     thumbnail,
 )
 
-FILMS, TRAIN, SIZE = 420, 260, 48
+IMAGES, TRAIN, SIZE = 420, 260, 48
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A small real classifier and the linear controls beside it, on generated films."""
+    """A small real classifier and the linear controls beside it, on generated images."""
 
     controls: dict[str, Control]
     association: Association
 
 
 def try_controls(confounded: bool) -> Tried:
-    films = list(generate(FILMS, SIZE, 3, 2, confounded))
+    radiographs = list(generate(IMAGES, SIZE, 3, 2, confounded))
     classes = sorted(LABELS)
-    truth = np.array([classes.index(film.label) for film in films])
-    patients = np.array([film.patient for film in films])
-    train = np.arange(FILMS) < TRAIN
+    truth = np.array([classes.index(radiograph.label) for radiograph in radiographs])
+    patients = np.array([radiograph.patient for radiograph in radiographs])
+    train = np.arange(IMAGES) < TRAIN
     test = ~train & ~np.isin(patients, patients[train])
-    small = np.stack([thumbnail(film.pixels) for film in films])
+    small = np.stack([thumbnail(radiograph.pixels) for radiograph in radiographs])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     model.fit(pooled(small[train], 16), truth[train])
     one = Judged(classes, truth[test], model.predict_proba(pooled(small[test], 16)), patients[test].tolist())
-    sources = [film.source for film in films]
-    found = association([film.label for film in films], sources, patients.tolist())
+    sites = [radiograph.site for radiograph in radiographs]
+    found = association([radiograph.label for radiograph in radiographs], sites, patients.tolist())
     assert found is not None
     controls = judge_controls(
         one,
-        [source for source, kept in zip(sources, test, strict=True) if kept],
+        [site for site, kept in zip(sites, test, strict=True) if kept],
         {
             "thumbnail": linear_predictions(pooled(small[train], 8), truth[train], pooled(small[test], 8)),
             "border": linear_predictions(
@@ -81,7 +81,7 @@ def test_controls_fire_where_class_and_hospital_go_together(together: Tried) -> 
     assert border.fired
     assert "much of this score needs no lungs" in border.text
     assert f"reaches {border.macro_f1.value:.2f} macro F1" in border.text
-    assert set(border.by_source) <= {"hospital-a", "hospital-b", "hospital-c"}
+    assert set(border.by_site) <= {"hospital-a", "hospital-b", "hospital-c"}
 
 
 def test_controls_stay_quiet_where_they_do_not(apart: Tried) -> None:
@@ -119,7 +119,7 @@ def test_chance_is_what_guessing_gets() -> None:
     assert chance_macro_f1(judged(600)) == pytest.approx(1 / 3, abs=0.03)
 
 
-def test_both_halves_of_an_occluded_film_make_the_film() -> None:
+def test_both_halves_of_an_occluded_image_make_the_image() -> None:
     image = np.random.default_rng(0).integers(1, 256, (64, 64), np.uint8)
     border, lungs = occluded(image)
     np.testing.assert_array_equal(border + lungs, image)
@@ -132,8 +132,8 @@ def test_the_border_classifier_sees_nothing_of_the_central_region() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     border, _ = occluded(image)
 
-    def ring(film: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
-        return border_pixels(thumbnail(film)[None])
+    def ring(radiograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
+        return border_pixels(thumbnail(radiograph)[None])
 
     assert ring(image).shape == (1, 28)
     np.testing.assert_array_equal(ring(image), ring(border))

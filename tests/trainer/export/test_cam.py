@@ -31,7 +31,7 @@ def test_gradient_times_activation_of_a_linear_tail_is_its_class_activation_map(
 
 
 def test_the_read_out_finds_what_a_tail_looks_at() -> None:
-    """Films whose one bright cell in channel 3 makes the class: the fine map's peak is that very cell."""
+    """Images whose one bright cell in channel 3 makes the class: the fine map's peak is that very cell."""
     torch.manual_seed(0)
     model = build_classifier("efficientnet_lite0", 2, dropout=0, weights="none")
     cut = phase_b_cut("efficientnet_lite0", model)

@@ -1,4 +1,4 @@
-"""What lies outside what the model knows: fitted to a few generated films, with random and with real weights."""
+"""What lies outside what the model knows: fitted to a few generated images, with random and with real weights."""
 
 from pathlib import Path
 
@@ -7,18 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from bento.artifact import VIEWS
+from bento.artifact import ORIENTATIONS
 from bento.imaging.intake import Preprocessing
 from bento.inference.session import Session
 from trainer.data.sample.dataset import generate
 from trainer.evaluation.novelty_rates import share
 from trainer.export.cam import FineMap
-from trainer.export.novelty import PASS, Distance, Knowledge, fit_outside, novelty_threshold, pooled
+from trainer.export.novelty import PASS, Distance, FittedNovelty, fit_novelty, novelty_threshold, pooled
 from trainer.export.onnx import export_onnx
-from trainer.export.orientation import TURNS, changed_films, view_points
+from trainer.export.orientation import TURNS, changed_images, orientation_points
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import from_images
-from trainer.features.dataset import Features, Films
+from trainer.features.dataset import Features, LabelledImages
 from trainer.features.decoded_store import FilesAsImages
 from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix, Views
@@ -31,20 +31,20 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("films")
+def radiographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("radiographs")
     paths = []
-    for number, film in enumerate(generate(90, 64, 2, 1)):
+    for number, radiograph in enumerate(generate(90, 64, 2, 1)):
         paths.append(folder / f"{number}.png")
-        Image.fromarray(film.pixels).save(paths[-1])
+        Image.fromarray(radiograph.pixels).save(paths[-1])
     return paths
 
 
-def split(paths: list[Path]) -> Films:
-    return Films(FilesAsImages(paths, SPEC, 2), paths, np.zeros(len(paths), np.int64), [], "")
+def split(paths: list[Path]) -> LabelledImages:
+    return LabelledImages(FilesAsImages(paths, SPEC, 2), paths, np.zeros(len(paths), np.int64), [], "")
 
 
-def fitted(model: Classifier, paths: list[Path], train: int = 60) -> Knowledge:
+def fit(model: Classifier, paths: list[Path], train: int = 60) -> FittedNovelty:
     cut = phase_b_cut("efficientnet_lite0", model)
     parts = split(paths[:train]), split(paths[train:])
     prefix, views = Prefix(model, (cut,), CPU), Views(MILD, 2, 3)
@@ -52,7 +52,7 @@ def fitted(model: Classifier, paths: list[Path], train: int = 60) -> Knowledge:
         {cut: from_images(parts[0].images, prefix, cut, views)},
         {cut: from_images(parts[1].images, prefix, cut, Views())},
     )
-    return fit_outside(model, cut, *parts, features, SPEC, seed=3, workers=2, device=CPU)
+    return fit_novelty(model, cut, *parts, features, SPEC, seed=3, workers=2, device=CPU)
 
 
 @pytest.fixture(scope="module")
@@ -61,53 +61,53 @@ def model() -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def knowledge(model: Classifier, films: list[Path]) -> Knowledge:
-    return fitted(model, films)
+def fitted(model: Classifier, radiographs: list[Path]) -> FittedNovelty:
+    return fit(model, radiographs)
 
 
 @pytest.fixture(scope="module")
-def session(model: Classifier, knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(model: Classifier, fitted: FittedNovelty, tmp_path_factory: pytest.TempPathFactory) -> Session:
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    channels = model.stages[: knowledge.outside.cut](torch.zeros(1, 3, 64, 64)).shape[1]
+    channels = model.stages[: fitted.heads.cut](torch.zeros(1, 3, 64, 64)).shape[1]
     fine_map = FineMap(torch.zeros(3, channels, 1, 1))
-    export_onnx(model, 1.0, knowledge.outside, fine_map, SPEC.image_size, path)
+    export_onnx(model, 1.0, fitted.heads, fine_map, SPEC.image_size, path)
     return Session(path, 3, SPEC.image_size)
 
 
 def doubts(session: Session, images: Array) -> tuple[Array, Array]:
     found = session.predict(images)
     assert found.novelty is not None
-    assert found.view is not None
-    return found.novelty, found.view
+    assert found.orientation is not None
+    return found.novelty, found.orientation
 
 
 def novelty(session: Session, images: Array) -> Array:
     return doubts(session, images)[0]
 
 
-def test_films_of_its_own_kind_pass_and_other_pictures_do_not(
-    knowledge: Knowledge, session: Session, films: list[Path]
+def test_images_of_its_own_kind_pass_and_other_pictures_do_not(
+    fitted: FittedNovelty, session: Session, radiographs: list[Path]
 ) -> None:
-    own = novelty(session, np.asarray(split(films[60:]).images[np.arange(30)]))
-    assert (own <= knowledge.novelty.threshold).mean() >= PASS
-    assert (own <= knowledge.novelty.threshold).mean() == pytest.approx(knowledge.novelty.validation_pass)
-    assert knowledge.novelty.films == 60
+    own = novelty(session, np.asarray(split(radiographs[60:]).images[np.arange(30)]))
+    assert (own <= fitted.novelty.threshold).mean() >= PASS
+    assert (own <= fitted.novelty.threshold).mean() == pytest.approx(fitted.novelty.validation_pass)
+    assert fitted.novelty.images == 60
     y, x = np.mgrid[0:64, 0:64]
     others = [
         RNG.integers(0, 256, (64, 64)),
         np.where((x // 8 + y // 8) % 2, 255, 0),
         np.where(y % 6 < 3, 220, 20) * (x > 5),
     ]
-    assert (novelty(session, np.stack(others).astype(np.uint8)) > knowledge.novelty.threshold).all()
+    assert (novelty(session, np.stack(others).astype(np.uint8)) > fitted.novelty.threshold).all()
 
 
 def test_the_graph_says_what_the_network_says(
-    model: Classifier, knowledge: Knowledge, session: Session, films: list[Path]
+    model: Classifier, fitted: FittedNovelty, session: Session, radiographs: list[Path]
 ) -> None:
-    images = np.asarray(split(films).images[np.arange(8)])
+    images = np.asarray(split(radiographs).images[np.arange(8)])
     with torch.inference_mode():
-        frozen = model.stages[: knowledge.outside.cut](model.normalise(torch.from_numpy(images)))
-        scores, views = knowledge.outside(frozen)
+        frozen = model.stages[: fitted.heads.cut](model.normalise(torch.from_numpy(images)))
+        scores, views = fitted.heads(frozen)
     together, shown = doubts(session, images)
     np.testing.assert_allclose(together, scores, rtol=1e-3)
     np.testing.assert_allclose(shown, views, atol=1e-3)
@@ -116,46 +116,46 @@ def test_the_graph_says_what_the_network_says(
 
 
 @pytest.mark.parametrize("kind", TURNS)
-def test_a_film_shown_wrongly_is_told(
-    knowledge: Knowledge, session: Session, films: list[Path], kind: str
+def test_an_image_shown_wrongly_is_told(
+    fitted: FittedNovelty, session: Session, radiographs: list[Path], kind: str
 ) -> None:
-    point = next(point for point in knowledge.views if point.kind == kind)
-    wrong = doubts(session, changed_films(films[60:], 30 * [TURNS[kind]], SPEC, 2))[1]
-    right = doubts(session, np.asarray(split(films[60:]).images[np.arange(30)]))[1]
-    column = VIEWS.index(kind)
+    point = next(point for point in fitted.orientations if point.kind == kind)
+    wrong = doubts(session, changed_images(radiographs[60:], 30 * [TURNS[kind]], SPEC, 2))[1]
+    right = doubts(session, np.asarray(split(radiographs[60:]).images[np.arange(30)]))[1]
+    column = ORIENTATIONS.index(kind)
     assert (wrong[:, column] >= point.threshold).mean() > 0.9
     assert not (right[:, column] >= point.threshold).any()
 
 
-def test_the_same_films_give_the_same_fit_and_nobodys_random_state_is_touched(
-    model: Classifier, knowledge: Knowledge, films: list[Path]
+def test_the_same_images_give_the_same_fit_and_nobodys_random_state_is_touched(
+    model: Classifier, fitted: FittedNovelty, radiographs: list[Path]
 ) -> None:
     before, numpys = torch.get_rng_state(), repr(np.random.get_state())
-    again = fitted(model, films)
+    again = fit(model, radiographs)
     assert torch.equal(torch.get_rng_state(), before)
     assert repr(np.random.get_state()) == numpys
-    assert again.novelty == knowledge.novelty
-    assert again.views == knowledge.views
-    for name, value in again.outside.state_dict().items():
-        assert torch.equal(value, knowledge.outside.state_dict()[name])
+    assert again.novelty == fitted.novelty
+    assert again.orientations == fitted.orientations
+    for name, value in again.heads.state_dict().items():
+        assert torch.equal(value, fitted.heads.state_dict()[name])
 
 
 @pytest.mark.parametrize("train", [1, 5])
-def test_few_films_and_random_weights_give_finite_scores(films: list[Path], train: int) -> None:
+def test_few_images_and_random_weights_give_finite_scores(radiographs: list[Path], train: int) -> None:
     torch.manual_seed(0)
     random = build_classifier("efficientnet_lite0", 3, weights="none").eval()
-    found = fitted(random, films[:8], train)
+    found = fit(random, radiographs[:8], train)
     assert np.isfinite(found.novelty.threshold)
     assert 0 <= found.novelty.validation_pass <= 1
-    assert all(torch.isfinite(value).all() for value in found.outside.state_dict().values())
+    assert all(torch.isfinite(value).all() for value in found.heads.state_dict().values())
 
 
 @pytest.mark.parametrize(
     "features",
     [
-        pytest.param(np.zeros((1, 6), np.float32), id="one film"),
-        pytest.param(np.ones((20, 6), np.float32), id="films that are all the same"),
-        pytest.param(RNG.normal(size=(3, 40)).astype(np.float32), id="fewer films than features"),
+        pytest.param(np.zeros((1, 6), np.float32), id="one image"),
+        pytest.param(np.ones((20, 6), np.float32), id="images that are all the same"),
+        pytest.param(RNG.normal(size=(3, 40)).astype(np.float32), id="fewer images than features"),
         pytest.param(
             np.hstack([RNG.normal(size=(50, 3)), np.zeros((50, 3))]).astype(np.float32), id="dead features"
         ),
@@ -170,28 +170,28 @@ def test_a_distance_is_finite_whatever_it_is_fitted_to(features: Array) -> None:
     assert far.min() > near.max()
 
 
-def test_a_typical_film_scores_about_one() -> None:
+def test_a_typical_image_scores_about_one() -> None:
     features = RNG.normal(size=(4000, 10)).astype(np.float32) * 3 + 7
     assert float(Distance.fit(features)(torch.from_numpy(features)).mean()) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize(("films_", "rank"), [(1, 1), (15, 15), (40, 39), (1000, 975)])
-def test_the_threshold_is_the_least_that_lets_the_wanted_share_pass(films_: int, rank: int) -> None:
-    scores = RNG.permutation(np.arange(1.0, films_ + 1))
+@pytest.mark.parametrize(("images_", "rank"), [(1, 1), (15, 15), (40, 39), (1000, 975)])
+def test_the_threshold_is_the_least_that_lets_the_wanted_share_pass(images_: int, rank: int) -> None:
+    scores = RNG.permutation(np.arange(1.0, images_ + 1))
     assert novelty_threshold(scores, scores / 2) == rank
     assert novelty_threshold(scores / 2, scores) == rank
 
 
-def test_a_views_threshold_spares_untouched_films() -> None:
-    untouched = np.zeros((1000, len(VIEWS)))
+def test_a_views_threshold_spares_untouched_images() -> None:
+    untouched = np.zeros((1000, len(ORIENTATIONS)))
     untouched[:, 1] = np.arange(1000) / 1000
-    turned = np.zeros((10, len(VIEWS)))
+    turned = np.zeros((10, len(ORIENTATIONS)))
     turned[:5, 1] = 1
-    (point,) = view_points(untouched, {"inverted": turned})
+    (point,) = orientation_points(untouched, {"inverted": turned})
     assert point.validation_false_alarms <= 0.005
     assert point.threshold == pytest.approx(0.9941)
     assert point.validation_recall == 0.5
-    (point,) = view_points(np.zeros((3, len(VIEWS))), {"inverted": turned})
+    (point,) = orientation_points(np.zeros((3, len(ORIENTATIONS))), {"inverted": turned})
     assert point.threshold == 0.5
 
 

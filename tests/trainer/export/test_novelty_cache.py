@@ -1,14 +1,14 @@
-"""What a run has learnt of films outside its kind is kept, and fitted anew where it is not what is asked for."""
+"""What a run has learnt of images outside its kind is kept, and fitted anew where it is not what is asked for."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bento.artifact import VIEWS, NoveltyFit, ViewPoint
-from trainer.export.novelty import Distance, Knowledge, Outside
-from trainer.export.novelty_cache import kept_knowledge, knowledge_path
-from trainer.export.orientation import ViewHead
+from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
+from trainer.export.novelty import Distance, FittedNovelty, FrozenStageHeads
+from trainer.export.novelty_cache import cached_novelty, novelty_cache_path
+from trainer.export.orientation import OrientationHead
 from trainer.features.augmentation import Augmentation
 from trainer.features.prefix_cache import Prefix
 from trainer.models.backbones import build_classifier
@@ -22,60 +22,60 @@ class Fit:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> Knowledge:
+    def __call__(self) -> FittedNovelty:
         self.times += 1
         rng = np.random.default_rng(self.times)
         features = rng.normal(size=(40, 4)).astype(np.float32)
-        outside = Outside(
-            6, Distance.fit(features[:, :2]), ViewHead.fit(features, np.arange(40) % len(VIEWS))
+        heads = FrozenStageHeads(
+            6, Distance.fit(features[:, :2]), OrientationHead.fit(features, np.arange(40) % len(ORIENTATIONS))
         )
-        novelty = NoveltyFit(method="m", films=40, threshold=1.5, validation_pass=0.98, test_flagged=None)
-        point = ViewPoint(
+        novelty = NoveltyFit(method="m", images=40, threshold=1.5, validation_pass=0.98, test_flagged=None)
+        point = OrientationPoint(
             kind="inverted",
             threshold=0.5,
             validation_recall=1,
             validation_false_alarms=0,
             test_false_alarms=None,
         )
-        return Knowledge(outside.eval(), novelty, [point])
+        return FittedNovelty(heads.eval(), novelty, [point])
 
 
 def test_it_is_fitted_once_and_kept_whole(tmp_path: Path) -> None:
-    path, fit = tmp_path / "cache" / "outside.safetensors", Fit()
-    first, second = (kept_knowledge(path, 6, fit) for _ in range(2))
+    path, fit = tmp_path / "cache" / "novelty.safetensors", Fit()
+    first, second = (cached_novelty(path, 6, fit) for _ in range(2))
     assert fit.times == 1
-    kept = second.outside.state_dict()
-    assert all(torch.equal(value, kept[name]) for name, value in first.outside.state_dict().items())
-    assert (first.novelty, first.views, first.outside.cut) == (
+    kept = second.heads.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in first.heads.state_dict().items())
+    assert (first.novelty, first.orientations, first.heads.cut) == (
         second.novelty,
-        second.views,
-        second.outside.cut,
+        second.orientations,
+        second.heads.cut,
     )
 
 
 def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
-    path, fit = tmp_path / "outside.safetensors", Fit()
-    kept_knowledge(path, 6, fit)
+    path, fit = tmp_path / "novelty.safetensors", Fit()
+    cached_novelty(path, 6, fit)
     whole = path.read_bytes()
     renamed = whole.replace(b"novelty", b"novelly")
     for damaged in (b"", whole[:50], whole[:-1], renamed):
         path.write_bytes(damaged)
         times = fit.times
-        kept_knowledge(path, 6, fit)
+        cached_novelty(path, 6, fit)
         assert fit.times == times + 1
-        kept_knowledge(path, 6, fit)
+        cached_novelty(path, 6, fit)
         assert fit.times == times + 1
 
 
-def test_its_key_holds_weights_films_views_and_seed(tmp_path: Path) -> None:
+def test_its_key_holds_weights_images_views_and_seed(tmp_path: Path) -> None:
     def path(
-        weights_seed: int = 0, cut: int = 4, films: str = "a", rotation: float = 5, seed: int = 1
+        weights_seed: int = 0, cut: int = 4, radiographs: str = "a", rotation: float = 5, seed: int = 1
     ) -> Path:
         torch.manual_seed(weights_seed)
         model = build_classifier("resnet18", 3, weights="none")
         turned = Augmentation(rotation, 0.03, 0.05, 0.1, 0.2, 0, False)
-        return knowledge_path(Prefix(model, (cut,), CPU), (films, "v"), turned, seed, tmp_path)
+        return novelty_cache_path(Prefix(model, (cut,), CPU), (radiographs, "v"), turned, seed, tmp_path)
 
-    others = {path(weights_seed=1), path(cut=3), path(films="b"), path(rotation=6), path(seed=2)}
+    others = {path(weights_seed=1), path(cut=3), path(radiographs="b"), path(rotation=6), path(seed=2)}
     assert path() == path()
     assert len(others | {path()}) == 6

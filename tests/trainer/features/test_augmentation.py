@@ -8,17 +8,17 @@ NONE = Augmentation(rotation=0, shift=0, scale=0, exposure=0, sharpness=0, noise
 FULL = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0.1, flip=False)
 
 
-def films(n: int = 4) -> torch.Tensor:
+def radiographs(n: int = 4) -> torch.Tensor:
     return torch.randint(0, 256, (n, 48, 48), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
 
 
 def test_nothing_allowed_changes_nothing() -> None:
-    images = films()
+    images = radiographs()
     torch.testing.assert_close(NONE.apply(images, NONE.draw(4, 1)), images.float(), atol=0.02, rtol=0)
 
 
 def test_views_are_a_function_of_the_seed_alone_and_differ() -> None:
-    images = films()
+    images = radiographs()
     one, again, other = (FULL.apply(images, FULL.draw(4, seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert (one - other).abs().mean() > 1
@@ -27,7 +27,7 @@ def test_views_are_a_function_of_the_seed_alone_and_differ() -> None:
 
 
 def test_a_view_does_not_depend_on_its_neighbours() -> None:
-    images, random = films(), FULL.draw(4, 5)
+    images, random = radiographs(), FULL.draw(4, 5)
     whole = FULL.apply(images, random)
     torch.testing.assert_close(FULL.apply(images[2:3], random[2:3])[0], whole[2])
 
@@ -66,7 +66,7 @@ def test_rotation_keeps_shapes_square() -> None:
 
 def test_sharpness_takes_detail_away_or_adds_some() -> None:
     blurring = Augmentation(rotation=0, shift=0, scale=0, exposure=0, sharpness=1, noise=0, flip=False)
-    images, random = films(2), torch.zeros(2, 13)
+    images, random = radiographs(2), torch.zeros(2, 13)
     random[:, 7] = torch.tensor([1.0, -1.0])
     blurred, sharpened = blurring.apply(images * 0.5 + 64, random).std(dim=(1, 2))
     plain = (images * 0.5 + 64).std(dim=(1, 2))

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 AUGMENTATION = Augmentation(
     rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=False
 )
-VIEWS = Views(AUGMENTATION, count=3, seed=1)
+ORIENTATIONS = Views(AUGMENTATION, count=3, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def model() -> Classifier:
 
 @pytest.fixture(scope="module")
 def images() -> Array:
-    return np.stack([film.pixels for film in generate(5, 64, hospitals=2, seed=1)])
+    return np.stack([radiograph.pixels for radiograph in generate(5, 64, hospitals=2, seed=1)])
 
 
 def outputs(model: Classifier, images: Array, cache: Path, **changes: Any) -> list[Array]:
-    arguments: dict[str, Any] = {"fingerprint": "f", "views": VIEWS} | changes
+    arguments: dict[str, Any] = {"fingerprint": "f", "views": ORIENTATIONS} | changes
     return prefix_outputs(Prefix(model, (4, 6), CPU), images, images.shape[1], cache=cache, **arguments)
 
 
@@ -53,15 +53,15 @@ def test_the_cache_holds_what_the_prefix_computes(model: Classifier, images: Arr
         np.testing.assert_allclose(embeddings[0], model.stages[4:](x).numpy(), rtol=5e-3, atol=5e-3)
 
 
-def test_views_are_the_film_and_the_augmentations_of_their_seed(
+def test_views_are_the_image_and_the_augmentations_of_their_seed(
     model: Classifier, images: Array, tmp_path: Path
 ) -> None:
     maps, _ = outputs(model, images, tmp_path)
     (plain,) = outputs(model, images, tmp_path, views=Views())[:1]
-    films = torch.from_numpy(images)
+    radiographs = torch.from_numpy(images)
     np.testing.assert_array_equal(maps[0], plain[0])
-    for view in range(1, VIEWS.count):
-        drawn = AUGMENTATION.apply(films, AUGMENTATION.draw(5, 1_000_003 + view))
+    for view in range(1, ORIENTATIONS.count):
+        drawn = AUGMENTATION.apply(radiographs, AUGMENTATION.draw(5, 1_000_003 + view))
         with torch.inference_mode():
             augmented = model.stages[:4](model.normalise(drawn)).numpy()
         assert (np.abs(augmented - plain[0]).mean(axis=(1, 2, 3)) > 0.005).all()
@@ -70,7 +70,7 @@ def test_views_are_the_film_and_the_augmentations_of_their_seed(
 
 def test_fresh_views_are_those_of_the_cache(model: Classifier, images: Array, tmp_path: Path) -> None:
     cached = from_cache(outputs(model, images, tmp_path)[0], CPU)
-    fresh = from_images(images, Prefix(model, (4, 6), CPU), 4, VIEWS)
+    fresh = from_images(images, Prefix(model, (4, 6), CPU), 4, ORIENTATIONS)
     for rows, wanted in (
         (np.array([0, 3, 4]), np.array([2, 0, 1])),
         (np.array([1, 2]), 0),
@@ -110,9 +110,9 @@ def test_the_same_key_is_reused_and_any_change_makes_another(
     assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == first
     other = build_classifier("resnet18", classes=3, weights="none").eval()
     for changed, changes in (
-        (model, {"views": replace(VIEWS, seed=2)}),
-        (model, {"views": replace(VIEWS, count=2)}),
-        (model, {"views": replace(VIEWS, augmentation=replace(AUGMENTATION, rotation=8))}),
+        (model, {"views": replace(ORIENTATIONS, seed=2)}),
+        (model, {"views": replace(ORIENTATIONS, count=2)}),
+        (model, {"views": replace(ORIENTATIONS, augmentation=replace(AUGMENTATION, rotation=8))}),
         (model, {"fingerprint": "g"}),
         (other, {}),
     ):
@@ -131,13 +131,13 @@ def test_another_head_or_classes_do_not_spoil_the_cache(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_films_are_decoded_by_the_services_intake_once(tmp_path: Path) -> None:
+def test_images_are_decoded_by_the_services_intake_once(tmp_path: Path) -> None:
     from PIL import Image
 
     paths = []
-    for film in generate(4, 64, hospitals=1, seed=2):
-        paths.append(tmp_path / film.name)
-        Image.fromarray(film.pixels).save(paths[-1])
+    for radiograph in generate(4, 64, hospitals=1, seed=2):
+        paths.append(tmp_path / radiograph.name)
+        Image.fromarray(radiograph.pixels).save(paths[-1])
     spec = Preprocessing(image_size=48)
     cache = tmp_path / "cache"
     store = decoded_images(paths, list("abcd"), spec, cache, workers=2, title="t")
@@ -182,13 +182,13 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk: Path) -> N
 
 
 def test_the_cache_does_not_depend_on_the_number_of_threads(model: Classifier, tmp_path: Path) -> None:
-    films = np.stack([film.pixels for film in generate(70, 64, hospitals=2, seed=2)])
+    radiographs = np.stack([radiograph.pixels for radiograph in generate(70, 64, hospitals=2, seed=2)])
     before = torch.get_num_threads()
     found = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(outputs(model, films, tmp_path / str(threads)))
+            found.append(outputs(model, radiographs, tmp_path / str(threads)))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

@@ -25,7 +25,7 @@ from trainer.inference.predict import picture_name
 MANY = 4000
 
 
-def film(path: Path, seed: int = 0, size: tuple[int, int] = (80, 64)) -> Path:
+def radiograph(path: Path, seed: int = 0, size: tuple[int, int] = (80, 64)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
     Image.fromarray(noise).save(path)
@@ -33,11 +33,11 @@ def film(path: Path, seed: int = 0, size: tuple[int, int] = (80, 64)) -> Path:
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Path:
-    """Three films, one of them in a folder below, and a broken one."""
-    folder = tmp_path / "films"
+def radiographs(tmp_path: Path) -> Path:
+    """Three images, one of them in a folder below, and a broken one."""
+    folder = tmp_path / "radiographs"
     for seed, name in enumerate(("a.png", "b.jpg", "below/a.png")):
-        film(folder / name, seed)
+        radiograph(folder / name, seed)
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
     (folder / "notes.txt").write_text("no image")
     return folder
@@ -45,9 +45,9 @@ def films(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """So many films that a process can be stopped in the middle; one of them is broken."""
+    """So many images that a process can be stopped in the middle; one of them is broken."""
     folder = tmp_path / "many"
-    originals = [film(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    originals = [radiograph(tmp_path / f"{seed}.png", seed) for seed in range(3)]
     folder.mkdir()
     for number in range(MANY):
         os.link(originals[number % 3], folder / f"{number:05d}.png")
@@ -71,9 +71,9 @@ def command(*words: str) -> list[str]:
 
 
 def test_json_is_the_services_answer_with_the_file(
-    films: Path, tag: str, client: httpx.Client, capsys: pytest.CaptureFixture[str]
+    radiographs: Path, tag: str, client: httpx.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", str(films), "--model", tag, "--format", "json"]) == 1
+    assert main(["predict", str(radiographs), "--model", tag, "--format", "json"]) == 1
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     assert [Path(line["file"]).name for line in lines] == ["a.png", "b.jpg", "broken.png", "a.png"]
@@ -90,11 +90,11 @@ def test_json_is_the_services_answer_with_the_file(
 
 
 def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
-    films: Path, tag: str, stored_artifact: Path, capsys: pytest.CaptureFixture[str]
+    radiographs: Path, tag: str, stored_artifact: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["predict", str(films), "--model", tag, "--format", "json"])
+    main(["predict", str(radiographs), "--model", tag, "--format", "json"])
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    main(["predict", str(films), "--model", tag, "--format", "csv"])
+    main(["predict", str(radiographs), "--model", tag, "--format", "csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     flags = ["flagged_PNEUMONIA", "flagged_TUBERCULOSIS"]
     doubts = ["novelty", "input_warnings"]
@@ -117,8 +117,8 @@ def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
             ]
 
 
-def test_the_table_has_a_line_a_file(films: Path, tag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", str(films), "--model", tag]) == 1
+def test_the_table_has_a_line_a_file(radiographs: Path, tag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(radiographs), "--model", tag]) == 1
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["file", "label", *CLASSES, "flagged,", "!doubted"]
     assert len(lines) == 4
@@ -127,13 +127,13 @@ def test_the_table_has_a_line_a_file(films: Path, tag: str, capsys: pytest.Captu
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
 def test_names_come_from_standard_input(
-    films: Path,
+    radiographs: Path,
     tag: str,
     separator: bytes,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = [os.fsencode(films / name) for name in ("b.jpg", "a.png", "gone.png")]
+    names = [os.fsencode(radiographs / name) for name in ("b.jpg", "a.png", "gone.png")]
     given = io.BytesIO(separator.join(names) + separator)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
     assert main(["predict", "-", "--model", tag, "--format", "csv"]) == 1
@@ -145,7 +145,7 @@ def test_names_come_from_standard_input(
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_file_name_need_not_be_utf8_nor_one_line(form: str, tmp_path: Path, tag: str) -> None:
     out = tmp_path / "out"
-    folder = film(tmp_path / "films" / os.fsdecode(b'\xff "a",\nb.png')).parent
+    folder = radiograph(tmp_path / "radiographs" / os.fsdecode(b'\xff "a",\nb.png')).parent
     words = ["predict", str(folder), "--model", tag, "--format", form, "--out", str(out)]
     assert main(words) == 0
     before = out.read_bytes()
@@ -158,13 +158,13 @@ MISTAKES = [
     # one row a sentence: words after the model, what the line must say
     (["gone.png"], "gone.png: no such file or folder"),
     (["empty"], "empty: no JPEG, PNG or DICOM file in this folder"),
-    (["films", "--out", "x.csv"], "give --format csv or json with it"),
-    (["films", "--format", "csv", "--out", "other.csv"], "its first line is not the one"),
-    (["films", "--format", "json", "--out", "other.csv"], "is no answer of this form"),
-    (["films", "--format", "csv", "--out", "half.csv"], "no answers of predict"),
-    (["films", "--format", "json", "--out", "half.csv"], "no answers of predict"),
-    (["films", "--format", "csv", "--out", "empty"], "Is a directory"),
-    (["films", "--explain", "films/maps"], "lies in films, whose films are read"),
+    (["radiographs", "--out", "x.csv"], "give --format csv or json with it"),
+    (["radiographs", "--format", "csv", "--out", "other.csv"], "its first line is not the one"),
+    (["radiographs", "--format", "json", "--out", "other.csv"], "is no answer of this form"),
+    (["radiographs", "--format", "csv", "--out", "half.csv"], "no answers of predict"),
+    (["radiographs", "--format", "json", "--out", "half.csv"], "no answers of predict"),
+    (["radiographs", "--format", "csv", "--out", "empty"], "Is a directory"),
+    (["radiographs", "--explain", "radiographs/maps"], "lies in radiographs, whose images are read"),
 ]
 
 
@@ -172,7 +172,7 @@ MISTAKES = [
 def test_a_mistake_is_one_line_and_leaves_every_file_alone(
     words: list[str],
     sentence: str,
-    films: Path,
+    radiographs: Path,
     tag: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,9 +192,9 @@ def test_a_mistake_is_one_line_and_leaves_every_file_alone(
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_answers_of_another_model_are_not_mixed_in(
-    form: str, films: Path, tag: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    form: str, radiographs: Path, tag: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["predict", str(films), "--format", form, "--out", str(tmp_path / "out")]
+    words = ["predict", str(radiographs), "--format", form, "--out", str(tmp_path / "out")]
     assert main([*words, "--model", tag]) == 1
     before = (tmp_path / "out").read_bytes()
     capsys.readouterr()
@@ -205,10 +205,10 @@ def test_answers_of_another_model_are_not_mixed_in(
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_finished_file_is_left_as_it_is_and_its_errors_still_count(
-    form: str, films: Path, tag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    form: str, radiographs: Path, tag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    words = ["predict", str(films), "--format", form, "--out", str(out), "--model", tag]
+    words = ["predict", str(radiographs), "--format", form, "--out", str(out), "--model", tag]
     assert main(words) == 1
     before = out.read_bytes()
     capsys.readouterr()
@@ -266,12 +266,12 @@ def test_a_reader_that_leaves_is_no_error(many: Path, tag: str) -> None:
     assert process.returncode == 0
 
 
-def test_explain_writes_a_picture_a_film_and_none_for_a_broken_one(
-    films: Path, tag: str, tmp_path: Path
+def test_explain_writes_a_picture_an_image_and_none_for_a_broken_one(
+    radiographs: Path, tag: str, tmp_path: Path
 ) -> None:
     maps = tmp_path / "maps"
-    assert main(["predict", str(films), "--model", tag, "--explain", str(maps)]) == 1
-    names = {picture_name(films / name) for name in ("a.png", "b.jpg", "below/a.png")}
+    assert main(["predict", str(radiographs), "--model", tag, "--explain", str(maps)]) == 1
+    names = {picture_name(radiographs / name) for name in ("a.png", "b.jpg", "below/a.png")}
     assert {path.name for path in maps.iterdir()} == names
     assert len(names) == 3
     for path in maps.iterdir():
@@ -279,15 +279,15 @@ def test_explain_writes_a_picture_a_film_and_none_for_a_broken_one(
             assert (picture.mode, picture.size) == ("RGB", (80, 64))
 
 
-def test_the_heat_lies_on_the_film_where_the_frame_says() -> None:
-    # A wide film in the model's square: the first and the last row of the map's 4×4 cells lie beyond it.
+def test_the_heat_lies_on_the_image_where_the_frame_says() -> None:
+    # A wide image in the model's square: the first and the last row of the map's 4×4 cells lie beyond it.
     taken = take_in(_png(Image.new("L", (400, 200), 60)), Preprocessing(image_size=64))
     cam = np.zeros((4, 4), np.float32)
     cam[1, 2] = 5.0
-    heat = np.asarray(overlay(taken.film, cam, taken.frame)).astype(int).sum(axis=2)
+    heat = np.asarray(overlay(taken.radiograph, cam, taken.frame)).astype(int).sum(axis=2)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
-    assert (x / taken.film.width, y / taken.film.height) == pytest.approx((0.625, 0.25), abs=0.03)
-    assert heat[:, : taken.film.width // 4].max() == heat[-1].max() == 180
+    assert (x / taken.radiograph.width, y / taken.radiograph.height) == pytest.approx((0.625, 0.25), abs=0.03)
+    assert heat[:, : taken.radiograph.width // 4].max() == heat[-1].max() == 180
 
 
 def _png(image: Image.Image) -> bytes:

@@ -20,7 +20,7 @@ from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.reporting.report import compare, write_report
 from trainer.runs import Run
 
-SECTIONS = ["sources", "discrimination", "operating", "calibration", "controls", "failures", "map", "audit"]
+SECTIONS = ["sites", "discrimination", "operating", "calibration", "controls", "failures", "map", "audit"]
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def copy(trained: Trained, tmp_path: Path) -> Run:
 def test_the_report_is_one_file_that_asks_for_nothing(trained: Trained) -> None:
     html = trained.run.report.read_text()
     assert re.findall(r"https?://|<script|<link|@import|url\(", html) == []
-    sources = re.findall(r'src="([^"]*)"', html)
-    assert len(sources) > 12
-    for source in sources:
-        kind, _, data = source.partition(";base64,")
+    sites = re.findall(r'src="([^"]*)"', html)
+    assert len(sites) > 12
+    for site in sites:
+        kind, _, data = site.partition(";base64,")
         content = base64.b64decode(data, validate=True)
         if kind == "data:image/svg+xml":
             ElementTree.fromstring(content)
@@ -89,7 +89,7 @@ def test_the_report_is_rebuilt_without_data_to_the_byte(trained: Trained, copy: 
     assert copy.model_card.is_file()
 
 
-def test_two_runs_are_compared_film_by_film(copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_are_compared_image_by_image(copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
     other = Run(copy.folder.with_name("other"))
     shutil.copytree(copy.folder, other.folder)
     with other.predictions.open() as stream:
@@ -111,11 +111,11 @@ def test_two_runs_are_compared_film_by_film(copy: Run, capsys: pytest.CaptureFix
     assert same.verdict == "no difference can be told"
 
 
-def test_runs_without_a_common_film_are_not_compared(copy: Run) -> None:
+def test_runs_without_a_common_image_are_not_compared(copy: Run) -> None:
     other = Run(copy.folder.with_name("other"))
     shutil.copytree(copy.folder, other.folder)
     other.predictions.write_text(other.predictions.read_text().replace("raw/", "elsewhere/"))
-    with pytest.raises(UserError, match="share no test film"):
+    with pytest.raises(UserError, match="share no test image"):
         compare(copy, other)
 
 
@@ -141,7 +141,7 @@ def test_what_is_missing_is_named_in_one_line(
     assert error.count("\n") == 1
 
 
-def test_names_of_films_can_not_become_markup(copy: Run) -> None:
+def test_names_of_images_can_not_become_markup(copy: Run) -> None:
     metrics = json.loads(copy.metrics.read_text())
     metrics["warnings"] = ["<img src=x onerror=alert(1)>"]
     copy.metrics.write_text(json.dumps(metrics))
@@ -151,13 +151,13 @@ def test_names_of_films_can_not_become_markup(copy: Run) -> None:
     assert "&lt;img src=x" in html
 
 
-def test_where_warnings_are_the_sources_come_before_all_films(copy: Run) -> None:
+def test_where_warnings_are_the_sites_come_before_all_images(copy: Run) -> None:
     def order() -> bool:
         html = copy.report.read_text()
-        return html.index('<h2 id="sources">') < html.index('<h2 id="discrimination">')
+        return html.index('<h2 id="sites">') < html.index('<h2 id="discrimination">')
 
     metrics = json.loads(copy.metrics.read_text())
-    for warnings in ([], ["Class and source go together."]):
+    for warnings in ([], ["Class and site go together."]):
         copy.metrics.write_text(json.dumps(metrics | {"warnings": warnings}))
         write_report(copy)
         assert order() is bool(warnings)

@@ -1,4 +1,4 @@
-"""TensorBoard: the worst films of each epoch, and what an evaluation adds."""
+"""TensorBoard: the worst images of each epoch, and what an evaluation adds."""
 
 import io
 from pathlib import Path
@@ -32,15 +32,15 @@ def test_an_evaluation_shows_curves_reliability_embeddings_and_final_figures(tra
     assert (folder / "projector_config.pbtxt").is_file()
 
 
-def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> None:
-    # Film 3 alone is always wrong: bias makes class 0, its label is 1.
+def test_the_worst_validation_images_of_each_epoch_are_shown(tmp_path: Path) -> None:
+    # Image 3 alone is always wrong: bias makes class 0, its label is 1.
     labels = torch.tensor([0, 0, 0, 1])
     batches = [(torch.zeros(2, 5), labels[:2]), (torch.zeros(2, 5), labels[2:])]
     model = Tail(Classifier([], embedding_size=5, classes=2), cut=1)
     nn.init.constant_(model.head.bias[:1], 3.0)
     optimizer = SGD(model.parameters(), lr=0.0)
     board = Board(tmp_path, ["A", "B"])
-    board.validation_films(np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)]))
+    board.validation_images(np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)]))
     trainer: Engine = create_trainer(Objective(model), optimizer)
     evaluator = create_evaluator(model, nn.CrossEntropyLoss(), ["A", "B"])
     board.attach("a", trainer, evaluator, optimizer)
@@ -49,8 +49,8 @@ def test_the_worst_validation_films_of_each_epoch_are_shown(tmp_path: Path) -> N
         evaluator.run(batches)
     board.close()
     images = (
-        EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("phase_a/worst_films")
+        EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("phase_a/worst_images")
     )
     assert len(images) == 2
     grid = np.asarray(Image.open(io.BytesIO(images[-1].encoded_image_string)).convert("L"))
-    assert grid[4, 6] == 180  # the fourth film, first of all
+    assert grid[4, 6] == 180  # the fourth image, first of all

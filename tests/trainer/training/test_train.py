@@ -70,7 +70,7 @@ def test_split_folders_are_image_folders_of_torchvision(trained: Trained) -> Non
 def test_metrics_can_be_rebuilt_from_predictions(trained: Trained) -> None:
     with trained.run.predictions.open() as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0])[:5] == ["path", "label", "source", "patient", "split"]
+    assert list(rows[0])[:5] == ["path", "label", "site", "patient", "split"]
     classes = list(rows[0])[5:]
     assert {row["split"] for row in rows} == {"test"}
     truth = np.array([classes.index(row["label"]) for row in rows])
@@ -79,9 +79,9 @@ def test_metrics_can_be_rebuilt_from_predictions(trained: Trained) -> None:
     rebuilt = compute_metrics(truth, probabilities, classes)
     assert written["test"]["confusion_matrix"] == rebuilt.confusion_matrix
     assert written["test"]["macro_f1"] == rebuilt.macro_f1
-    sources = {row["source"] for row in rows}
-    assert set(written["by_source"]) == sources
-    assert sum(figures["images"] for figures in written["by_source"].values()) == len(rows)
+    sites = {row["site"] for row in rows}
+    assert set(written["by_site"]) == sites
+    assert sum(figures["images"] for figures in written["by_site"].values()) == len(rows)
 
 
 def test_the_sealed_graph_is_the_trained_network(trained: Trained) -> None:
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_with_one_line_and_keeps_the_best_checkpoint(trained: Traine
     assert list((folder / "checkpoints").glob("b_best_*.pt"))
 
 
-def test_films_decoded_once_and_films_decoded_each_time_train_the_same_weights(trained: Trained) -> None:
+def test_images_decoded_once_and_images_decoded_each_time_train_the_same_weights(trained: Trained) -> None:
     digests = []
     for cache in ("fresh", "off"):
         words = ["train", *FLAGS, *trained.folders, "--epochs-a", "1", "--epochs-b", "1", "--cache", cache]
@@ -220,7 +220,7 @@ def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
     alone = json.loads(trained.run.training.read_text())
     assert summary["processes"] == 2
     assert summary["phases"]["b"]["epochs"] == alone["phases"]["b"]["epochs"]
-    # Not macro F1, of which each of 15 validation films is 0.07.
+    # Not macro F1, of which each of 15 validation images is 0.07.
     losses = [min(_validation_losses(folder)) for folder in (tmp_path / "two", trained.run.folder)]
     assert abs(losses[0] - losses[1]) < 0.15
     # What they have built together is what one process builds.

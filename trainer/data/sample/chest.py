@@ -30,10 +30,10 @@ class Chest:
 
 
 def project(person: Anatomy, view: View) -> Chest:
-    """The person's attenuation on a film."""
+    """The person's attenuation on an image."""
     x, y = view.grid()
     soft, lung, bone = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    # In bands that fit the processor's cache: three times as fast as whole films, and no memory to speak of.
+    # In bands that fit the processor's cache: three times as fast as whole images, and no memory to speak of.
     rows = max(1, 16_384 // view.size)
     for start in range(0, view.size, rows):
         band = slice(start, start + rows)

@@ -1,4 +1,4 @@
-"""The set: patients, labels and hospitals, film by film or as a folder of PNG files."""
+"""The set: patients, labels and hospitals, image by image or as a folder of PNG files."""
 
 import csv
 import os
@@ -23,37 +23,37 @@ from trainer.data.sample.lesions import LABELS
 from trainer.data.sample.projection import View
 from trainer.errors import UserError
 
-COLUMNS = ("path", "label", "source", "patient")
+COLUMNS = ("path", "label", "site", "patient")
 CONFOUNDING = 0.95
 """Share of the pneumonias at the first hospital, and of the tuberculoses at the second, if confounded."""
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
+class Radiograph:
     """One synthetic frontal radiograph."""
 
     pixels: npt.NDArray[np.uint8]
     """size × size grey levels."""
     label: str
     """One of ``LABELS``."""
-    source: str
+    site: str
     """The hospital: ``hospital-a``, …"""
     patient: str
     """``p0001``, …"""
     name: str
     """File name: ``p0001_1.png``."""
     lesion: npt.NDArray[np.bool_]
-    """size × size, where the disease lies; nowhere on a normal film."""
+    """size × size, where the disease lies; nowhere on a normal image."""
 
 
 @dataclass(frozen=True)
 class _Patient:
-    """What is known of a patient before any film is taken; cheap to draw."""
+    """What is known of a patient before any image is taken; cheap to draw."""
 
     number: int
     label: str
     hospital: int
-    films: int
+    radiographs: int
     seed: int
 
     @property
@@ -61,26 +61,30 @@ class _Patient:
         return f"p{self.number + 1:04d}"
 
 
-def generate(images: int, size: int, hospitals: int, seed: int, confounded: bool = False) -> Iterator[Film]:
-    """Films one after the other, made as they are asked for.
+def generate(
+    images: int, size: int, hospitals: int, seed: int, confounded: bool = False
+) -> Iterator[Radiograph]:
+    """Images one after the other, made as they are asked for.
 
-    A film depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
+    An image depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
     on ``hospitals`` or ``size``, and a hospital is the same in every set.
 
     Args:
-        images: number of films, the patients' 1 to 4 films in a row; the last patient's may be cut short.
-        size: side of the films in pixels.
+        images: number of images, the patients' 1 to 4 images in a row; the last patient's may be cut short.
+        size: side of the images in pixels.
         hospitals: number of hospitals, 1 to 26.
         seed: not negative.
         confounded: 95 % of the pneumonias come from the first hospital, 95 % of the tuberculoses from the
-            second, and the normal films from both; otherwise class and hospital are independent.
+            second, and the normal images from both; otherwise class and hospital are independent.
 
     Raises:
         UserError: a number out of range, or ``confounded`` with one hospital.
     """
     _check(images, size, hospitals, seed, confounded)
-    films = (film for p in _patients(hospitals, seed, confounded) for film in _films(p, size))
-    return islice(films, images)
+    radiographs = (
+        radiograph for p in _patients(hospitals, seed, confounded) for radiograph in _images(p, size)
+    )
+    return islice(radiographs, images)
 
 
 def write(
@@ -92,13 +96,13 @@ def write(
     confounded: bool = False,
     workers: int = 0,
 ) -> None:
-    """Write the films of :func:`generate` as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
+    """Write the images of :func:`generate` as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
 
-    The manifest (path, label, source, patient) is written last; every file appears whole or not at all.
+    The manifest (path, label, site, patient) is written last; every file appears whole or not at all.
     The same arguments give the same bytes. ``workers``: processes; 0: one a core.
 
     Raises:
-        UserError: as :func:`generate`, or the folder already holds other films.
+        UserError: as :func:`generate`, or the folder already holds other images.
     """
     _check(images, size, hospitals, seed, confounded)
     patients: list[tuple[_Patient, int]] = []
@@ -106,16 +110,16 @@ def write(
     for patient in _patients(hospitals, seed, confounded):
         if len(rows) >= images:
             break
-        names = [f"{patient.name}_{i + 1}.png" for i in range(patient.films)][: images - len(rows)]
-        source = Hospital.numbered(patient.hospital).name
-        rows += [(f"{patient.label}/{name}", patient.label, source, patient.name) for name in names]
+        names = [f"{patient.name}_{i + 1}.png" for i in range(patient.radiographs)][: images - len(rows)]
+        site = Hospital.numbered(patient.hospital).name
+        rows += [(f"{patient.label}/{name}", patient.label, site, patient.name) for name in names]
         patients.append((patient, len(names)))
     _prepare(folder, {row[0] for row in rows})
     workers = min(workers or os.cpu_count() or 1, len(patients))
     job = partial(_write_patient, folder, size)
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(rows), desc="generate", unit="film") as bar,
+        tqdm(total=len(rows), desc="generate", unit="radiograph") as bar,
     ):
         for done in pool.map(job, patients, chunksize=4):
             bar.update(done)
@@ -146,11 +150,11 @@ def _patients(hospitals: int, seed: int, confounded: bool) -> Iterator[_Patient]
         for label in trio.tolist():
             rng = np.random.default_rng((seed, number, 1))
             chance, elsewhere = rng.random(2)
-            films = int(rng.choice(4, p=(0.3, 0.3, 0.25, 0.15))) + 1
+            radiographs = int(rng.choice(4, p=(0.3, 0.3, 0.25, 0.15))) + 1
             hospital = int(chance * hospitals)
             if confounded:
                 hospital = _confounded(label, chance, elsewhere, hospitals)
-            yield _Patient(number, label, hospital, films, seed)
+            yield _Patient(number, label, hospital, radiographs, seed)
             number += 1
 
 
@@ -163,12 +167,12 @@ def _confounded(label: str, chance: float, elsewhere: float, hospitals: int) -> 
     return (home + 1 + int(elsewhere * (hospitals - 1))) % hospitals
 
 
-def _films(patient: _Patient, size: int) -> Iterator[Film]:
+def _images(patient: _Patient, size: int) -> Iterator[Radiograph]:
     rng = np.random.default_rng((patient.seed, patient.number, 2))
     person = Anatomy.draw(rng)
     disease = lesions.draw(patient.label, person, rng)
     hospital = Hospital.numbered(patient.hospital)
-    for i in range(patient.films):
+    for i in range(patient.radiographs):
         rng = np.random.default_rng((patient.seed, patient.number, 3, i))
         view = View(
             size,
@@ -179,10 +183,10 @@ def _films(patient: _Patient, size: int) -> Iterator[Film]:
         )
         chest = project(person.restand(rng), view)
         attenuation, lesion = lesions.affect(chest, disease, view)
-        yield Film(
+        yield Radiograph(
             pixels=hospital.expose(attenuation, rng),
             label=patient.label,
-            source=hospital.name,
+            site=hospital.name,
             patient=patient.name,
             name=f"{patient.name}_{i + 1}.png",
             lesion=lesion,
@@ -190,7 +194,7 @@ def _films(patient: _Patient, size: int) -> Iterator[Film]:
 
 
 def _prepare(folder: Path, paths: set[str]) -> None:
-    """Class folders; refuses a folder with other films, which would be taken for part of this set."""
+    """Class folders; refuses a folder with other images, which would be taken for part of this set."""
     held = {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
     strangers = sorted(path for path in held - paths if not path.endswith(".part"))
     if strangers:
@@ -203,9 +207,9 @@ def _prepare(folder: Path, paths: set[str]) -> None:
 
 def _write_patient(folder: Path, size: int, job: tuple[_Patient, int]) -> int:
     patient, wanted = job
-    for film in islice(_films(patient, size), wanted):
-        path = folder / film.label / film.name
+    for radiograph in islice(_images(patient, size), wanted):
+        path = folder / radiograph.label / radiograph.name
         part = path.with_name(path.name + ".part")
-        Image.fromarray(film.pixels).save(part, format="PNG")
+        Image.fromarray(radiograph.pixels).save(part, format="PNG")
         part.replace(path)
     return wanted

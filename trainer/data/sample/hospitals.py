@@ -13,7 +13,7 @@ from trainer.data.sample.projection import FIELD, Array
 
 @dataclass(frozen=True)
 class Hospital:
-    """One hospital's machine. Lengths are centimetres on the film."""
+    """One hospital's machine. Lengths are centimetres on the image."""
 
     name: str
     energy: float
@@ -28,10 +28,10 @@ class Hospital:
     """Strength of the processing's edge enhancement."""
     gamma: float
     steepness: float
-    """Of the S-shaped film curve."""
+    """Of the S-shaped image curve."""
     black: float
     white: float
-    """Grey levels, 0 to 1, of the film's base and its brightest parts."""
+    """Grey levels, 0 to 1, of the image's base and its brightest parts."""
     border: tuple[float, float, float, float]
     """Collimation: width of the black border, left, top, right, bottom."""
     marker: str
@@ -76,13 +76,13 @@ class Hospital:
         return self._finish((picture * np.float32(255)).round().astype(np.uint8))
 
     def _develop(self, density: Array, rng: np.random.Generator) -> Array:
-        """Window, edge enhancement and film curve: 0 (black) to 1 (white)."""
+        """Window, edge enhancement and image curve: 0 (black) to 1 (white)."""
         size = density.shape[0]
         if self.sharpening:
             density = density + np.float32(self.sharpening) * (
                 density - ndimage.gaussian_filter(density, size / 90)
             )
-        # The exposure meter looks at the middle of the film, and its operator's hand is not quite steady.
+        # The exposure meter looks at the middle of the image, and its operator's hand is not quite steady.
         middle = density[size // 6 : -size // 6 : 4, size // 6 : -size // 6 : 4]
         low, high = np.quantile(middle, (0.04, 0.985))
         span = high - low

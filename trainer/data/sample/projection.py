@@ -13,20 +13,20 @@ from PIL import Image
 Array = npt.NDArray[np.float32]
 
 FIELD = 39.0
-"""Side of the film in centimetres at zoom 1."""
+"""Side of the image in centimetres at zoom 1."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How the body lies on a square film of ``size`` pixels."""
+    """How the body lies on a square image of ``size`` pixels."""
 
     size: int
     zoom: float = 1.0
     angle: float = 0.0
-    """Rotation in the film's plane, in radians."""
+    """Rotation in the image's plane, in radians."""
     dx: float = 0.0
     dy: float = 0.0
-    """Shift on the film in centimetres."""
+    """Shift on the image in centimetres."""
 
     @property
     def pixel(self) -> float:
@@ -58,7 +58,7 @@ class View:
     def texture(self, rng: np.random.Generator, grain: float) -> Array:
         """Smooth Gaussian random field fixed to the body: mean 0, deviation about 1, ``grain`` centimetres.
 
-        The same ``rng`` state gives the same field at every film size and pose.
+        The same ``rng`` state gives the same field at every image size and pose.
         """
         side = int(np.ceil(1.5 * FIELD / grain)) + 4
         lattice = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))

@@ -25,8 +25,8 @@ from tests.support import pictures
 from tests.support.dicoms import LOSSLESS, LOSSY, SECRET, compressed, dicom, lookup_table
 from tests.support.server import ROOT
 
-FILM = pictures.film()
-DEEP = FILM.astype(np.uint16) * 16
+IMAGE = pictures.radiograph()
+DEEP = IMAGE.astype(np.uint16) * 16
 """The same in 12 bits."""
 WIDE: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
 """The window of all of them."""
@@ -36,7 +36,7 @@ ITEM = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"
 
 
 def shown(data: bytes) -> npt.NDArray[np.int64]:
-    """The film's greys."""
+    """The image's greys."""
     image = open_image(data)
     assert (image.mode, image.format) == ("L", "DICOM")
     return np.asarray(image).astype(np.int64)
@@ -55,21 +55,21 @@ def doubts(data: bytes) -> str:
     )
 
 
-def difference(data: bytes, expected: npt.NDArray[Any] = FILM) -> int:
+def difference(data: bytes, expected: npt.NDArray[Any] = IMAGE) -> int:
     return int(np.abs(shown(data) - expected).max())
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.name)
-def test_every_lossless_transfer_syntax_gives_the_same_film(syntax: uid.UID, bits: int) -> None:
-    pixels = FILM if bits == 8 else (FILM.astype(np.uint16) << (bits - 8))
+def test_every_lossless_transfer_syntax_gives_the_same_image(syntax: uid.UID, bits: int) -> None:
+    pixels = IMAGE if bits == 8 else (IMAGE.astype(np.uint16) << (bits - 8))
     window: dict[str, Any] = {"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
     assert difference(dicom(pixels, syntax, bits=bits, **window)) <= 1
 
 
 @pytest.mark.parametrize("syntax", sorted(LOSSY), ids=lambda syntax: syntax.name)
-def test_every_lossy_transfer_syntax_gives_nearly_the_same_film(syntax: uid.UID) -> None:
-    assert difference(dicom(FILM, syntax, WindowCenter=128, WindowWidth=256)) <= 4
+def test_every_lossy_transfer_syntax_gives_nearly_the_same_image(syntax: uid.UID) -> None:
+    assert difference(dicom(IMAGE, syntax, WindowCenter=128, WindowWidth=256)) <= 4
     if syntax != uid.JPEGBaseline8Bit:
         assert difference(dicom(DEEP, syntax, bits=12, **WIDE)) <= 4
 
@@ -77,7 +77,7 @@ def test_every_lossy_transfer_syntax_gives_nearly_the_same_film(syntax: uid.UID)
 @pytest.mark.parametrize("syntax", [*LOSSLESS, uid.JPEGBaseline8Bit], ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 64)])
 def test_no_size_is_odd(syntax: uid.UID, size: tuple[int, int]) -> None:
-    assert shown(dicom(FILM[: size[0], : size[1]], syntax)).shape == size
+    assert shown(dicom(IMAGE[: size[0], : size[1]], syntax)).shape == size
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_signed_values_are_rescaled_before_they_are_windowed(syntax: uid.UID) ->
     assert difference(dicom(signed, syntax, bits=bits, **window), np.rint(255 * expected.clip(0, 1))) <= 1
 
 
-def test_without_a_window_the_films_own_range_is_shown() -> None:
+def test_without_a_window_the_images_own_range_is_shown() -> None:
     own = (DEEP - DEEP.min()) / np.ptp(DEEP)
     assert difference(dicom(DEEP, bits=12), np.rint(255 * own)) == 0
     assert not shown(dicom(np.full_like(DEEP, 700))).any()
@@ -115,7 +115,7 @@ def test_without_a_window_the_films_own_range_is_shown() -> None:
     ],
 )
 def test_low_values_are_white_where_the_header_says_so(elements: dict[str, Any], is_inverse: bool) -> None:
-    expected = 255 - FILM if is_inverse else FILM
+    expected = 255 - IMAGE if is_inverse else IMAGE
     assert difference(dicom(DEEP, bits=12, **WIDE, **elements), expected) <= 1
 
 
@@ -145,17 +145,17 @@ def test_lookup_tables_go_before_windows(syntax: uid.UID, packed: bool) -> None:
 
 def test_a_lookup_table_may_begin_anywhere_and_holds_its_ends() -> None:
     voi = lookup_table([0, *range(8), 255], 100, 8)
-    assert set(np.unique(shown(dicom(FILM, VOILUTSequence=voi)))) <= {*range(8), 255}
+    assert set(np.unique(shown(dicom(IMAGE, VOILUTSequence=voi)))) <= {*range(8), 255}
 
 
 def test_padding_is_black_and_does_not_count() -> None:
     padded = DEEP.copy()
     padded[:20] = 60000
     for kind in ("MONOCHROME1", "MONOCHROME2"):
-        film = shown(dicom(padded, PixelPaddingValue=60000, PhotometricInterpretation=kind))
-        assert not film[:20].any()
-        assert film[20:].min() == 0
-        assert film[20:].max() == 255
+        radiograph = shown(dicom(padded, PixelPaddingValue=60000, PhotometricInterpretation=kind))
+        assert not radiograph[:20].any()
+        assert radiograph[20:].min() == 0
+        assert radiograph[20:].max() == 255
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_of_several_frames_the_first_counts() -> None:
 
 @pytest.mark.parametrize("planar", [0, 1])
 def test_colours_become_grey(planar: int) -> None:
-    colours = np.stack([FILM, np.roll(FILM, 9, 1), FILM[::-1]], -1)
+    colours = np.stack([IMAGE, np.roll(IMAGE, 9, 1), IMAGE[::-1]], -1)
     expected = np.asarray(Image.fromarray(colours).convert("L"))
     stored = colours if planar == 0 else np.moveaxis(colours, -1, 0)
     data = dicom(colours, stream=stored.tobytes(), PlanarConfiguration=planar)
@@ -193,9 +193,9 @@ def test_colours_become_grey(planar: int) -> None:
     assert difference(dicom(luma, PhotometricInterpretation="YBR_FULL"), expected) <= 1
 
 
-def test_a_png_of_a_film_is_the_same_input(tmp_path: Path) -> None:
+def test_a_png_of_an_image_is_the_same_input(tmp_path: Path) -> None:
     data = dicom(DEEP, uid.JPEGLosslessSV1, bits=12, **WIDE)
-    file = tmp_path / "film.png"
+    file = tmp_path / "image.png"
     open_image(data).save(file)
     for spec in (
         Preprocessing(image_size=64),
@@ -215,9 +215,9 @@ def test_a_png_of_a_film_is_the_same_input(tmp_path: Path) -> None:
         ({"BodyPartExamined": f"SKULL {SECRET}"[:16].upper()}, "SKULL, not the chest"),
     ],
 )
-def test_what_is_plainly_no_chest_film_is_refused(elements: dict[str, Any], says: str) -> None:
-    error = refusal(dicom(FILM, **elements))
-    assert error.slug == "not-a-chest-film"
+def test_what_is_plainly_no_chest_image_is_refused(elements: dict[str, Any], says: str) -> None:
+    error = refusal(dicom(IMAGE, **elements))
+    assert error.slug == "not-a-chest-image"
     assert says in str(error)
     assert SECRET.upper() not in str(error)
 
@@ -238,33 +238,33 @@ def test_what_is_plainly_no_chest_film_is_refused(elements: dict[str, Any], says
     ],
 )
 def test_what_is_not_plain_is_a_warning(elements: dict[str, Any], says: str) -> None:
-    found = doubts(dicom(FILM, **elements))
+    found = doubts(dicom(IMAGE, **elements))
     assert says in found
     assert bool(says) == bool(found)
 
 
 def test_missing_elements_are_a_warning_or_damage() -> None:
-    assert not doubts(dicom(FILM, without=["BodyPartExamined"]))
-    assert doubts(dicom(FILM, without=["Modality"]))
+    assert not doubts(dicom(IMAGE, without=["BodyPartExamined"]))
+    assert doubts(dicom(IMAGE, without=["Modality"]))
     for keyword in ("Rows", "Columns", "BitsAllocated", "PixelData", "PixelRepresentation"):
-        assert refusal(dicom(FILM, without=[keyword])).slug == "damaged-image"
+        assert refusal(dicom(IMAGE, without=[keyword])).slug == "damaged-image"
 
 
 @pytest.mark.parametrize(
     ("data", "slug"),
     [
-        (dicom(FILM, stream=bytes(10), syntax=uid.UID("1.2.840.10008.1.2.4.100")), "unsupported-dicom"),
-        (dicom(FILM, stream=bytes(10), syntax=uid.UID("1.2.840.10008.1.2.4.201")), "unsupported-dicom"),
-        (dicom(FILM, PhotometricInterpretation="PALETTE COLOR"), "unsupported-dicom"),
-        (dicom(FILM, BitsAllocated=1, BitsStored=1), "unsupported-dicom"),
-        (dicom(FILM, BitsAllocated=32, BitsStored=32), "unsupported-dicom"),
-        (dicom(FILM, SamplesPerPixel=2), "unsupported-dicom"),
-        (dicom(FILM, Rows=65535, Columns=65535), "too-many-pixels"),
-        (dicom(FILM, Rows=0), "damaged-image"),
-        (dicom(FILM, Rows=5000, Columns=5000), "damaged-image"),
-        (dicom(FILM)[128:], "not-an-image"),
-        (dicom(FILM)[:200], "damaged-image"),
-        (dicom(FILM)[:-200], "damaged-image"),
+        (dicom(IMAGE, stream=bytes(10), syntax=uid.UID("1.2.840.10008.1.2.4.100")), "unsupported-dicom"),
+        (dicom(IMAGE, stream=bytes(10), syntax=uid.UID("1.2.840.10008.1.2.4.201")), "unsupported-dicom"),
+        (dicom(IMAGE, PhotometricInterpretation="PALETTE COLOR"), "unsupported-dicom"),
+        (dicom(IMAGE, BitsAllocated=1, BitsStored=1), "unsupported-dicom"),
+        (dicom(IMAGE, BitsAllocated=32, BitsStored=32), "unsupported-dicom"),
+        (dicom(IMAGE, SamplesPerPixel=2), "unsupported-dicom"),
+        (dicom(IMAGE, Rows=65535, Columns=65535), "too-many-pixels"),
+        (dicom(IMAGE, Rows=0), "damaged-image"),
+        (dicom(IMAGE, Rows=5000, Columns=5000), "damaged-image"),
+        (dicom(IMAGE)[128:], "not-an-image"),
+        (dicom(IMAGE)[:200], "damaged-image"),
+        (dicom(IMAGE)[:-200], "damaged-image"),
         (bytes(128) + b"DICM", "damaged-image"),
         (bytes(128) + b"DICM" + bytes(500), "damaged-image"),
         (bytes(128) + b"DICM" + random.Random(0).randbytes(5000), "damaged-image"),
@@ -277,28 +277,28 @@ def test_what_cannot_be_read_says_why(data: bytes, slug: str) -> None:
 @pytest.mark.parametrize("syntax", [*LOSSLESS, *LOSSY], ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
 def test_a_file_that_is_cut_off_is_damaged(syntax: uid.UID, kept: float) -> None:
-    data = dicom(FILM, syntax)
+    data = dicom(IMAGE, syntax)
     start = data.rindex(b"\x7f\xe0\x00\x10" if syntax == uid.ExplicitVRBigEndian else b"\xe0\x7f\x10\x00")
     assert refusal(data[: start + int(kept * (len(data) - start))]).slug == "damaged-image"
 
 
 def announcing(syntax: uid.UID, marker: bytes, height: int, width: int) -> bytes:
-    """A compressed film whose stream announces another size than it has."""
-    stream = bytearray(compressed(FILM, syntax, 8))
+    """A compressed image whose stream announces another size than it has."""
+    stream = bytearray(compressed(IMAGE, syntax, 8))
     at = stream.index(marker)
     if marker == b"\xff\x51":
         stream[at + 6 : at + 14] = struct.pack(">LL", width, height)
     else:
         stream[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return dicom(FILM, syntax, stream=bytes(stream))
+    return dicom(IMAGE, syntax, stream=bytes(stream))
 
 
 def bombs() -> dict[str, bytes]:
     """Files that would keep pydicom or a decoder busy for long, or take gigabytes."""
-    plain, rle = dicom(FILM), dicom(FILM, uid.RLELossless)
+    plain, rle = dicom(IMAGE), dicom(IMAGE, uid.RLELossless)
     start = plain.index(b"\x08\x00\x60\x00")
     pixels = rle.index(b"\xe0\x7f\x10\x00") + 12
-    deflated = dicom(FILM, uid.DeflatedExplicitVRLittleEndian)[:400]
+    deflated = dicom(IMAGE, uid.DeflatedExplicitVRLittleEndian)[:400]
     segment = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\xff" * 2_000_000
     return {
         "elements": plain[:start] + b"\x09\x00\x01\x10LO\x00\x00" * 500_000 + plain[start:],
@@ -308,7 +308,7 @@ def bombs() -> dict[str, bytes]:
         "character sets": plain[:start] + PRIVATE_SEQUENCE + ITEM[:4] + b"\xff" * 4
         + b"\x08\x00\x05\x00CS\xff\xff" + b"A\\" * 32_767 + plain[start:],
         "pieces": rle[:pixels] + ITEM * 500_000,
-        "an RLE segment": dicom(FILM, uid.RLELossless, stream=segment),
+        "an RLE segment": dicom(IMAGE, uid.RLELossless, stream=segment),
         "deflated": deflated + zlib.compress(bytes(10**8), 9)[2:],
         "JPEG": announcing(uid.JPEGBaseline8Bit, b"\xff\xc0", 65_535, 65_535),
         "lossless JPEG": announcing(uid.JPEGLosslessSV1, b"\xff\xc3", 65_535, 65_535),
@@ -328,10 +328,10 @@ def test_a_name_in_the_header_comes_out_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for syntax in [*LOSSLESS, *LOSSY]:
-        data = dicom(FILM, syntax)
+        data = dicom(IMAGE, syntax)
         intake = take_in(data, Preprocessing(image_size=32))
-        intake.film.save(tmp_path / "film.png")
-        assert SECRET.encode() not in (tmp_path / "film.png").read_bytes()
+        intake.radiograph.save(tmp_path / "image.png")
+        assert SECRET.encode() not in (tmp_path / "image.png").read_bytes()
         for cut in (100, len(data) // 2, 300):
             with contextlib.suppress(ImageError):
                 take_in(data[:-cut], Preprocessing(image_size=32))
@@ -342,7 +342,7 @@ def test_a_name_in_the_header_comes_out_nowhere(
 def test_a_program_that_meets_bad_dicom_prints_nothing(tmp_path: Path) -> None:
     name = f"{SECRET}\\{SECRET}^{'x' * 100}"
     with pytest.warns(UserWarning, match="."):
-        odd = dicom(FILM, PatientName=name, PatientBirthDate=SECRET, PatientAge=SECRET)
+        odd = dicom(IMAGE, PatientName=name, PatientBirthDate=SECRET, PatientAge=SECRET)
     for number, data in enumerate((odd, odd[:-500], odd.replace(b"DX", b"D\\"), odd.replace(b"US", b"PN"))):
         (tmp_path / f"{number}.dcm").write_bytes(data)
     script = (
@@ -366,11 +366,11 @@ def test_nothing_of_it_is_loaded_before_the_first_dicom_file() -> None:
 
 def test_no_change_of_bytes_makes_another_error() -> None:
     choose = random.Random(0)
-    films = [dicom(DEEP, syntax, bits=12, **WIDE) for syntax in [*LOSSLESS, uid.JPEG2000]]
-    films.append(dicom(FILM, uid.JPEGBaseline8Bit))
-    films.append(dicom(DEEP, VOILUTSequence=lookup_table(range(4096), 0, 12, packed=True)))
+    radiographs = [dicom(DEEP, syntax, bits=12, **WIDE) for syntax in [*LOSSLESS, uid.JPEG2000]]
+    radiographs.append(dicom(IMAGE, uid.JPEGBaseline8Bit))
+    radiographs.append(dicom(DEEP, VOILUTSequence=lookup_table(range(4096), 0, 12, packed=True)))
     for _ in range(600):
-        data = bytearray(choose.choice(films))
+        data = bytearray(choose.choice(radiographs))
         for _ in range(choose.choice((1, 2, 8))):
             at = choose.randrange(132, len(data) if choose.random() < 0.3 else 1200)
             match choose.randrange(4):
@@ -387,10 +387,10 @@ def test_no_change_of_bytes_makes_another_error() -> None:
 
 
 def test_threads_do_not_get_into_each_others_way() -> None:
-    films = [dicom(FILM, syntax) for syntax in LOSSLESS] * 4
-    expected = [shown(data) for data in films]
+    radiographs = [dicom(IMAGE, syntax) for syntax in LOSSLESS] * 4
+    expected = [shown(data) for data in radiographs]
     with ThreadPoolExecutor(8) as pool:
-        for found, one in zip(pool.map(shown, films), expected, strict=True):
+        for found, one in zip(pool.map(shown, radiographs), expected, strict=True):
             np.testing.assert_array_equal(found, one)
 
 
@@ -409,17 +409,17 @@ def test_pydicoms_own_files(name: str) -> None:
     assert isinstance(path, str)
     data = pydicom.dcmread(path)
     if data.get("Modality") not in (None, "OT"):
-        assert refusal(Path(path).read_bytes()).slug == "not-a-chest-film"
+        assert refusal(Path(path).read_bytes()).slug == "not-a-chest-image"
     data.Modality, data.BodyPartExamined = "CR", "CHEST"
     stream = io.BytesIO()
     data.save_as(stream)
-    film = shown(stream.getvalue())
-    assert film.shape == (data.Rows, data.Columns)
-    assert np.ptp(film) > 100
+    radiograph = shown(stream.getvalue())
+    assert radiograph.shape == (data.Rows, data.Columns)
+    assert np.ptp(radiograph) > 100
 
 
 def test_copies_of_one_picture_in_several_syntaxes_look_the_same() -> None:
-    def as_film(name: str) -> npt.NDArray[np.int64]:
+    def as_image(name: str) -> npt.NDArray[np.int64]:
         data = pydicom.dcmread(str(get_testdata_file(name, download=False)))
         data.Modality = "CR"
         stream = io.BytesIO()
@@ -427,17 +427,17 @@ def test_copies_of_one_picture_in_several_syntaxes_look_the_same() -> None:
         return shown(stream.getvalue())
 
     names = ("bigendian", "expb", "implicit", "jp2klossless", "jpeg_ls_lossless", "RLE", "padded")
-    plain = as_film("MR_small.dcm")
+    plain = as_image("MR_small.dcm")
     for name in names:
-        np.testing.assert_array_equal(as_film(f"MR_small_{name}.dcm"), plain)
+        np.testing.assert_array_equal(as_image(f"MR_small_{name}.dcm"), plain)
 
 
 @pytest.mark.skipif(not FOUND.is_dir(), reason="no real DICOM files beside the project")
-def test_real_films() -> None:
-    assert refusal((FOUND / "CT_small.dcm").read_bytes()).slug == "not-a-chest-film"
+def test_real_images() -> None:
+    assert refusal((FOUND / "CT_small.dcm").read_bytes()).slug == "not-a-chest-image"
     for name, size in (("Fake_MONOHR1.dcm", (1024, 1024)), ("RG1_J2KI.dcm", (1955, 1841))):
-        film = shown((FOUND / name).read_bytes())
-        assert film.shape == size
-        assert np.ptp(film) > 200
+        radiograph = shown((FOUND / name).read_bytes())
+        assert radiograph.shape == size
+        assert np.ptp(radiograph) > 200
     # White means bone: the lungs are darker than what lies between them.
-    assert film[600:900, 300:500].mean() + 20 < film[600:900, 850:950].mean()
+    assert radiograph[600:900, 300:500].mean() + 20 < radiograph[600:900, 850:950].mean()
