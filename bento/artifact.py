@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 
 FORMAT_VERSION = 5
 """2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and orientation.
@@ -243,9 +243,7 @@ def load_manifest(folder: Path) -> Manifest:
         try:
             actual = sha256_file(file)
         except OSError as error:
-            raise ArtifactError(
-                f"{file}: can't be read ({error.strerror}); publish the model again"
-            ) from error
+            raise ArtifactError(f"{file}: can't be read ({error.strerror}); publish the model again") from error
         if actual != expected:
             raise ArtifactError(f"{file}: SHA-256 differs from the manifest's; publish the model again")
     return manifest
@@ -274,9 +272,7 @@ def renamed(document: dict[str, Any]) -> dict[str, Any]:
         if isinstance(result.get(name), dict):
             # A setting is called `views` too: of the augmentation.
             kept = {"views"} if name == "config" else set()
-            result[name] = {
-                key if key in kept else RENAMED.get(key, key): value for key, value in result[name].items()
-            }
+            result[name] = {key if key in kept else RENAMED.get(key, key): value for key, value in result[name].items()}
     return result
 
 

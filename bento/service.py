@@ -39,7 +39,8 @@ from bento.http.schemas import (
 )
 from bento.http.uploads import Form, UploadGuard, explanation_wanted, received
 from bento.http.worker_pool import Threads
-from bento.imaging.intake import ImageError, Intake, take_in
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import Intake, take_in
 from bento.inference import heatmaps
 from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
@@ -136,9 +137,7 @@ def decode(asked: Asked) -> tuple[Intake, bool]:
         ProblemError: it is no image that the service takes.
     """
     try:
-        return take_in(
-            asked.radiograph, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels
-        ), asked.explain
+        return take_in(asked.radiograph, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), asked.explain
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
 
@@ -238,9 +237,7 @@ service = bentoml.service(
 service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS), FORMS))
 # Outermost first.
 service.add_asgi_middleware(ProblemDocuments)
-service.add_asgi_middleware(
-    Observation, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES
-)
+service.add_asgi_middleware(Observation, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES)
 service.add_asgi_middleware(ApiKeys, hashes=KEY_HASHES)
 service.add_asgi_middleware(
     UploadGuard,
@@ -248,9 +245,7 @@ service.add_asgi_middleware(
     memory=UploadMemory(SETTINGS.max_upload_memory),
     timeout=SETTINGS.upload_timeout,
 )
-service.add_asgi_middleware(
-    Admission, paths=frozenset(FORMS), places=PLACES, timeout=SETTINGS.predict_timeout
-)
+service.add_asgi_middleware(Admission, paths=frozenset(FORMS), places=PLACES, timeout=SETTINGS.predict_timeout)
 
 
 def _outermost(app: ASGIApp) -> ASGIApp:

@@ -1,28 +1,16 @@
 """Every setting of the service: an environment variable named ``CHEST_XRAY_`` and the field, in capitals."""
 
-import math
-import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bento.artifact import STORE_NAME
-from bento.imaging.intake import MAX_PIXELS
+from bento.cpu import available_cores
+from bento.imaging.preprocessing import MAX_PIXELS
 
 ENV_PREFIX = "CHEST_XRAY_"
-CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CORES_PER_WORKER = 8
-
-
-def available_cores(cpu_max: Path = CPU_MAX) -> int:
-    """Cores this process may use: its affinity, cut by the container's quota (cgroup v2), at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = cpu_max.read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
 
 
 def _default_threads() -> int:

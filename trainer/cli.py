@@ -36,9 +36,7 @@ class EvaluateSettings(Settings):
 class PredictSettings(BaseSettings):
     """Settings of ``predict``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     files: CliPositionalArg[list[Path]] = Field(min_length=1)
     """Images, or folders of images; `-`: file names from standard input, one a line."""
@@ -57,9 +55,7 @@ class PredictSettings(BaseSettings):
 class DoctorSettings(BaseSettings):
     """Settings of ``doctor``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     data_dir: Path = Path("data")
     """Folder of the data set."""
@@ -70,9 +66,7 @@ class DoctorSettings(BaseSettings):
 class ReportSettings(BaseSettings):
     """Settings of ``report``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     runs: CliPositionalArg[list[str]] = Field(min_length=1)
     """Names of evaluated runs; several are compared, each with the others."""
@@ -105,9 +99,7 @@ def _evaluate(settings: EvaluateSettings) -> None:
 
     if settings.model is None:
         if settings.out is not None:
-            raise UserError(
-                "evaluate: --out goes with --model; a run's evaluation is written into its own folder"
-            )
+            raise UserError("evaluate: --out goes with --model; a run's evaluation is written into its own folder")
         evaluate_run(settings)
     else:
         if "dataset" not in settings.model_fields_set or settings.out is None:
@@ -132,9 +124,7 @@ def _report(settings: ReportSettings) -> None:
 def _predict(settings: PredictSettings) -> int:
     from trainer.inference.predict import predict
 
-    failed = predict(
-        settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain
-    )
+    failed = predict(settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain)
     if failed:
         print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
     return 1 if failed else 0
@@ -279,9 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        told = str(interrupt) or (
-            "interrupted; what is finished is kept, go on with the same command and --resume"
-        )
+        told = str(interrupt) or ("interrupted; what is finished is kept, go on with the same command and --resume")
         print(f"\ntrainer: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -11,7 +11,7 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor
 
-from bento.settings import available_cores
+from bento.cpu import available_cores
 from trainer.errors import UserError
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from bento.artifact import STORE_NAME, ArtifactError, load_manifest
-from bento.settings import available_cores
+from bento.cpu import available_cores
 from trainer.data import kaggle
 from trainer.data.fetch import describe_dataset
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
@@ -108,9 +108,7 @@ def _device() -> tuple[Finding, dict[str, Question | str]]:
         else:
             sources[name] = "downloaded" if row.weights_file.exists() else Question(row.hub.url)
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding(
-        "device", f"{', '.join(gpus) or 'CPU, no GPU'}; {own}", wrong=memory < LEAST_MEMORY
-    ), sources
+    return Finding("device", f"{', '.join(gpus) or 'CPU, no GPU'}; {own}", wrong=memory < LEAST_MEMORY), sources
 
 
 def _weights(sources: dict[str, Question | str]) -> tuple[list[Finding], str]:
@@ -151,9 +149,7 @@ def _disk(data_dir: Path) -> Finding:
 def _kaggle(reached: Question) -> list[Finding]:
     # Whatever it answers: only a data set's own address would answer well.
     text = "reachable" if reached.status() else "not reachable"
-    credentials = (
-        "credentials found" if kaggle.has_credentials() else "no credentials (public sets need none)"
-    )
+    credentials = "credentials found" if kaggle.has_credentials() else "no credentials (public sets need none)"
     return [Finding("Kaggle", f"{text}; {credentials}")]
 
 
@@ -182,11 +178,7 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
     text = f"{len(runs):,} in {runs_dir}, the latest one {run.name}: "
     held_out = saved_settings(run).hold_out_site
     if not run.training.is_file():
-        return [
-            Finding(
-                "runs", text + "training not finished", next=f"python -m trainer --resume --run {run.name}"
-            )
-        ]
+        return [Finding("runs", text + "training not finished", next=f"python -m trainer --resume --run {run.name}")]
     if not run.metrics.is_file():
         following = f"python -m trainer evaluate --run {run.name}"
         return [Finding("runs", text + "trained, not evaluated", next=following)]
@@ -219,9 +211,7 @@ def _models() -> tuple[list[Finding], set[str]]:
         except (ArtifactError, UserError) as error:
             findings.append(Finding("model", str(error), wrong=True))
         else:
-            figure = (
-                f"macro F1 {manifest.metrics.macro_f1:.2f}, {manifest.data.dataset.partition(':')[0]} data"
-            )
+            figure = f"macro F1 {manifest.metrics.macro_f1:.2f}, {manifest.data.dataset.partition(':')[0]} data"
             text = f"{tag}: {manifest.model_name}, {figure}, {manifest.created:%Y-%m-%d}"
             findings.append(Finding("model", text, next="bentoml serve"))
     if len(folders) > SHOWN:

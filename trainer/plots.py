@@ -42,9 +42,7 @@ def roc_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
     for i, positive in _told_apart(judged):
         x, y, _ = roc_curve(positive, judged.probabilities[:, i])
         name = judged.classes[i]
-        axes.plot(
-            x, y, color=COLOURS[i % len(COLOURS)], label=f"{name} {_interval(intervals[f'roc_auc.{name}'])}"
-        )
+        axes.plot(x, y, color=COLOURS[i % len(COLOURS)], label=f"{name} {_interval(intervals[f'roc_auc.{name}'])}")
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC (area under the curve)")
     axes.legend(fontsize="small", loc="lower right")
     return _quiet(figure, axes)
@@ -99,9 +97,7 @@ def cross_site_plot(found: Sequence[Transfer]) -> Figure:
             value = (one.in_site if side == "in" else one.held_out_site.figures)["macro_f1"]
             errors = [[value.value - value.low], [value.high - value.value]]
             label = name if row == 0 else None
-            axes.errorbar(
-                value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label
-            )
+            axes.errorbar(value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label)
     axes.set_yticks(range(len(found)), [f"without {one.site}" for one in found])
     axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(found) - 0.5, -0.5))
     axes.legend(fontsize="small", loc="lower left")

@@ -43,9 +43,7 @@ LIMITS = [
     "It knows the listed classes only: every other finding is forced into one of them.",
     "Figures hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
-UNNOTICED = (
-    "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
-)
+UNNOTICED = "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
 """Instead of the first of them, of models of before format 4."""
 
 
@@ -162,9 +160,7 @@ def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:
     dataset = describe_dataset(data_dir)
     counts: dict[str, dict[str, int]] = {}
     for name in ("train", "val", "test"):
-        counts[name] = dict(
-            sorted(Counter(record.label for record in records if record.split == name).items())
-        )
+        counts[name] = dict(sorted(Counter(record.label for record in records if record.split == name).items()))
     return DataSummary(
         dataset=dataset,
         fingerprint=fingerprint(records),

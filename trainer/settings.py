@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 
 KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
 ENV_PREFIX = "TRAINER_"
@@ -19,9 +19,7 @@ ENV_PREFIX = "TRAINER_"
 class Settings(BaseSettings):
     """Settings of a run. Field docstrings are the help texts."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     # --- data -----------------------------------------------------------------------------------------------
     dataset: str = "kaggle"

@@ -205,9 +205,7 @@ class UploadMemory:
             deadline = self._unfinished.pop(victim)
             self._left += self._held.pop(victim)
             if victim is upload:
-                raise ProblemError(
-                    "overloaded", "no memory is left for uploads", {"Retry-After": RETRY_AFTER}
-                )
+                raise ProblemError("overloaded", "no memory is left for uploads", {"Retry-After": RETRY_AFTER})
             deadline.reschedule(0)
 
     def finish(self, upload: object) -> None:

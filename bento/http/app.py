@@ -110,9 +110,7 @@ def _description(metadata: Metadata) -> str:
 
 def _openapi(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
     """FastAPI's document of its routes, and BentoML's routes added."""
-    document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
-    )
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     models: list[type[BaseModel]] = [PredictResponse, ExplainedResponse, BatchResponse, Problem]
     schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFS)[1]
     document["components"]["schemas"].update(schemas["$defs"])

@@ -39,9 +39,7 @@ CONFIDENCE = Histogram(
     "Confidence of the most probable class",
     buckets=(0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1),
 )
-DOUBTS = Counter(
-    "chest_xray_doubts", "Images with a doubt, by its kind; not-like-training: novel ones", ["kind"]
-)
+DOUBTS = Counter("chest_xray_doubts", "Images with a doubt, by its kind; not-like-training: novel ones", ["kind"])
 REJECTIONS = Counter("chest_xray_rejections", "Problem documents by kind", ["reason"])
 MODEL = Gauge(
     "chest_xray_model_info",

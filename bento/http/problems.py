@@ -44,18 +44,14 @@ KINDS: Mapping[str, Kind] = {
         HTTPStatus.BAD_REQUEST, "Malformed request", "Send a body of multipart/form-data as RFC 7578 has it."
     ),
     "empty-file": Kind(HTTPStatus.BAD_REQUEST, "Empty file", "Send an image."),
-    "damaged-image": Kind(
-        HTTPStatus.BAD_REQUEST, "Damaged image", "The file is truncated or corrupt: send it whole."
-    ),
+    "damaged-image": Kind(HTTPStatus.BAD_REQUEST, "Damaged image", "The file is truncated or corrupt: send it whole."),
     "unauthorized": Kind(
         HTTPStatus.UNAUTHORIZED,
         "API key needed",
         "Send a known key as `Authorization: Bearer` or `X-API-Key`.",
     ),
     "not-found": Kind(HTTPStatus.NOT_FOUND, "Not found", "See /docs for the routes."),
-    "method-not-allowed": Kind(
-        HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "See the Allow header or /docs."
-    ),
+    "method-not-allowed": Kind(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "See the Allow header or /docs."),
     "upload-timeout": Kind(
         HTTPStatus.REQUEST_TIMEOUT, "Upload too slow", "Send the whole image within the service's deadline."
     ),
@@ -78,9 +74,7 @@ KINDS: Mapping[str, Kind] = {
         "Unsupported media type",
         "Send multipart/form-data whose parts are images or DICOM files.",
     ),
-    "not-an-image": Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG, PNG or DICOM file."
-    ),
+    "not-an-image": Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not an image", "Send a JPEG, PNG or DICOM file."),
     "unsupported-dicom": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Unsupported kind of DICOM",
@@ -110,9 +104,7 @@ KINDS: Mapping[str, Kind] = {
     "internal-error": Kind(
         HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "Not your fault; report the request id."
     ),
-    "overloaded": Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Overloaded", "Try again after the seconds of Retry-After."
-    ),
+    "overloaded": Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Overloaded", "Try again after the seconds of Retry-After."),
     "deadline-exceeded": Kind(
         HTTPStatus.GATEWAY_TIMEOUT,
         "Deadline exceeded",

@@ -15,7 +15,8 @@ from bento.artifact import (
     OperatingPoint,
     OrientationPoint,
 )
-from bento.imaging.intake import FORMATS, Preprocessing
+from bento.imaging.intake import FORMATS
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.input_warnings import InputAssessment
 from bento.settings import Settings
 

@@ -45,9 +45,7 @@ def _span(lines: Grey) -> tuple[int, int]:
     ranks = [0, tenth, pixels - 1 - tenth, pixels - 1]
     least, low, high, most = np.partition(lines, ranks, axis=1)[:, ranks].T.astype(np.int16)
     darkest, brightest = int(low.min()), int(high.max())
-    border = (high < darkest + DARK * (brightest - darkest)) | (
-        np.minimum(high - least, most - low) < UNIFORM
-    )
+    border = (high < darkest + DARK * (brightest - darkest)) | (np.minimum(high - least, most - low) < UNIFORM)
     inner = np.flatnonzero(~border)
     if len(inner) == 0 or inner[-1] + 1 - inner[0] < LEAST * count:
         return 0, count

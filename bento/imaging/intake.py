@@ -7,89 +7,28 @@ import contextlib
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
 
 from bento.imaging.crop_contrast import anatomy_box, equalise
+from bento.imaging.errors import (
+    DamagedImageError,
+    EmptyImageError,
+    TooManyPixelsError,
+    TooManyScansError,
+    UnknownFormatError,
+)
+from bento.imaging.preprocessing import MAX_PIXELS, MAX_SCANS, Preprocessing
 from bento.imaging.quality import InputWarning, check_colour, check_content
 
 _BY_PILLOW = ("JPEG", "PNG")
 FORMATS = (*_BY_PILLOW, "DICOM")
-MAX_PIXELS = 25_000_000
-"""More than any detector delivers (a 43 cm square at 0.1 mm is 18.5 million); a colour PNG costs 7 bytes each."""
 
-MAX_SCANS = 32
-"""Of a progressive JPEG; encoders write about ten."""
 _DICOM_START, _DICOM_MARK = 128, b"DICM"
 _DOUBTS = "doubts"
-
-
-class ImageError(ValueError):
-    """The bytes can't be used as an image. ``slug`` is a stable, machine-readable name of the reason."""
-
-    slug = "unreadable-image"
-
-
-class EmptyImageError(ImageError):
-    """No bytes at all."""
-
-    slug = "empty-file"
-
-
-class UnknownFormatError(ImageError):
-    """Not one of the accepted formats."""
-
-    slug = "not-an-image"
-
-
-class TooManyPixelsError(ImageError):
-    """The header announces more pixels than the cap; nothing was decoded."""
-
-    slug = "too-many-pixels"
-
-
-class TooManyScansError(ImageError):
-    """A progressive JPEG with far more scans than any encoder writes: each costs a pass over all pixels."""
-
-    slug = "too-many-scans"
-
-
-class DamagedImageError(ImageError):
-    """The header is fine, the content is truncated or corrupt."""
-
-    slug = "damaged-image"
-
-
-class NotChestError(ImageError):
-    """A DICOM file whose header says that it shows something else than a chest image."""
-
-    slug = "not-a-chest-image"
-
-
-class UnsupportedDicomError(ImageError):
-    """A DICOM file of a transfer syntax or a kind of pixels that is not read."""
-
-    slug = "unsupported-dicom"
-
-
-class Preprocessing(BaseModel):
-    """How an image becomes the model's input; part of the artifact's manifest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image_size: int = Field(ge=32, le=2048)
-    """Side of the square input in pixels."""
-    fit: str = Field(default="pad", pattern="^pad$")
-    """``pad``: the whole image is kept with its aspect ratio, the rest is black."""
-    # What artifacts of format 1 and 2, which do not name these two, were trained with.
-    crop: Literal["none", "anatomy"] = "none"
-    """``anatomy``: uniform and dark borders of the image are cut off first."""
-    contrast: Literal["none", "clahe"] = "none"
-    """``clahe``: contrast-limited adaptive histogram equalisation of what is left, at the model's size."""
 
 
 class Frame(NamedTuple):

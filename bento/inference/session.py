@@ -35,9 +35,7 @@ class Prediction:
     def row(self, index: int) -> "Prediction":
         """What it says of one image."""
         own = slice(index, index + 1)
-        novelty, orientation = (
-            None if part is None else part[own] for part in (self.novelty, self.orientation)
-        )
+        novelty, orientation = (None if part is None else part[own] for part in (self.novelty, self.orientation))
         return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, orientation)
 
 
@@ -180,6 +178,5 @@ class Predictor:
 def _fits(shape: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
     """Same rank, and no fixed dimension that differs; a symbolic one (a name or None) fits any."""
     return len(shape) == len(expected) and all(
-        want is None or not isinstance(have, int) or have == want
-        for have, want in zip(shape, expected, strict=True)
+        want is None or not isinstance(have, int) or have == want for have, want in zip(shape, expected, strict=True)
     )

@@ -34,9 +34,7 @@ def endure(folder: Path, requests: int) -> None:
             for step in range(STEPS):
                 result = load(url, radiographs, 32, 600, "--limit", str(requests // STEPS))
                 memory.append(resident(psutil.Process(process.pid)))
-                print(
-                    f"{(step + 1) * requests // STEPS:>7} requests: {memory[-1]:.1f} MB, {result['errors']} errors"
-                )
+                print(f"{(step + 1) * requests // STEPS:>7} requests: {memory[-1]:.1f} MB, {result['errors']} errors")
     if memory[-1] > memory[0] * (1 + GROWTH):
         raise SystemExit("the memory has grown")
 

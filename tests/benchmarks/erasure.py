@@ -11,15 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainer.features.batches import even_weights
-from trainer.features.memmap import Array
+from trainer.types import Array
 
 SHRINKAGE = 0.05
 """Of the covariance towards a multiple of the identity: there may be fewer images than features."""
 
 
-def site_eraser(
-    embeddings: Array, labels: Sequence[int] | Array, sites: Sequence[str]
-) -> tuple[Array, Array, Array]:
+def site_eraser(embeddings: Array, labels: Sequence[int] | Array, sites: Sequence[str]) -> tuple[Array, Array, Array]:
     """Fit the erasure.
 
     Args:
@@ -50,9 +48,7 @@ def site_eraser(
         concepts[own] -= share @ concepts[own]
     covariance = (x * weights[:, None]).T @ x
     level = np.trace(covariance) / len(covariance)
-    values, vectors = np.linalg.eigh(
-        (1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance))
-    )
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance)))
     whiten, colour = vectors / np.sqrt(values) @ vectors.T, vectors * np.sqrt(values) @ vectors.T
     directions, sizes, _ = np.linalg.svd(whiten @ (x * weights[:, None]).T @ concepts, full_matrices=False)
     directions = directions[:, sizes > 1e-6 * sizes.max(initial=0.0)]

@@ -24,11 +24,11 @@ from trainer.device import prepare
 from trainer.evaluation.bootstrap import macro_f1, patient_weights
 from trainer.features.batches import Fetch, PlainBatches, Rows, from_cache
 from trainer.features.dataset import LabelledImages, augmentation_of, load_images
-from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
 from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
 from trainer.settings import Settings
 from trainer.training.selection import Selection
+from trainer.types import Array
 
 FOLDS = 10
 ORIENTATIONS = ("the image every other epoch", "augmented views only")
@@ -78,9 +78,7 @@ def everything(settings: Settings, device: torch.device) -> Everything:
     torch.manual_seed(settings.seed)
     model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
     model.requires_grad_(False)
-    return Everything(
-        settings, records, classes, load_images(records, classes, settings, "all"), model, device
-    )
+    return Everything(settings, records, classes, load_images(records, classes, settings, "all"), model, device)
 
 
 def folds_of(records: list[Record]) -> Array:
@@ -130,9 +128,7 @@ def run_fold(data: Everything, views: str, folds: Array, fold: int, path: Path) 
     train_tail(bench, RECIPE, data.settings, observe)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        temporary, scores=scores, logits=np.stack(logits), rows=rows["test"], val=len(rows["val"])
-    )
+    np.savez_compressed(temporary, scores=scores, logits=np.stack(logits), rows=rows["test"], val=len(rows["val"]))
     temporary.replace(path)
 
 

@@ -97,11 +97,7 @@ def main() -> None:
         after = resident(root)
         metrics = httpx.get(f"{url}/metrics").text
         log = (Path(folder) / "log").read_text()
-    print(
-        "\n".join(
-            line for line in metrics.splitlines() if line.startswith("chest_xray_request_seconds_count")
-        )
-    )
+    print("\n".join(line for line in metrics.splitlines() if line.startswith("chest_xray_request_seconds_count")))
     print(f"worker's memory: {before:.0f} MB after a quarter, {after:.0f} MB at the end")
     if "Traceback" in log:
         raise SystemExit("the log holds a traceback")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bento.cpu import available_cores
 from bento.imaging.intake import load_array
 from bento.inference.session import Predictor
-from bento.settings import available_cores
 
 
 def measure(folder: Path, seconds: float, radiographs: list[bytes]) -> float:

@@ -20,12 +20,12 @@ from trainer.data.manifest import Record
 from trainer.evaluation.bootstrap import macro_f1
 from trainer.features.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
 from trainer.features.dataset import LabelledImages
-from trainer.features.memmap import Array
 from trainer.models.backbones import Tail
 from trainer.settings import Settings
 from trainer.training.engines import site_distance
 from trainer.training.phases import cosine_with_warmup, parameter_groups
 from trainer.training.selection import Selection
+from trainer.types import Array
 
 
 @dataclass(frozen=True)

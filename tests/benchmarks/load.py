@@ -126,9 +126,7 @@ async def run(
     endless = itertools.cycle(requests)
     stop = time.perf_counter() + warm_up + seconds
     running = [
-        asyncio.ensure_future(
-            _reconnect(address.hostname or "", address.port or 80, endless, tally, pace, stop)
-        )
+        asyncio.ensure_future(_reconnect(address.hostname or "", address.port or 80, endless, tally, pace, stop))
         for _ in range(clients)
     ]
     await asyncio.sleep(warm_up)
@@ -144,9 +142,7 @@ async def run(
     return _summary(tally, clients, took)
 
 
-async def _reconnect(
-    host: str, port: int, requests: Iterator[bytes], tally: Tally, pace: float, stop: float
-) -> None:
+async def _reconnect(host: str, port: int, requests: Iterator[bytes], tally: Tally, pace: float, stop: float) -> None:
     while time.perf_counter() < stop:
         client: Client | None = None
         try:
@@ -186,9 +182,7 @@ def _content_length(head: bytes) -> int:
 def image_request(radiograph: bytes, host: str, path: str = "/predict") -> bytes:
     """One upload as a whole HTTP request."""
     head = 'Content-Disposition: form-data; name="file"; filename="image.jpg"\r\nContent-Type: image/jpeg'
-    body = b"".join(
-        (f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode(), radiograph, f"\r\n--{BOUNDARY}--\r\n".encode())
-    )
+    body = b"".join((f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode(), radiograph, f"\r\n--{BOUNDARY}--\r\n".encode()))
     lines = (
         f"POST {path} HTTP/1.1",
         f"Host: {host}",
@@ -210,12 +204,9 @@ def main() -> None:
     options = parser.parse_args()
     address = urlsplit(options.url)
     requests = [
-        image_request(radiograph.read_bytes(), address.netloc, address.path)
-        for radiograph in options.radiographs
+        image_request(radiograph.read_bytes(), address.netloc, address.path) for radiograph in options.radiographs
     ]
-    load = run(
-        options.url, requests, options.clients, options.seconds, limit=options.limit, rate=options.rate
-    )
+    load = run(options.url, requests, options.clients, options.seconds, limit=options.limit, rate=options.rate)
     print(json.dumps(asdict(asyncio.run(load))))
 
 

@@ -18,7 +18,9 @@ import onnxruntime
 from PIL import Image
 
 from bento.artifact import ONNX_FILE, Manifest
-from bento.imaging.intake import ImageError, Intake, Preprocessing, fit, take_in
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import Intake, fit, take_in
+from bento.imaging.preprocessing import Preprocessing
 from bento.imaging.quality import check_content
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import OUTPUTS, Predictor
@@ -108,9 +110,7 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="evaluated")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--not-images", type=Path, help="folder of pictures that are no chest images")
-    parser.add_argument(
-        "--images", type=Path, nargs="*", default=[], help="folders of other hospitals' images"
-    )
+    parser.add_argument("--images", type=Path, nargs="*", default=[], help="folders of other hospitals' images")
     options = parser.parse_args()
     run = Run(options.runs_dir / options.run)
     try:
@@ -121,9 +121,7 @@ def main() -> int:
         print(f"novelty: {error}", file=sys.stderr)
         return 2
     before, after = cost(run.sealed / ONNX_FILE, settings.image_size)
-    print(
-        f"a pass: {before:.2f} ms of CPU without these outputs, {after:.2f} ms with them ({after / before - 1:+.1%})"
-    )
+    print(f"a pass: {before:.2f} ms of CPU without these outputs, {after:.2f} ms with them ({after / before - 1:+.1%})")
     return 0 if met else 1
 
 
@@ -158,11 +156,7 @@ def report(predictor: Predictor, test: list[Path], not_images: Path | None, othe
         print(judge(folder.name, readable(folder, spec), predictor))
     radiographs = [read_image(file, spec.image_size) for file in test]
     for name, turn in TURNS.items():
-        print(
-            judge(
-                name, [changed(turn(radiograph), predictor.manifest) for radiograph in radiographs], predictor
-            )
-        )
+        print(judge(name, [changed(turn(radiograph), predictor.manifest) for radiograph in radiographs], predictor))
     for strength in (1, 2, 3):
         intakes = [
             changed(corrupt(radiograph, one, strength), predictor.manifest)
@@ -170,9 +164,7 @@ def report(predictor: Predictor, test: list[Path], not_images: Path | None, othe
             for one in (CORRUPTIONS[number % len(CORRUPTIONS)],)
         ]
         print(judge(f"simulated scanner, strength {strength}", intakes, predictor))
-    print(
-        f"wanted: {LEAST_TOLD:.0%} told apart, at most {MOST_FLAGGED:.0%} of the own: {'met' if met else 'not met'}"
-    )
+    print(f"wanted: {LEAST_TOLD:.0%} told apart, at most {MOST_FLAGGED:.0%} of the own: {'met' if met else 'not met'}")
     return met
 
 

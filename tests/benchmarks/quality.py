@@ -21,8 +21,8 @@ from tests.benchmarks.plain_loop import begin_phase, loader, predict, train_epoc
 from trainer.cli import main as trainer
 from trainer.data.manifest import Record, read_manifest
 from trainer.evaluation.metrics import compute_metrics
-from trainer.features.memmap import Array
 from trainer.models.backbones import BACKBONES
+from trainer.types import Array
 
 LEARNING_RATES = {"a": 1e-3, "b": 1e-4}
 """The second one lower, as the reference project has it."""
@@ -33,9 +33,7 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
     """Test probabilities N×C of the plain loop's best network, in the order of torchvision's ``ImageFolder``."""
     torch.manual_seed(seed)
     row = BACKBONES[backbone]
-    radiographs = {
-        split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")
-    }
+    radiographs = {split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")}
     labels = {split: torch.tensor(part.dataset.targets) for split, part in radiographs.items()}  # type: ignore[attr-defined]
     counts = torch.bincount(labels["train"])
     network = row.build()
@@ -51,9 +49,7 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
         for _ in range(EPOCHS):
             train_epoch(network, optimizer, radiographs["train"], len(labels["train"]) / len(counts) / counts)
             schedule.step()
-            accuracy = (
-                (predict(network, radiographs["val"]).argmax(1) == labels["val"]).double().mean().item()
-            )
+            accuracy = (predict(network, radiographs["val"]).argmax(1) == labels["val"]).double().mean().item()
             if accuracy > best:
                 best, state = accuracy, copy.deepcopy(network.state_dict())
     network.load_state_dict(state)
@@ -73,10 +69,7 @@ def figures(radiographs: list[Record], classes: list[str], probabilities: Array)
     sites = [radiograph.site for radiograph in radiographs]
     parts = {"all": np.ones(len(radiographs), bool)}
     parts |= {name: np.array(sites) == name for name in sorted(set(sites))}
-    return {
-        name: compute_metrics(truth[part], probabilities[part], classes).macro_f1
-        for name, part in parts.items()
-    }
+    return {name: compute_metrics(truth[part], probabilities[part], classes).macro_f1 for name, part in parts.items()}
 
 
 def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dict[str, float]]:
@@ -105,9 +98,7 @@ def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dic
     plain = plain_probabilities(data, options.backbone, options.image_size, seed)
     return {
         "plain": figures(radiographs, classes, plain),
-        "ours": figures(
-            radiographs, classes, np.array([ours[radiograph.path] for radiograph in radiographs])
-        ),
+        "ours": figures(radiographs, classes, np.array([ours[radiograph.path] for radiograph in radiographs])),
     }
 
 
@@ -115,9 +106,7 @@ def main() -> None:
     """Train both designs with each seed and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument(
-        "--backbone", default="efficientnet_lite0", choices=[n for n in BACKBONES if "eff" in n]
-    )
+    parser.add_argument("--backbone", default="efficientnet_lite0", choices=[n for n in BACKBONES if "eff" in n])
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options = parser.parse_args()

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from bento.imaging.intake import Preprocessing, decode, fit, open_image
+from bento.imaging.intake import decode, fit, open_image
+from bento.imaging.preprocessing import Preprocessing
 from tests.benchmarks.ingredients import Bench, Recipe, embeddings_of, logits_of, train_tail
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.fetch import fetch
@@ -35,10 +36,10 @@ from trainer.evaluation.calibration import fit_temperature
 from trainer.evaluation.confounding import linear_probe
 from trainer.features.batches import PlainBatches, from_cache
 from trainer.features.dataset import load_images, make_features
-from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.settings import Settings
+from trainer.types import Array
 
 STRENGTH = 3
 MIXTURE = ("gamma", "border", "marker", "resolution", "noise")
@@ -83,9 +84,7 @@ RECIPES = (
     Recipe("BatchNorm, groups, half the noise", BATCH_NORM_GROUPS | {"noise": 0.06}),
     Recipe("the same, averaged weights", BATCH_NORM_GROUPS | {"noise": 0.06}, ema=0.99),
     Recipe("the same, averaged weights, 16 epochs", LONGER, ema=0.99),
-    Recipe(
-        "half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}
-    ),
+    Recipe("half the noise, 20 epochs, 8 views", BATCH_NORM_GROUPS | {"noise": 0.06, "epochs_b": 20, "views": 8}),
     Recipe("16 epochs, sites aligned, 0.1", LONGER | {"site_alignment": 0.1}, ema=0.99),
     Recipe("16 epochs, sites aligned, 0.3", LONGER | {"site_alignment": 0.3}, ema=0.99),
     Recipe("16 epochs, sites aligned, 1.0", LONGER | {"site_alignment": 1.0}, ema=0.99),
@@ -134,9 +133,7 @@ def make_bench(settings: Settings, device: torch.device) -> Bench:
     kept = settings.data_dir / "cache" / f"scanned-{hash_of(prefix, settings)}.npy"
     if not kept.is_file():
         tests = [
-            prefix.outputs(
-                torch.from_numpy(scanned(settings.data_dir / record.path, settings.preprocessing))
-            )[0]
+            prefix.outputs(torch.from_numpy(scanned(settings.data_dir / record.path, settings.preprocessing)))[0]
             for record in parts["test"]
         ]
         np.save(kept, torch.stack(tests, dim=1).half().cpu().numpy())
@@ -242,9 +239,7 @@ def figures(run: dict[str, Array], weights: Array) -> Figures:
     )
     for name, divisor in (("ECE before", 1.0), ("after", float(run["temperature"]))):
         judged = Judged(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
-        found[name] = (
-            weighted_metrics(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
-        )
+        found[name] = weighted_metrics(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
     return found
 
 
@@ -283,9 +278,7 @@ def main() -> None:
             print(f"seed {seed}: {recipe.name}", flush=True)
     base = RECIPES[0]
     for recipe in RECIPES:
-        seeds = [
-            seed for seed in options.seeds if path(recipe, seed).is_file() and path(base, seed).is_file()
-        ]
+        seeds = [seed for seed in options.seeds if path(recipe, seed).is_file() and path(base, seed).is_file()]
         if seeds:
             row = table_row([path(recipe, seed) for seed in seeds], [path(base, seed) for seed in seeds])
             if recipe is base:

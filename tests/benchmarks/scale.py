@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from tests.benchmarks.processes import watch
-from trainer.data.manifest import MANIFEST_FILE, Record, to_csv
+from trainer.data.manifest import MANIFEST_FILE, Record
 from trainer.data.sample import generate
 from trainer.runs import Run
+from trainer.tables import to_csv
 
 SIZE = 64
 
@@ -54,9 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 2000, 4000, 16000])
     options = parser.parse_args()
-    print(
-        f"{'radiographs':>7}{'cache s':>9}{'epoch A':>9}{'epoch B':>9}{'whole s':>9}{'peak MB':>9}{'disk MB':>9}"
-    )
+    print(f"{'radiographs':>7}{'cache s':>9}{'epoch A':>9}{'epoch B':>9}{'whole s':>9}{'peak MB':>9}{'disk MB':>9}")
     for radiographs in options.radiographs:
         with tempfile.TemporaryDirectory() as name:
             data = Path(name)

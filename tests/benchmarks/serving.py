@@ -54,9 +54,7 @@ def served(name: str, folder: Path, radiograph: Path) -> Iterator[tuple[str, psu
     try:
         for _ in range(5 * START_SECONDS):
             with contextlib.suppress(httpx.TransportError):
-                if httpx.post(
-                    url, files={"file": ("a.jpg", radiograph.read_bytes(), "image/jpeg")}
-                ).is_success:
+                if httpx.post(url, files={"file": ("a.jpg", radiograph.read_bytes(), "image/jpeg")}).is_success:
                     break
             if process.poll() is not None:
                 raise SystemExit(f"{name} did not start")
@@ -104,9 +102,7 @@ def cpu_seconds(process: psutil.Process) -> float:
     return total
 
 
-def compare(
-    folder: Path, names: Sequence[str], levels: Sequence[int], rounds: int, seconds: float, side: int
-) -> None:
+def compare(folder: Path, names: Sequence[str], levels: Sequence[int], rounds: int, seconds: float, side: int) -> None:
     """Run everything, print a table for each number of clients, and the limit."""
     figures: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     limits: list[float] = []
@@ -131,9 +127,7 @@ def compare(
     for clients in levels:
         for name in names:
             runs = figures[name, clients]
-            middle = {
-                key: statistics.median(run[key] for run in runs) for key in ("per_second", "p50", "p99")
-            }
+            middle = {key: statistics.median(run[key] for run in runs) for key in ("per_second", "p50", "p99")}
             print(
                 f"{name:<10}{clients:>8}{middle['per_second']:>8.0f}{100 * middle['per_second'] / limit:>9.0f}"
                 f"{middle['p50']:>8.1f}{middle['p99']:>8.1f}{sum(run['errors'] for run in runs):>8}"

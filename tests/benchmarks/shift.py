@@ -37,9 +37,7 @@ def measure(options: argparse.Namespace) -> Robustness:
     predictor = stored_model(options.model)
     manifest = predictor.manifest
     radiographs = open_dataset(options.dataset)
-    return measure_robustness(
-        radiographs, manifest.classes, predictor.session, manifest.preprocessing, strengths
-    )
+    return measure_robustness(radiographs, manifest.classes, predictor.session, manifest.preprocessing, strengths)
 
 
 def main() -> int:

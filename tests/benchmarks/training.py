@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 from tests.benchmarks.processes import watch
 from trainer.data.manifest import read_manifest
 from trainer.data.sample import generate
@@ -194,9 +195,7 @@ def print_table(folder: Path) -> None:
         print(f"{title:34}{plain:9.2f}{own:9.2f}{plain / own:7.1f}×")
     print(f"{'cache building':34}{'':9}{f['cold cache']:9.2f}")
     print(f"{'start to first step, warm cache':34}{'':9}{f['warm start']:9.2f}")
-    print(
-        f"{'tail alone, epoch of Phase B':34}{'':9}{f['limit']:9.2f}   ours {f['cold b'] / f['limit']:.2f}×"
-    )
+    print(f"{'tail alone, epoch of Phase B':34}{'':9}{f['limit']:9.2f}   ours {f['cold b'] / f['limit']:.2f}×")
     print(f"{'peak private memory, MB':34}{f['plain memory']:9.0f}{f['cold memory']:9.0f}")
     print(f"{'cache on disk, MB':34}{'':9}{f['cold disk']:9.0f}")
     print("plain whole run: 10 × its two epochs, measured; ours was run to its end")

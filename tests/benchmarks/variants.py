@@ -19,7 +19,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bento.artifact import ONNX_FILE, load_manifest
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 
 Images = npt.NDArray[np.uint8]
 Run = Callable[[Images], npt.NDArray[np.float32]]

@@ -49,9 +49,7 @@ def dockerfile(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) 
     environment = os.environ | {"CHEST_XRAY_MODEL": f"chest_xray:{stored_artifact.name}"}
     command = [sys.executable, "-m", "bentoml", "build", "--version", "deployment"]
     subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
-    return (
-        Path(os.environ["BENTOML_HOME"]) / "bentos/chest_xray/deployment/env/docker/Dockerfile"
-    ).read_text()
+    return (Path(os.environ["BENTOML_HOME"]) / "bentos/chest_xray/deployment/env/docker/Dockerfile").read_text()
 
 
 def test_the_bento_asks_for_the_packages_of_the_project_and_no_others() -> None:
@@ -101,11 +99,7 @@ def test_kubernetes_takes_the_example() -> None:
 
 
 def test_the_kubernetes_validator_would_tell(tmp_path: Path) -> None:
-    broken = (
-        (ROOT / "bento/packaging/kubernetes.yaml")
-        .read_text()
-        .replace("readOnlyRootFilesystem", "readOnlyRootFs")
-    )
+    broken = (ROOT / "bento/packaging/kubernetes.yaml").read_text().replace("readOnlyRootFilesystem", "readOnlyRootFs")
     (tmp_path / "broken.yaml").write_text(broken)
     assert tool("kubernetes-validate", "--strict", str(tmp_path / "broken.yaml")).returncode != 0
 
@@ -155,9 +149,7 @@ def test_docker_compose_takes_the_file(profiles: list[str]) -> None:
 def test_a_locked_list_of_packages_becomes_a_cyclonedx_document(tmp_path: Path) -> None:
     lock, sbom = tmp_path / "requirements.txt", tmp_path / "sbom.json"
     lock.write_text("pillow==12.3.0\nstarlette==1.0.0\n")
-    result = tool(
-        "cyclonedx-py", "requirements", "--output-reproducible", "--output-file", str(sbom), str(lock)
-    )
+    result = tool("cyclonedx-py", "requirements", "--output-reproducible", "--output-file", str(sbom), str(lock))
     assert result.returncode == 0, result.stderr
     document = json.loads(sbom.read_text())
     assert document["bomFormat"] == "CycloneDX"

@@ -34,9 +34,7 @@ PART = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\
 
 
 @pytest.fixture(scope="module")
-def faulty(
-    stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, psutil.Process]]:
+def faulty(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psutil.Process]]:
     """A service with one thread, few places and short deadlines."""
     with one_service(stored_artifact, tmp_path_factory.mktemp("faulty") / "log") as (url, process):
         yield url, psutil.Process(process.pid)
@@ -125,9 +123,7 @@ def test_stalled_clients_keep_nobody_out_and_are_ended(faulty: tuple[str, psutil
         FORM + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(PART), PART),
     )
     with contextlib.ExitStack() as stack:
-        stalled = [
-            stack.enter_context(connect(url, kind)) for kind in kinds for _ in range(STALLED // len(kinds))
-        ]
+        stalled = [stack.enter_context(connect(url, kind)) for kind in kinds for _ in range(STALLED // len(kinds))]
         time.sleep(0.1)
         for _ in range(3):
             answer, seconds = post(url)
@@ -183,9 +179,7 @@ def test_a_killed_worker_is_replaced(faulty: tuple[str, psutil.Process]) -> None
     assert worker_of(process).pid != before.pid
 
 
-def test_on_sigterm_running_requests_finish_and_the_exit_is_clean(
-    stored_artifact: Path, tmp_path: Path
-) -> None:
+def test_on_sigterm_running_requests_finish_and_the_exit_is_clean(stored_artifact: Path, tmp_path: Path) -> None:
     with one_service(stored_artifact, tmp_path / "log") as (url, process):
         answers: list[tuple[float, int | None]] = []
 

@@ -20,9 +20,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def ask(
-    path: str, headers: dict[str, str] | None = None, keys: tuple[str, ...] = KEYS
-) -> httpx.Response:
+async def ask(path: str, headers: dict[str, str] | None = None, keys: tuple[str, ...] = KEYS) -> httpx.Response:
     app = ApiKeys(PlainTextResponse("in"), hashes=[hash_key(key) for key in keys])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.get(path, headers=headers)
@@ -53,9 +51,7 @@ async def test_a_known_key_is_let_in(headers: dict[str, str]) -> None:
         {"x-api-key": "\u00fc".encode("latin-1").decode("latin-1")},
     ],
 )
-@pytest.mark.parametrize(
-    "path", ["/predict", "/predict/batch", "/metadata", "/metrics", "/nowhere", "/livez/"]
-)
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/metadata", "/metrics", "/nowhere", "/livez/"])
 async def test_everybody_else_is_not(path: str, headers: dict[str, str]) -> None:
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     response = await ask(path, encoded)  # type: ignore[arg-type]
@@ -85,9 +81,7 @@ def test_keys_come_from_the_setting_and_the_file(tmp_path: Path) -> None:
     ("text", "message"),
     [("my-secret-key", "not a SHA-256"), ("# nothing\n", "holds no key"), (None, "can't be read")],
 )
-def test_a_file_that_would_let_in_the_wrong_ones_is_refused(
-    tmp_path: Path, text: str | None, message: str
-) -> None:
+def test_a_file_that_would_let_in_the_wrong_ones_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     file = tmp_path / "keys"
     if text is not None:
         file.write_text(text)

@@ -133,9 +133,7 @@ def test_a_dicom_image_is_chosen_and_shown(page: Page, service_url: str) -> None
     loaded = "image => image.complete && image.naturalWidth === 120 && image.src.startsWith('data:image/png')"
     expect(card.locator("figcaption p")).not_to_be_empty()
     assert card.locator("img").evaluate(loaded)
-    expect(page.locator("article .error")).to_contain_text(
-        "Not a chest image: the DICOM file's modality is CT"
-    )
+    expect(page.locator("article .error")).to_contain_text("Not a chest image: the DICOM file's modality is CT")
 
 
 def test_the_heat_map_fades_and_changes_with_the_class(page: Page, service_url: str) -> None:

@@ -111,12 +111,8 @@ def test_the_files_name_and_declared_kind_of_image_do_not_matter(client: httpx.C
     ("request_", "status", "slug"),
     [
         pytest.param({"files": {"image": IMAGE}}, 422, "wrong-field", id="another field"),
-        pytest.param(
-            {"files": [("file", ("a", IMAGE)), ("file", ("b", IMAGE))]}, 422, "wrong-field", id="two files"
-        ),
-        pytest.param(
-            {"files": {"file": IMAGE}, "data": {"x": "1"}}, 422, "wrong-field", id="a further text field"
-        ),
+        pytest.param({"files": [("file", ("a", IMAGE)), ("file", ("b", IMAGE))]}, 422, "wrong-field", id="two files"),
+        pytest.param({"files": {"file": IMAGE}, "data": {"x": "1"}}, 422, "wrong-field", id="a further text field"),
         pytest.param(
             {"files": {"file": ("a.txt", IMAGE, "text/plain")}},
             415,
@@ -132,9 +128,7 @@ def test_the_files_name_and_declared_kind_of_image_do_not_matter(client: httpx.C
             "malformed-request",
             id="broken multipart",
         ),
-        pytest.param(
-            {"files": {"file": bytes(MAX_UPLOAD_BYTES + 1)}}, 413, "file-too-large", id="a large file"
-        ),
+        pytest.param({"files": {"file": bytes(MAX_UPLOAD_BYTES + 1)}}, 413, "file-too-large", id="a large file"),
     ],
 )
 def test_every_bad_request_is_a_problem_that_says_which(
@@ -171,9 +165,7 @@ def test_a_chunked_body_is_counted_as_it_arrives(client: httpx.Client) -> None:
             sent += 1
             yield bytes(MAX_UPLOAD_BYTES // 10)
 
-    response = client.post(
-        "/predict", content=body(), headers={"content-type": "multipart/form-data; boundary=B"}
-    )
+    response = client.post("/predict", content=body(), headers={"content-type": "multipart/form-data; boundary=B"})
     assert_problem(response, 413, "file-too-large")
     assert sent == 20
 
@@ -343,9 +335,7 @@ def test_a_batch_has_a_largest_size(client: httpx.Client) -> None:
     assert len(client.post("/predict/batch", files=files[1:]).json()["results"]) == largest
 
 
-def test_the_log_is_json_with_request_ids_and_holds_no_file_name(
-    client: httpx.Client, service_log: Path
-) -> None:
+def test_the_log_is_json_with_request_ids_and_holds_no_file_name(client: httpx.Client, service_log: Path) -> None:
     answers = [post(client, data, name="patient-smith.png") for data in (IMAGE, b"garbage")]
     assert [answer.status_code for answer in answers] == [200, 415]
     ids = [answer.headers["x-request-id"] for answer in answers]

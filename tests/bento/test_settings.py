@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bento.settings import CORES_PER_WORKER, Settings, available_cores
+from bento.cpu import available_cores
+from bento.settings import CORES_PER_WORKER, Settings
 
 
 def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

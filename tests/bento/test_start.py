@@ -65,9 +65,7 @@ def test_a_damaged_model_stops_the_start_with_one_line(
     assert message in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("CHEST_XRAY_THREADS", "many"), ("CHEST_XRAY_MODEL", "not a tag!")]
-)
+@pytest.mark.parametrize(("variable", "value"), [("CHEST_XRAY_THREADS", "many"), ("CHEST_XRAY_MODEL", "not a tag!")])
 def test_a_senseless_setting_stops_the_start_with_one_line(variable: str, value: str) -> None:
     result = serve(**{variable: value})
     assert result.returncode == 1

@@ -65,9 +65,7 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def test_a_request_is_a_span_of_the_callers_trace(
-    collector: Collector, stored_artifact: Path, tmp_path: Path
-) -> None:
+def test_a_request_is_a_span_of_the_callers_trace(collector: Collector, stored_artifact: Path, tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.new("L", (120, 100), 90).save(stream, "PNG")
     options = {

@@ -27,7 +27,7 @@ from bento.artifact import (
     TestMetrics,
     sha256_file,
 )
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 
 CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 IMAGE_SIZE = 64
@@ -208,9 +208,7 @@ def write_artifact(
     return manifest
 
 
-def store_artifact(
-    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True
-) -> Path:
+def store_artifact(version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True) -> Path:
     """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
     with bentoml.models.create(f"{name}:{version}") as model:
         write_artifact(Path(model.path), version=version, classes=classes, doubts=doubts)

@@ -92,9 +92,7 @@ def compressed(pixels: Pixels, syntax: uid.UID, bits: int) -> bytes:
     stored = np.ascontiguousarray(pixels).view(f"u{pixels.itemsize}") & (2**bits - 1)
     stored = stored.astype(np.uint8 if bits <= 8 else np.uint16)
     space = "RGB" if pixels.ndim == 3 else None
-    jpeg8 = partial(
-        imagecodecs.jpeg8_encode, stored, bitspersample=bits, colorspace=space, outcolorspace=space
-    )
+    jpeg8 = partial(imagecodecs.jpeg8_encode, stored, bitspersample=bits, colorspace=space, outcolorspace=space)
     match syntax:
         case uid.RLELossless:
             return rle(pixels)

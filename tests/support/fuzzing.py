@@ -77,9 +77,7 @@ def parts(draw: st.DrawFn, field: bytes) -> bytes:
     name = field if draw(_mostly) else draw(_words)
     disposition = b'Content-Disposition: form-data; name="' + name + b'"'
     if draw(_mostly):
-        disposition += (
-            b'; filename="' + draw(st.sampled_from([b"a.png", b"", b"../../etc/passwd", b"\xff"])) + b'"'
-        )
+        disposition += b'; filename="' + draw(st.sampled_from([b"a.png", b"", b"../../etc/passwd", b"\xff"])) + b'"'
     head = disposition + b"\r\nContent-Type: " + (b"image/png" if draw(_mostly) else draw(_types))
     return b"--" + BOUNDARY + b"\r\n" + head + b"\r\n\r\n" + draw(images) + b"\r\n"
 

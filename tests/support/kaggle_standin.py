@@ -56,9 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (asked.get("ownerSlug"), asked.get("datasetSlug")) != ("owner", "images"):
             self._json(404, {"code": 404, "message": "Dataset not found"})
         elif call == "GetDataset":
-            self._json(
-                200, {"ownerRef": "owner", "titleNullable": "images", "currentVersionNumber": VERSION}
-            )
+            self._json(200, {"ownerRef": "owner", "titleNullable": "images", "currentVersionNumber": VERSION})
         elif self.server.status != 200:
             self._json(self.server.status, {"code": self.server.status, "message": "Permission denied"})
         else:

@@ -41,9 +41,7 @@ def running_service(log: Path, bento: str = ".", **environment: str) -> Iterator
 
 
 @contextlib.contextmanager
-def service_process(
-    log: Path, bento: str = ".", **environment: str
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def service_process(log: Path, bento: str = ".", **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """As :func:`running_service`, with the process beside the URL; the caller may have ended it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"

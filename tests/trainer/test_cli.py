@@ -56,9 +56,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert errors.startswith("trainer: ")
 
 
-def test_flags_win_over_the_environment_and_that_over_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("seed: 5\nbatch_size: 6\nimage_size: 64\n")
     monkeypatch.setenv("TRAINER_BATCH_SIZE", "7")
@@ -76,9 +74,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(
         ("seed: x\n", "seed: Input should be"),
     ],
 )
-def test_a_wrong_file_is_named(
-    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_file_is_named(text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text(text)
     assert main(["train", "--config", str(tmp_path / "c.yaml")]) == 2
     assert sentence in capsys.readouterr().err

@@ -55,9 +55,7 @@ def corrupt(radiograph: Image.Image, corruption: Corruption, strength: int, seed
     """
     if strength == 0:
         return radiograph
-    rng = np.random.default_rng(
-        (seed, zlib.crc32(corruption.name.encode()), zlib.crc32(radiograph.tobytes()))
-    )
+    rng = np.random.default_rng((seed, zlib.crc32(corruption.name.encode()), zlib.crc32(radiograph.tobytes())))
     return corruption.apply(radiograph, corruption.levels[strength - 1], rng)
 
 
@@ -91,16 +89,12 @@ def _contrast(radiograph: Image.Image, level: float, rng: np.random.Generator) -
 def _window(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     low = 255 * level * float(rng.random())
     high = 255 * (1 - level) + low
-    return radiograph.point(
-        [min(255, max(0, round(255 * (grey - low) / (high - low)))) for grey in range(256)]
-    )
+    return radiograph.point([min(255, max(0, round(255 * (grey - low) / (high - low)))) for grey in range(256)])
 
 
 def _border(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     grey = int(rng.integers(0, 11)) + (245 if _either(rng) else 0)
-    left, top, right, bottom = (
-        round(width * max(radiograph.size)) for width in rng.uniform(0.3, 1, 4) * level
-    )
+    left, top, right, bottom = (round(width * max(radiograph.size)) for width in rng.uniform(0.3, 1, 4) * level)
     framed = Image.new("L", (left + radiograph.width + right, top + radiograph.height + bottom), grey)
     framed.paste(radiograph, (left, top))
     return framed
@@ -171,9 +165,7 @@ def _resolution(radiograph: Image.Image, level: float, _rng: np.random.Generator
 
 def _crop(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
     width, height = round((1 - level) * radiograph.width), round((1 - level) * radiograph.height)
-    left, top = (
-        round(float(rng.random()) * rest) for rest in (radiograph.width - width, radiograph.height - height)
-    )
+    left, top = (round(float(rng.random()) * rest) for rest in (radiograph.width - width, radiograph.height - height))
     return radiograph.crop((left, top, left + width, top + height))
 
 

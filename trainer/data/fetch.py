@@ -105,9 +105,7 @@ def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport
         return FetchReport(dataset=f"sample:{','.join(parts)}"), []
     root, data_dir = Path(settings.dataset).expanduser().resolve(), settings.data_dir.resolve()
     if root.is_relative_to(data_dir) or data_dir.is_relative_to(root):
-        raise UserError(
-            f"--dataset {root} and --data-dir {data_dir} lie one in the other; give another --data-dir"
-        )
+        raise UserError(f"--dataset {root} and --data-dir {data_dir} lie one in the other; give another --data-dir")
     wanted = FetchReport(dataset=f"folder:{root.name}", location=str(root))
     if held and held.location == wanted.location and not root.exists():
         return wanted, []
@@ -134,9 +132,7 @@ def _refuse_foreign(data_dir: Path) -> None:
     """Folders that no fetch has made may be somebody's only copy: never touch them."""
     for name in (RAW, *SPLITS):
         if (data_dir / name).exists():
-            raise UserError(
-                f"{data_dir / name}: was not made by fetch; move it away or give another --data-dir"
-            )
+            raise UserError(f"{data_dir / name}: was not made by fetch; move it away or give another --data-dir")
 
 
 def _obtain(settings: Settings, staging: Path) -> Path:

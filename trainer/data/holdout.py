@@ -42,9 +42,7 @@ def leave_out(records: Sequence[Record], site: str) -> list[Record]:
     kept = [record for record in records if record.site != site and record.group not in foreign]
     classes = sorted({record.label for record in kept})
     if len(classes) < 2:
-        raise UserError(
-            f"{option}: leaves fewer than two classes to train on ({', '.join(classes) or 'none'})"
-        )
+        raise UserError(f"{option}: leaves fewer than two classes to train on ({', '.join(classes) or 'none'})")
     shared = shared_classes(kept, [record for record in records if record.site == site])
     if len(shared) < 2:
         raise UserError(

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainer.data.manifest import MANIFEST_FILE, read_table
+from trainer.data.manifest import MANIFEST_FILE
 from trainer.data.patients import check_pattern, patient_from_name
 from trainer.errors import UserError
+from trainer.tables import read_table
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -53,9 +54,7 @@ def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[R
     return [
         replace(
             radiograph,
-            patient=radiograph.patient
-            or patient_from_name(radiograph.path, patient_pattern)
-            or radiograph.path,
+            patient=radiograph.patient or patient_from_name(radiograph.path, patient_pattern) or radiograph.path,
         )
         for radiograph in radiographs
     ]
@@ -96,9 +95,7 @@ def skipped_folders(path: Path) -> list[str]:
         return []
     splits = _official_splits(root)
     top = next(iter(splits)).parent if splits else root
-    return [
-        folder.relative_to(root).as_posix() for folder in _subfolders(top) if splits and folder not in splits
-    ]
+    return [folder.relative_to(root).as_posix() for folder in _subfolders(top) if splits and folder not in splits]
 
 
 def _from_manifest(root: Path) -> list[Radiograph]:
@@ -110,9 +107,7 @@ def _from_manifest(root: Path) -> list[Radiograph]:
         path, label = row["path"].replace("\\", "/"), row["label"]
         parts = path.split("/")
         if not path or path.startswith("/") or ".." in parts or ":" in parts[0]:
-            raise UserError(
-                f"{where}: path {row['path']!r} does not lie inside the folder; give it relative to {root}"
-            )
+            raise UserError(f"{where}: path {row['path']!r} does not lie inside the folder; give it relative to {root}")
         path = "/".join(part for part in parts if part not in ("", "."))
         if path in radiographs:
             raise UserError(f"{where}: {path} is listed twice")
@@ -152,11 +147,7 @@ def _official_splits(root: Path) -> dict[Path, str]:
     top = root
     while True:
         folders = _subfolders(top)
-        splits = {
-            folder: SPLIT_NAMES[folder.name.lower()]
-            for folder in folders
-            if folder.name.lower() in SPLIT_NAMES
-        }
+        splits = {folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES}
         if "train" in splits.values() or (splits and len(splits) == len(folders)):
             return splits
         if len(folders) != 1:
@@ -178,9 +169,7 @@ def files_under(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(filter(_is_visible, folders))
-        yield from (
-            file for name in sorted(names) if _is_visible(name) and (file := Path(top, name)).is_file()
-        )
+        yield from (file for name in sorted(names) if _is_visible(name) and (file := Path(top, name)).is_file())
 
 
 def _raise(error: OSError) -> None:

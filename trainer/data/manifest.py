@@ -3,9 +3,7 @@
 One row an image; ``path`` is relative to the data folder, e.g. ``raw/NORMAL/x.png``.
 """
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -13,13 +11,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.errors import UserError
+from trainer.tables import read_table
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MANIFEST_FILE = "manifest.csv"
 PROTOCOL_FILE = "split.txt"
-ALIASES = {"source": "site"}
-"""Column names that are accepted for another, where that one is missing."""
 
 
 class Record(BaseModel):
@@ -81,49 +78,3 @@ def fingerprint(records: Iterable[Record]) -> str:
     """SHA-256 over the sorted (hash, label, split) of all images: equal means the same data, wherever it lies."""
     lines = sorted(f"{record.sha256} {record.label} {record.split}\n" for record in records)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
-    """Rows as CSV text: one column a field of ``model``, Unix line ends, so that equal rows are equal bytes."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(model.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
-    return stream.getvalue()
-
-
-def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV file with a header line: (line number, {column: cell}) of each row.
-
-    Column names are taken in lower case; cells without blanks around them. Commas, semicolons or tabs separate,
-    as the header does it; a byte order mark is skipped, and so are blank lines.
-
-    Raises:
-        UserError: can't be read, not UTF-8, not CSV, a required column is missing, a row has too many or
-            too few cells.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save it as CSV UTF-8") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        columns = [cell.strip().lower() for cell in next(reader, [])]
-        columns = [ALIASES.get(name, name) if ALIASES.get(name) not in columns else name for name in columns]
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error
-    for name in required:
-        if columns.count(name) != 1:
-            found = ", ".join(columns) or "nothing"
-            raise UserError(
-                f"{path}: needs exactly one column {name!r} in its first line, which has: {found}"
-            )
-    for line, row in rows:
-        if len(row) != len(columns):
-            raise UserError(f"{path} line {line}: {len(row)} cells, but the first line has {len(columns)}")
-    return [(line, dict(zip(columns, (cell.strip() for cell in row), strict=True))) for line, row in rows]

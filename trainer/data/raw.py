@@ -21,11 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
-from bento.imaging.intake import ImageError, decode, open_image, quality_warnings
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import decode, open_image, quality_warnings
 from trainer.data.listing import Radiograph
-from trainer.data.manifest import MANIFEST_FILE, read_table, to_csv
+from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
 from trainer.files import write_text
+from trainer.tables import read_table, to_csv
 
 RAW = "raw"
 REPORT_FILE = "fetch_report.json"
@@ -91,9 +93,7 @@ def read_fetch_report(data_dir: Path) -> FetchReport | None:
     try:
         return FetchReport.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise UserError(
-            f"{path}: damaged; remove {data_dir / RAW} and run `python -m trainer fetch`"
-        ) from error
+        raise UserError(f"{path}: damaged; remove {data_dir / RAW} and run `python -m trainer fetch`") from error
 
 
 def read_raw(data_dir: Path) -> list[RawRecord]:
@@ -122,13 +122,9 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
         leave=False,
     )
     unreadable = {
-        radiograph.path: seen.error
-        for radiograph, seen in zip(radiographs, checked, strict=True)
-        if seen.error
+        radiograph.path: seen.error for radiograph, seen in zip(radiographs, checked, strict=True) if seen.error
     }
-    good = [
-        (radiograph, seen) for radiograph, seen in zip(radiographs, checked, strict=True) if not seen.error
-    ]
+    good = [(radiograph, seen) for radiograph, seen in zip(radiographs, checked, strict=True) if not seen.error]
     classes = Counter(radiograph.label for radiograph, _ in good)
     for radiograph in radiographs:
         if radiograph.label not in classes:
@@ -207,9 +203,7 @@ def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
     for record in records:
         same[record.sha256].append(record)
     conflicts = [
-        [record.original for record in group]
-        for group in same.values()
-        if len({record.label for record in group}) > 1
+        [record.original for record in group] for group in same.values() if len({record.label for record in group}) > 1
     ]
     return {"duplicates": sum(len(group) - 1 for group in same.values()), "conflicts": conflicts}
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split, to_csv
+from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split
 from trainer.data.patients import check_pattern, patient_from_name
 from trainer.data.raw import RawRecord, link_or_copy, read_raw
 from trainer.errors import UserError
 from trainer.files import write_text
 from trainer.settings import Settings
+from trainer.tables import to_csv
 
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 _STAGING = ".split.partial"
@@ -68,8 +69,7 @@ def _split(settings: Settings) -> Path:
 def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
     check_pattern(pattern, [radiograph.original for radiograph in raw if not radiograph.patient])
     return [
-        radiograph.patient or patient_from_name(radiograph.original, pattern) or radiograph.path
-        for radiograph in raw
+        radiograph.patient or patient_from_name(radiograph.original, pattern) or radiograph.path for radiograph in raw
     ]
 
 
@@ -178,9 +178,7 @@ def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
     for label in sorted({radiograph.label for radiograph in pool}):
         paths = sorted(radiograph.path for radiograph in pool if radiograph.label == label)
         if len(paths) < 6:
-            raise UserError(
-                f"class {label}: {len(paths)} images are too few to split; bring more, or leave it out"
-            )
+            raise UserError(f"class {label}: {len(paths)} images are too few to split; bring more, or leave it out")
         train, rest = train_test_split(paths, test_size=0.2, random_state=settings.seed)
         val, test = train_test_split(rest, test_size=0.5, random_state=settings.seed)
         parts: dict[Split, list[str]] = {"train": train, "val": val, "test": test}

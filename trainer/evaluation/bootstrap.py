@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bento.artifact import Interval
 from trainer.evaluation.calibration import confidence_bins
-from trainer.evaluation.metrics import Floats, Integers
+from trainer.types import Floats, Integers
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -147,9 +147,7 @@ def _confusion_metrics(judged: Judged, weights: Floats) -> Figures:
     return figures
 
 
-def ranking_metrics(
-    scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats
-) -> tuple[Floats, Floats]:
+def ranking_metrics(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats) -> tuple[Floats, Floats]:
     """Area under the ROC curve and average precision, B values each; equal scores count as one threshold."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
@@ -173,8 +171,6 @@ def paired_difference(
     """Macro F1 of ``first`` less that of ``second``, two models' predictions of the same images (paired bootstrap)."""
 
     def difference(weights: Floats) -> Figures:
-        return {
-            "difference": macro_f1(truth, first, classes, weights) - macro_f1(truth, second, classes, weights)
-        }
+        return {"difference": macro_f1(truth, first, classes, weights) - macro_f1(truth, second, classes, weights)}
 
     return intervals(difference, patients)["difference"]

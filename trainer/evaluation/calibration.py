@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
-from trainer.evaluation.metrics import Floats, Integers
+from trainer.types import Floats, Integers
 
 BINS = 15
 

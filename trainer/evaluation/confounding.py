@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
 from trainer.evaluation.bootstrap import Figures, intervals
-from trainer.evaluation.metrics import Floats, Integers
+from trainer.types import Floats, Integers
 
 TOGETHER = 0.3
 """Cramér's V from which class and site are said to go together: Cohen's medium effect for a 2×2 table."""
@@ -74,10 +74,7 @@ def association(labels: Sequence[str], sites: Sequence[str], patients: Sequence[
     return Association(
         cramers_v=corrected_cramers_v(counts),
         mutual_information=float(mutual_info_score(label, site) / np.log(2)),
-        patients={
-            name: dict(zip(columns, row, strict=True))
-            for name, row in zip(names, counts.tolist(), strict=True)
-        },
+        patients={name: dict(zip(columns, row, strict=True)) for name, row in zip(names, counts.tolist(), strict=True)},
     )
 
 
@@ -119,9 +116,7 @@ def cross_site_calls(
             for j in lacking if len(rows) else []:
                 hits = (predicted[rows] == j).astype(np.float64)
                 share = intervals(partial(_share, hits), owners)["share"]
-                calls.append(
-                    Call(site=site, label=label, called=classes[j], radiographs=len(rows), share=share)
-                )
+                calls.append(Call(site=site, label=label, called=classes[j], radiographs=len(rows), share=share))
     return calls
 
 
@@ -151,10 +146,7 @@ def probe_site(
     None where fewer than two sites have at least :data:`FOLDS` patients each.
     """
     named = np.array(sites)
-    own = {
-        name: len({p for p, s in zip(patients, sites, strict=True) if s == name})
-        for name in set(sites) - {""}
-    }
+    own = {name: len({p for p, s in zip(patients, sites, strict=True) if s == name}) for name in set(sites) - {""}}
     known = [name for name, count in own.items() if count >= FOLDS]
     if len(known) < 2:
         return None
@@ -185,8 +177,7 @@ def site_warning(found: Association, macro_f1: dict[str, Interval], overall: Int
         overall: over all sites.
     """
     within = "; ".join(
-        f"{name} {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
-        for name, figure in macro_f1.items()
+        f"{name} {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" for name, figure in macro_f1.items()
     )
     return (
         "Class and site go together in these data: where an image comes from already says much about its class "
@@ -209,7 +200,5 @@ def probe_sentence(probe: Probe, found: Association | None) -> str:
     if known and together:
         return text + "The model knows the site, and here the site says much about the class."
     if known:
-        return text + (
-            "The model sees the site; here that says little about the class, so nothing is gained by it."
-        )
+        return text + ("The model sees the site; here that says little about the class, so nothing is gained by it.")
     return text + "The embedding tells no more of the site than the class does."

@@ -15,8 +15,8 @@ from trainer.evaluation.bootstrap import (
     metrics_with_intervals,
     ranking_metrics,
 )
-from trainer.evaluation.metrics import Floats
 from trainer.evaluation.operating_points import judge_threshold
+from trainer.types import Floats
 
 SENSITIVITY = 0.9
 
@@ -98,9 +98,7 @@ def _against_normal(judged: Judged, restricted: Judged, label: str, normal_class
         scores, positive = part.probabilities[:, ill].astype(np.float64), part.truth == ill
         radiographs = (int(positive.sum()), int((~positive).sum()))
 
-        def figures(
-            weights: Floats, scores: Floats = scores, positive: npt.NDArray[np.bool_] = positive
-        ) -> Figures:
+        def figures(weights: Floats, scores: Floats = scores, positive: npt.NDArray[np.bool_] = positive) -> Figures:
             auc, _ = ranking_metrics(scores, positive, weights)
             return {"roc_auc": auc, "specificity": specificity_at(scores, positive, weights, SENSITIVITY)}
 
@@ -108,9 +106,7 @@ def _against_normal(judged: Judged, restricted: Judged, label: str, normal_class
     return AgainstNormal(radiographs=radiographs, **found)
 
 
-def specificity_at(
-    scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats, sensitivity: float
-) -> Floats:
+def specificity_at(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats, sensitivity: float) -> Floats:
     """B values of the specificity at the highest threshold that finds the wanted share of the positive images.
 
     Args:
@@ -181,8 +177,7 @@ def _drop(inside: Judged, outside: Judged) -> Interval:
     def figures(weights: Floats) -> Figures:
         parts = zip((inside, outside), np.split(weights, [count], axis=1), strict=True)
         first, second = (
-            macro_f1(side.truth, side.probabilities.argmax(axis=1), len(side.classes), part)
-            for side, part in parts
+            macro_f1(side.truth, side.probabilities.argmax(axis=1), len(side.classes), part) for side, part in parts
         )
         return {"drop": first - second}
 

@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from bento.imaging.intake import open_image
 from trainer.data.manifest import SPLITS, Record
-from trainer.evaluation.metrics import Floats
 from trainer.evaluation.shortcut_controls import SIDE, pooled
+from trainer.types import Floats
 
 HASH_DISTANCE = 4
 """Bits of 64 that may differ between the hashes of near duplicates."""

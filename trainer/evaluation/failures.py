@@ -9,13 +9,14 @@ from PIL import Image
 from pydantic import BaseModel
 
 from bento.artifact import Interval
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from trainer.evaluation.bootstrap import Judged, intervals
 from trainer.evaluation.data_audit import Pair
-from trainer.evaluation.metrics import Floats
 from trainer.evaluation.operating_points import TUBERCULOSIS
 from trainer.inference.overlays import overlay
+from trainer.types import Floats
 
 EACH = 6
 """Images shown for each cell of the confusion matrix."""
@@ -103,9 +104,7 @@ def find_failures(
                 label=classes[truth[i]],
                 predicted=classes[predicted[i]],
                 site=sites[i],
-                probabilities={
-                    name: round(float(p), 4) for name, p in zip(classes, probabilities[i], strict=True)
-                },
+                probabilities={name: round(float(p), 4) for name, p in zip(classes, probabilities[i], strict=True)},
             )
             for i in rows[:most].tolist()
         ]
@@ -154,9 +153,7 @@ def _missed(
         radiographs=int(lost.sum()),
         of=int(ill.sum()),
         rate=rate["rate"],
-        flagged=int((judged.probabilities[lost, label] >= threshold).sum())
-        if threshold is not None
-        else None,
+        flagged=int((judged.probabilities[lost, label] >= threshold).sum()) if threshold is not None else None,
         by_site={
             str(site): (int((lost & (named == site)).sum()), int((ill & (named == site)).sum()))
             for site in sorted(set(named[ill].tolist()) - {""})
@@ -172,9 +169,7 @@ def likely_label_errors(probabilities: Floats, truth: npt.NDArray[np.integer]) -
     images that carry this class's label; the least probable label comes first.
     """
     classes = probabilities.shape[1]
-    usual = np.array(
-        [probabilities[truth == i, i].mean() if (truth == i).any() else np.inf for i in range(classes)]
-    )
+    usual = np.array([probabilities[truth == i, i].mean() if (truth == i).any() else np.inf for i in range(classes)])
     sure = np.where(probabilities >= usual, probabilities, -1)
     sure[np.arange(len(truth)), truth] = -1
     suspected = np.flatnonzero((sure.max(axis=1) >= 0) & (probabilities.argmax(axis=1) != truth))
@@ -227,7 +222,5 @@ def draw_pairs(pairs: Sequence[Pair], files: dict[str, Path], spec: Preprocessin
         sheet = Image.new("L", (2 * PICTURE, PICTURE))
         for place, path in enumerate((pair.first, pair.second)):
             radiograph = Image.fromarray(load_array(files[path], spec))
-            sheet.paste(
-                radiograph.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0)
-            )
+            sheet.paste(radiograph.resize((PICTURE, PICTURE), Image.Resampling.BILINEAR), (place * PICTURE, 0))
         sheet.save(folder / pair.picture, quality=80)

@@ -1,12 +1,10 @@
 """The figures of an evaluation, by scikit-learn, and their tables."""
 
 import numpy as np
-import numpy.typing as npt
 
 from bento.artifact import ClassMetrics, TestMetrics
+from trainer.types import Floats, Integers
 
-Floats = npt.NDArray[np.floating]
-Integers = npt.NDArray[np.integer]
 CORNER = "true \\ predicted"
 
 
@@ -62,9 +60,7 @@ def metrics_table(title: str, metrics: TestMetrics) -> str:
         f"{'':{width}}  precision  recall      F1  support",
     ]
     for name, row in metrics.per_class.items():
-        lines.append(
-            f"{name:{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:7}"
-        )
+        lines.append(f"{name:{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:7}")
     columns = [max(6, len(name)) for name in metrics.per_class]
     header = "  ".join(f"{name:>{size}}" for name, size in zip(metrics.per_class, columns, strict=True))
     lines += ["", f"{CORNER:{width}}  {header}"]

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from bento.artifact import ORIENTATIONS, Interval, NoveltyFit, OrientationPoint
 from trainer.errors import UserError
 from trainer.evaluation.scoring import Evaluation
-from trainer.features.memmap import Array
+from trainer.types import Array
 
 
 class NoveltyRates(BaseModel):
@@ -39,9 +39,7 @@ def judge_novelty(
     sites = np.array(radiographs.sites)
     figures = {
         "test_flagged": share(flagged),
-        "test_flagged_by_site": {
-            name: share(flagged[sites == name]) for name in sorted(set(radiographs.sites) - {""})
-        },
+        "test_flagged_by_site": {name: share(flagged[sites == name]) for name in sorted(set(radiographs.sites) - {""})},
         "held_out_flagged": share(_flagged(held_out, novelty)) if held_out is not None else None,
     }
     shown = np.zeros((0, len(ORIENTATIONS))) if radiographs.orientations is None else radiographs.orientations
@@ -50,9 +48,7 @@ def judge_novelty(
         novelty=NoveltyFit.model_validate(novelty.model_dump() | figures),
         orientations=[
             point.model_copy(
-                update={
-                    "test_false_alarms": share(shown[:, ORIENTATIONS.index(point.kind)] >= point.threshold)
-                }
+                update={"test_false_alarms": share(shown[:, ORIENTATIONS.index(point.kind)] >= point.threshold)}
             )
             for point in orientations
         ],

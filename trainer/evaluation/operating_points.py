@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from bento.artifact import Interval, OperatingPoint
 from trainer.evaluation.bootstrap import Figures, Judged, intervals
-from trainer.evaluation.metrics import Floats
+from trainer.types import Floats
 
 TUBERCULOSIS = "TUBERCULOSIS"
 WHO_SENSITIVITY, WHO_SPECIFICITY = 0.9, 0.7
@@ -30,9 +30,7 @@ def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivit
     return (last + float(below.max())) / 2 if len(below) else last / 2
 
 
-def operating_points(
-    validation: Judged, test: Judged, target: float, normal_class: str
-) -> list[OperatingPoint]:
+def operating_points(validation: Judged, test: Judged, target: float, normal_class: str) -> list[OperatingPoint]:
     """A point for each class but ``normal_class``; a class that validation can't tell from others gets none.
 
     Thresholds depend on ``validation`` alone; ``test`` is only asked what they then do.

@@ -8,16 +8,17 @@ from pydantic import BaseModel
 from tqdm import tqdm
 
 from bento.artifact import Interval
-from bento.imaging.intake import ImageError, Intake, Preprocessing, fit
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import Intake, fit
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Figures, intervals, macro_f1
-from trainer.evaluation.metrics import Floats, Integers
 from trainer.evaluation.scoring import check_labels
-from trainer.features.memmap import Array
 from trainer.inference.image_stream import each_intake
+from trainer.types import Array, Floats, Integers
 
 BATCH = 16
 
@@ -58,9 +59,7 @@ def measure_robustness(
     check_labels(radiographs, classes)
 
     def judge(_: Path, taken: Intake) -> Array:
-        corrupted = (
-            corrupt(taken.radiograph, one, strength, seed) for one in CORRUPTIONS for strength in strengths
-        )
+        corrupted = (corrupt(taken.radiograph, one, strength, seed) for one in CORRUPTIONS for strength in strengths)
         images = np.stack([taken.image, *(fit(radiograph, spec).image for radiograph in corrupted)])
         parts = [session.predict(images[i : i + BATCH]).probabilities for i in range(0, len(images), BATCH)]
         return np.asarray(np.concatenate(parts).argmax(axis=1))
@@ -108,8 +107,7 @@ def _losses(
         radiographs=len(truth),
         clean=found["clean"],
         corrupted={
-            one.name: {strength: found[f"{one.name} {strength}"] for strength in strengths}
-            for one in CORRUPTIONS
+            one.name: {strength: found[f"{one.name} {strength}"] for strength in strengths} for one in CORRUPTIONS
         },
         loss={strength: found[f"loss {strength}"] for strength in strengths},
     )
@@ -123,11 +121,7 @@ def robustness_table(title: str, losses: Losses) -> str:
         f"{'':12}{'0':>8}" + "".join(f"{strength:>8}" for strength in strengths),
     ]
     for name, row in losses.corrupted.items():
-        lines.append(
-            f"{name:12}{losses.clean.value:8.3f}" + "".join(f"{row[one].value:8.3f}" for one in strengths)
-        )
+        lines.append(f"{name:12}{losses.clean.value:8.3f}" + "".join(f"{row[one].value:8.3f}" for one in strengths))
     for strength, loss in losses.loss.items():
-        lines.append(
-            f"mean loss at strength {strength}: {loss.value:.3f} ({loss.low:.3f} to {loss.high:.3f})"
-        )
+        lines.append(f"mean loss at strength {strength}: {loss.value:.3f} ({loss.low:.3f} to {loss.high:.3f})")
     return "\n".join(lines)

@@ -11,16 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 from bento.artifact import TestMetrics
-from bento.imaging.intake import ImageError, Preprocessing
+from bento.imaging.errors import ImageError
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Judged
 from trainer.evaluation.metrics import compute_metrics, metrics_table
 from trainer.evaluation.shortcut_controls import occluded, thumbnail
-from trainer.features.memmap import Array
 from trainer.files import write_text
 from trainer.inference.image_stream import each_image
+from trainer.types import Array
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ class Evaluation:
     @cached_property
     def truth(self) -> Array:
         """N class indices."""
-        return np.array(
-            [self.classes.index(radiograph.label) for radiograph in self.radiographs], dtype=np.int64
-        )
+        return np.array([self.classes.index(radiograph.label) for radiograph in self.radiographs], dtype=np.int64)
 
     @property
     def sites(self) -> list[str]:
@@ -136,9 +135,7 @@ def score_images(
         raise UserError("none of the images can be read")
     if unreadable:
         note(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    probabilities, embeddings, thumbnails, parts, *doubts = (
-        np.stack(column) for column in zip(*rows, strict=True)
-    )
+    probabilities, embeddings, thumbnails, parts, *doubts = (np.stack(column) for column in zip(*rows, strict=True))
     return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable, *doubts)
 
 

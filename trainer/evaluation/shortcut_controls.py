@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
 from trainer.evaluation.bootstrap import Figures, Judged, intervals, macro_f1
-from trainer.evaluation.metrics import Floats, Integers
+from trainer.types import Floats, Integers
 
 SIDE = 32
 """Side of the thumbnails that audit and controls work on."""
@@ -112,19 +112,14 @@ def chance_macro_f1(judged: Judged) -> float:
     predicted = judged.probabilities.argmax(axis=1)
     one = np.ones((1, len(predicted)))
     values = [
-        macro_f1(rng.permutation(judged.truth), predicted, len(judged.classes), one)[0]
-        for _ in range(PERMUTATIONS)
+        macro_f1(rng.permutation(judged.truth), predicted, len(judged.classes), one)[0] for _ in range(PERMUTATIONS)
     ]
     return float(np.mean(values))
 
 
-def linear_predictions(
-    features: Floats, truth: Integers, test_features: Floats, strength: float = 1.0
-) -> Integers:
+def linear_predictions(features: Floats, truth: Integers, test_features: Floats, strength: float = 1.0) -> Integers:
     """Class indices that a class-balanced logistic regression gives the test rows."""
-    model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
-    )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=1000))
     return np.asarray(model.fit(features, truth).predict(test_features))
 
 
@@ -132,8 +127,7 @@ def shuffled_predictions(features: Floats, truth: Integers, test_features: Float
     """Class indices R×N by R classifiers, each fitted to the labels in another random order."""
     rng = np.random.default_rng(0)
     fits = [
-        linear_predictions(features, rng.permutation(truth), test_features, SHUFFLED_STRENGTH)
-        for _ in range(SHUFFLES)
+        linear_predictions(features, rng.permutation(truth), test_features, SHUFFLED_STRENGTH) for _ in range(SHUFFLES)
     ]
     return np.stack(fits)
 
@@ -171,9 +165,7 @@ def judge_controls(judged: Judged, sites: Sequence[str], predictions: dict[str, 
             f"{name} reaches {figure.value:.2f} macro F1 ({figure.low:.2f} to {figure.high:.2f}; "
             f"model {model:.2f}, chance {chance:.2f}): {verdict[fired]}"
         )
-        controls.append(
-            Control(name=name, macro_f1=figure, by_site=by_site, share=share, fired=fired, text=text)
-        )
+        controls.append(Control(name=name, macro_f1=figure, by_site=by_site, share=share, fired=fired, text=text))
     return controls
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from bento.artifact import ONNX_FILE, Manifest, NoveltyFit, OperatingPoint, OrientationPoint
-from bento.imaging.intake import ImageError, Preprocessing
+from bento.imaging.errors import ImageError
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from trainer.data.holdout import held_out_records
 from trainer.data.listing import Radiograph
-from trainer.data.manifest import MANIFEST_FILE, SPLITS, Record, read_table
+from trainer.data.manifest import MANIFEST_FILE, SPLITS, Record
 from trainer.data.raw import FetchReport, read_fetch_report
 from trainer.errors import UserError
 from trainer.evaluation.cross_site import Transfer, judge_present, judge_transfer
@@ -27,11 +28,12 @@ from trainer.evaluation.operating_points import judge_threshold, operating_point
 from trainer.evaluation.scoring import Evaluation, score_images, write_predictions
 from trainer.evaluation.shortcut_controls import thumbnail
 from trainer.evaluation.summary import core_document, judge_sites, run_controls, write_document
-from trainer.features.memmap import Array
 from trainer.files import write_text
 from trainer.inference.image_stream import each_image
 from trainer.runs import Run
 from trainer.settings import Settings
+from trainer.tables import read_table
+from trainer.types import Array
 
 MAP_IMAGES = 1000
 NORMAL = "NORMAL"
@@ -49,9 +51,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     classes: list[str] = training["classes"]
     spec = saved.preprocessing
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
-    validation = score_images(
-        split_radiographs(records, saved.data_dir, "val"), classes, session, spec, saved.workers
-    )
+    validation = score_images(split_radiographs(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
     test = score_images(
         split_radiographs(records, saved.data_dir, "test"),
         classes,
@@ -75,9 +75,7 @@ def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[
     truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
     controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
     for part in (validation, test):
-        thumbnails |= {
-            radiograph.path: one for radiograph, one in zip(part.radiographs, part.thumbnails, strict=True)
-        }
+        thumbnails |= {radiograph.path: one for radiograph, one in zip(part.radiographs, part.thumbnails, strict=True)}
     fetched = read_fetch_report(saved.data_dir)
     if fetched is None:
         raise UserError(f"{saved.data_dir}: holds no data set; run `python -m trainer fetch` first")
@@ -128,9 +126,7 @@ def _assess_held_out(
     """Judge the images of the site that was left out; those of a class that the run does not know only count."""
     records = held_out_records(saved)
     known = [record for record in records if record.label in test.classes]
-    radiographs = [
-        radiograph for split in SPLITS for radiograph in split_radiographs(known, saved.data_dir, split)
-    ]
+    radiographs = [radiograph for split in SPLITS for radiograph in split_radiographs(known, saved.data_dir, split)]
     held_out = score_images(radiographs, test.classes, session, saved.preprocessing, saved.workers)
     write_predictions(held_out, run.held_out_site_predictions)
     left_out = Counter(record.label for record in records if record.label not in test.classes)
@@ -143,9 +139,7 @@ def _assess_held_out(
 def split_radiographs(records: Sequence[Record], data_dir: Path, split: str) -> list[Radiograph]:
     """A split's images, in the manifest's order."""
     return [
-        Radiograph(
-            data_dir / record.path, record.path, record.label, record.site, record.patient, record.split
-        )
+        Radiograph(data_dir / record.path, record.path, record.label, record.site, record.patient, record.split)
         for record in records
         if record.split == split
     ]

@@ -36,8 +36,8 @@ from trainer.evaluation.shortcut_controls import (
     pooled,
     shuffled_predictions,
 )
-from trainer.features.memmap import Array
 from trainer.files import write_json
+from trainer.types import Array
 
 
 class SiteFindings(BaseModel):
@@ -71,8 +71,7 @@ def core_document(test: Evaluation, temperature: float, points: list[OperatingPo
         "operating_points": [point.model_dump() for point in points],
         "operating_points_by_site": {
             point.label: {
-                name: _dump(judge_threshold(part, point.label, point.threshold))
-                for name, part in by_site.items()
+                name: _dump(judge_threshold(part, point.label, point.threshold)) for name, part in by_site.items()
             }
             for point in points
         },
@@ -136,17 +135,13 @@ def run_controls(
     """
     predictions = {
         "thumbnail": linear_predictions(pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)),
-        "border": linear_predictions(
-            border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)
-        ),
+        "border": linear_predictions(border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)),
         "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
         "lungs_only": test.occluded[:, 1].argmax(axis=1),
     }
     # A data set's own split may have validation images of one class only, in any order the same.
     if len(set(validation.truth.tolist())) > 1:
-        predictions["shuffled"] = shuffled_predictions(
-            validation.embeddings, validation.truth, test.embeddings
-        )
+        predictions["shuffled"] = shuffled_predictions(validation.embeddings, validation.truth, test.embeddings)
     return judge_controls(test.judged, test.sites, predictions)
 
 
@@ -155,8 +150,7 @@ def warnings_of(core: dict[str, Any], sites: SiteFindings, controls: list[Contro
     warnings = []
     if sites.association is not None and sites.association.together:
         macro = {
-            name: Interval.model_validate(figures["macro_f1"])
-            for name, figures in core["intervals"]["by_site"].items()
+            name: Interval.model_validate(figures["macro_f1"]) for name, figures in core["intervals"]["by_site"].items()
         }
         overall = Interval.model_validate(core["intervals"]["test"]["macro_f1"])
         warnings.append(site_warning(sites.association, macro, overall))

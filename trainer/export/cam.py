@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.features.batches import Fetch
-from trainer.features.memmap import Array
 from trainer.models.backbones import Classifier
+from trainer.types import Array
 
 MOST_IMAGES = 128
 """Training images that the read-out is fitted to; each has a few hundred cells."""

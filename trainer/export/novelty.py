@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.device import side_by_side
 from trainer.export.orientation import TURNS, OrientationHead, Turn, changed_images, orientation_points
 from trainer.features.batches import Fetch
 from trainer.features.dataset import Features, LabelledImages
-from trainer.features.memmap import Array
 from trainer.features.prefix_cache import BATCH, Prefix
 from trainer.models.backbones import Classifier
+from trainer.types import Array
 
 METHOD = (
     "Mahalanobis distance of the pooled features of the frozen stages to the training images, "
@@ -182,11 +182,7 @@ def fit_novelty(
 
 
 def _drawn(rng: np.random.Generator, radiographs: int, most: int) -> Array:
-    return (
-        np.arange(radiographs)
-        if radiographs <= most
-        else np.sort(rng.choice(radiographs, most, replace=False))
-    )
+    return np.arange(radiographs) if radiographs <= most else np.sort(rng.choice(radiographs, most, replace=False))
 
 
 def _features(prefix: Prefix, images: Array | Tensor) -> Array:
@@ -208,9 +204,7 @@ def _read(fetch: Fetch, rows: Array, view: int) -> Array:
     return np.concatenate([pooled(fetch(part, view)).cpu().numpy() for part in parts])
 
 
-def _turned(
-    look: partial[Array], files: list[Path], change: Turn, spec: Preprocessing, workers: int
-) -> Array:
+def _turned(look: partial[Array], files: list[Path], change: Turn, spec: Preprocessing, workers: int) -> Array:
     return look(changed_images(files, [change] * len(files), spec, workers))
 
 

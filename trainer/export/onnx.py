@@ -20,8 +20,8 @@ from trainer.errors import UserError
 from trainer.export.cam import FineMap
 from trainer.export.novelty import FrozenStageHeads
 from trainer.features.decoded_store import Images
-from trainer.features.memmap import Array
 from trainer.models.backbones import Classifier
+from trainer.types import Array
 
 PARITY_TOLERANCE = 1e-4
 BATCH = 32
@@ -36,9 +36,7 @@ class SealedGraph(nn.Module):
     the map's detail are read off the same pass too, where the frozen stages end.
     """
 
-    def __init__(
-        self, model: Classifier, temperature: float, heads: FrozenStageHeads, fine_map: FineMap
-    ) -> None:
+    def __init__(self, model: Classifier, temperature: float, heads: FrozenStageHeads, fine_map: FineMap) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
@@ -104,9 +102,7 @@ def _quiet(*names: str):  # type: ignore[no-untyped-def]
 def save_weights(model: Classifier, path: Path) -> None:
     """Write the ``state_dict`` as safetensors."""
     temporary = path.with_name(f".{path.name}.part")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary
-    )
+    save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
     temporary.replace(path)
 
 

@@ -14,9 +14,10 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from bento.artifact import ORIENTATIONS, OrientationPoint
-from bento.imaging.intake import Preprocessing, decode, fit, open_image
-from bento.settings import available_cores
-from trainer.features.memmap import Array
+from bento.cpu import available_cores
+from bento.imaging.intake import decode, fit, open_image
+from bento.imaging.preprocessing import Preprocessing
+from trainer.types import Array
 
 FALSE_ALARMS = 0.005
 """Most of the untouched validation images that may be taken for one kind of wrong view."""
@@ -40,9 +41,7 @@ def read_image(path: Path, size: int) -> Image.Image:
         return decode(image, size)
 
 
-def changed_images(
-    paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int
-) -> Array:
+def changed_images(paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int) -> Array:
     """Images that are changed before the intake, ``uint8`` N×S×S.
 
     Args:

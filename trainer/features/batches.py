@@ -10,8 +10,9 @@ from torch import Tensor
 
 from trainer.device import to_device
 from trainer.features.decoded_store import Images
-from trainer.features.memmap import Array, release
+from trainer.features.memmap import release
 from trainer.features.prefix_cache import Prefix, Views
+from trainer.types import Array
 
 Batch = tuple[Tensor, Tensor]
 TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -95,8 +96,7 @@ class TrainBatches:
                 rows = np.sort(order[first : first + self.batch_size])
                 x = self.fetch(rows, views_shown(rows, epoch))
                 y, weights, sites = (
-                    torch.from_numpy(part[rows]).to(x.device)
-                    for part in (self.labels, self.weights, self.sites)
+                    torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.weights, self.sites)
                 )
                 yield x, y, weights, sites
             epoch += 1

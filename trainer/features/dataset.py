@@ -11,9 +11,10 @@ from trainer.data.manifest import Record
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import Fetch, from_cache, from_images
 from trainer.features.decoded_store import FilesAsImages, Images, decoded_images, images_path
-from trainer.features.memmap import Array, make_room, missing_anywhere
+from trainer.features.memmap import make_room, missing_anywhere
 from trainer.features.prefix_cache import Prefix, Views, cache_bytes, cache_paths, prefix_outputs
 from trainer.settings import Settings
+from trainer.types import Array
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Features:
     validation: dict[int, Fetch]
 
 
-def load_images(
-    records: list[Record], classes: Sequence[str], settings: Settings, title: str
-) -> LabelledImages:
+def load_images(records: list[Record], classes: Sequence[str], settings: Settings, title: str) -> LabelledImages:
     """A split's images: decoded into the image store, or with ``--cache off`` from their files each time."""
     spec = settings.preprocessing
     paths = [settings.data_dir / record.path for record in records]
@@ -62,9 +61,7 @@ def load_images(
     return LabelledImages(images, paths, labels, sites, f"{spec.model_dump_json()} {hashes}")
 
 
-def make_features(
-    settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages
-) -> Features:
+def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages) -> Features:
     """Fill the cache, as far as settings and budget let it, and say what to read.
 
     Raises:
@@ -117,11 +114,7 @@ def _make_room(
     affordable = min(views.count, (budget - images - plain) // one)
     affordable = affordable if affordable > 1 else 0  # with one view there would be nothing but the images
     if affordable < views.count and idist.get_rank() == 0:
-        rest = (
-            f"{affordable} views instead"
-            if affordable
-            else "the prefix runs anew each epoch, as with --cache fresh"
-        )
+        rest = f"{affordable} views instead" if affordable else "the prefix runs anew each epoch, as with --cache fresh"
         print(
             f"cache: {views.count} views need {(images + plain + one * views.count) / 1e9:.1f} GB, "
             f"--cache-gb allows {settings.cache_gb:g}: {rest}"

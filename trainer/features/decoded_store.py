@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from bento.imaging.intake import Preprocessing, load_array
-from bento.settings import available_cores
-from trainer.features.memmap import Array, create_array, missing_anywhere, open_array, own_rows, release
+from bento.cpu import available_cores
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
+from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
+from trainer.types import Array
 
 CHUNK = 256
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.errors import UserError
-
-Array = npt.NDArray[Any]
+from trainer.types import Array
 
 
 @contextmanager

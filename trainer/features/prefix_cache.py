@@ -22,8 +22,9 @@ from tqdm import tqdm
 from trainer.device import side_by_side, to_device
 from trainer.features.augmentation import Augmentation
 from trainer.features.decoded_store import Images
-from trainer.features.memmap import Array, create_array, missing_anywhere, open_array, own_rows, release
+from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.models.backbones import Classifier, folded
+from trainer.types import Array
 
 BATCH = 32
 
@@ -62,9 +63,7 @@ class Prefix:
 
     def digest(self) -> str:
         """SHA-256 of all weights that determine the outputs."""
-        digest = hashlib.sha256(
-            f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode()
-        )
+        digest = hashlib.sha256(f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode())
         for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -135,9 +134,7 @@ def prefix_outputs(
     paths = cache_paths(prefix, fingerprint, views, cache)
     if missing_anywhere(paths):
         own = np.array(own_rows(len(images)), dtype=np.int64)
-        bar = tqdm(
-            total=views.count * len(own), desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0
-        )
+        bar = tqdm(total=views.count * len(own), desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0)
         with ExitStack() as stack, bar:
             shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(image_size)]
             arrays = [

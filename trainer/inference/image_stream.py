@@ -9,8 +9,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bento.imaging.intake import ImageError, Intake, Preprocessing, take_in
-from bento.settings import available_cores
+from bento.cpu import available_cores
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import Intake, take_in
+from bento.imaging.preprocessing import Preprocessing
 
 AHEAD = 16
 """Files a thread may be ahead of the first one that is not finished: one large image stops no thread."""

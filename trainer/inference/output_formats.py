@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 
 from bento.artifact import Manifest
 from bento.http.schemas import PredictResponse
-from bento.imaging.intake import ImageError
+from bento.imaging.errors import ImageError
 from trainer.errors import UserError
 
 ERRORS = "surrogateescape"

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from bento.artifact import ArtifactError, Manifest
 from bento.http.schemas import PredictResponse
-from bento.imaging.intake import ImageError, Intake
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import Intake
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction, Predictor
 from trainer.data.listing import files_under
@@ -200,9 +201,7 @@ def _write(results: Results, total: int, output: _Output) -> int:
 def _make_folder(explain: Path, paths: Sequence[Path]) -> None:
     for path in paths:
         if path.is_dir() and explain.resolve().is_relative_to(path.resolve()):
-            raise UserError(
-                f"--explain {explain}: lies in {path}, whose images are read; give another folder"
-            )
+            raise UserError(f"--explain {explain}: lies in {path}, whose images are read; give another folder")
     explain.mkdir(parents=True, exist_ok=True)
 
 

@@ -124,9 +124,7 @@ class SameConv2d(nn.Conv2d):
             size, kernel, stride = input.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return F.conv2d(
-            F.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
-        )
+        return F.conv2d(F.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def _efficientnet_lite0() -> EfficientNet:
@@ -151,9 +149,7 @@ def _efficientnet_lite0() -> EfficientNet:
                 setattr(module, name, nn.ReLU6(inplace=True))
             elif isinstance(child, nn.Conv2d) and child.stride == (2, 2):
                 size = child.kernel_size[0]
-                same = SameConv2d(
-                    child.in_channels, child.out_channels, size, 2, groups=child.groups, bias=False
-                )
+                same = SameConv2d(child.in_channels, child.out_channels, size, 2, groups=child.groups, bias=False)
                 setattr(module, name, same)
     return network
 
@@ -248,9 +244,7 @@ BACKBONES = {
 }
 
 
-def build_classifier(
-    backbone: str, classes: int, dropout: float = 0.2, weights: str = "imagenet"
-) -> Classifier:
+def build_classifier(backbone: str, classes: int, dropout: float = 0.2, weights: str = "imagenet") -> Classifier:
     """Make a classifier with a new head.
 
     Args:
@@ -296,17 +290,13 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch and safetensors raise a dozen kinds for a file that isn't theirs
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"weights: {path}: not a readable .safetensors or .pth state_dict ({reason})"
-        ) from error
+        raise UserError(f"weights: {path}: not a readable .safetensors or .pth state_dict ({reason})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"weights: {path}: holds no plain state_dict (names to tensors)")
     return state
 
 
-def _load(
-    module: nn.Module, state: dict[str, Tensor], file: str, backbone: str, may_miss: tuple[str, ...]
-) -> None:
+def _load(module: nn.Module, state: dict[str, Tensor], file: str, backbone: str, may_miss: tuple[str, ...]) -> None:
     own = module.state_dict()
     fitting = {
         name: value
@@ -317,7 +307,5 @@ def _load(
     missing = [name for name in own if name not in fitting and not name.startswith(may_miss)]
     if wrong or missing:
         first = (wrong or missing)[0]
-        raise UserError(
-            f"weights: {file}: does not fit {backbone}: {first} is {'wrong' if wrong else 'missing'}"
-        )
+        raise UserError(f"weights: {file}: does not fit {backbone}: {first} is {'wrong' if wrong else 'missing'}")
     module.load_state_dict(fitting, strict=False)

@@ -21,9 +21,7 @@ OWNERS = "not met here: the owners of the images know"
 USERS = "not met here: for whoever runs a study with it"
 
 REPORTING_ITEMS = [
-    ReportingItem(
-        "TRIPOD+AI", "1", "title names model, target population, outcome", "card: title, intended use"
-    ),
+    ReportingItem("TRIPOD+AI", "1", "title names model, target population, outcome", "card: title, intended use"),
     ReportingItem("TRIPOD+AI", "3b", "intended purpose, users, place in care", "card: intended use"),
     ReportingItem("TRIPOD+AI", "3c", "known health inequalities", OWNERS),
     ReportingItem("TRIPOD+AI", "4", "development or evaluation", "card: training procedure, test figures"),
@@ -38,23 +36,15 @@ REPORTING_ITEMS = [
     ReportingItem("TRIPOD+AI", "12d", "heterogeneity across clusters", "report: sites"),
     ReportingItem("TRIPOD+AI", "12e", "measures of performance", "report: discrimination, calibration"),
     ReportingItem("TRIPOD+AI", "13", "class imbalance", "card: training procedure (class weighting)"),
-    ReportingItem(
-        "TRIPOD+AI", "14", "fairness between groups", "report: sites (by hospital only; no age or sex)"
-    ),
+    ReportingItem("TRIPOD+AI", "14", "fairness between groups", "report: sites (by hospital only; no age or sex)"),
     ReportingItem("TRIPOD+AI", "15", "output: probabilities and thresholds", "card: operating points"),
     ReportingItem("TRIPOD+AI", "16", "training against evaluation data", "report: data audit"),
     ReportingItem("TRIPOD+AI", "17–18d", "ethics, funding, protocol, registration", USERS),
     ReportingItem("TRIPOD+AI", "18e–f", "data and code", "card: data (fingerprint), versions and hashes"),
-    ReportingItem(
-        "TRIPOD+AI", "20a–c", "flow and characteristics of participants", "report: data audit (counts only)"
-    ),
-    ReportingItem(
-        "TRIPOD+AI", "21", "participants and events in each analysis", "report: every table's support"
-    ),
+    ReportingItem("TRIPOD+AI", "20a–c", "flow and characteristics of participants", "report: data audit (counts only)"),
+    ReportingItem("TRIPOD+AI", "21", "participants and events in each analysis", "report: every table's support"),
     ReportingItem("TRIPOD+AI", "22", "full model, so that others can use it", "card: versions and hashes"),
-    ReportingItem(
-        "TRIPOD+AI", "23a–b", "performance with intervals, heterogeneity", "report: discrimination, sites"
-    ),
+    ReportingItem("TRIPOD+AI", "23a–b", "performance with intervals, heterogeneity", "report: discrimination, sites"),
     ReportingItem("TRIPOD+AI", "26", "limitations", "card: limits"),
     ReportingItem(
         "TRIPOD+AI",
@@ -78,9 +68,7 @@ REPORTING_ITEMS = [
     ),
     ReportingItem("CLAIM", "22", "the model in detail", "card: training procedure"),
     ReportingItem("CLAIM", "23", "software and versions", "card: versions and hashes"),
-    ReportingItem(
-        "CLAIM", "24–26", "initial weights, training, choice of the final model", "card: training procedure"
-    ),
+    ReportingItem("CLAIM", "24–26", "initial weights, training, choice of the final model", "card: training procedure"),
     ReportingItem("CLAIM", "28–29", "metrics, statistical uncertainty", "report: discrimination"),
     ReportingItem("CLAIM", "30", "robustness", "report: shortcut controls"),
     ReportingItem("CLAIM", "31", "explainability", "report: failures (class activation maps)"),
@@ -92,9 +80,7 @@ REPORTING_ITEMS = [
     ),
     ReportingItem("CLAIM", "33", "flow of participants", "report: data audit"),
     ReportingItem("CLAIM", "34", "demographics of each partition", OWNERS),
-    ReportingItem(
-        "CLAIM", "35–36", "performance with its uncertainty", "report: discrimination, operating points"
-    ),
+    ReportingItem("CLAIM", "35–36", "performance with its uncertainty", "report: discrimination, operating points"),
     ReportingItem("CLAIM", "37", "failure analysis", "report: failures"),
     ReportingItem("CLAIM", "38", "limitations", "card: limits"),
     ReportingItem("CLAIM", "40–42", "registration, protocol, funding", USERS),

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, load_manifest
-from trainer.data.manifest import read_table
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Judged, macro_f1, paired_difference
 from trainer.evaluation.cross_site import Transfer, transfer_table
@@ -33,6 +32,7 @@ from trainer.plots import (
 )
 from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.runs import Run
+from trainer.tables import read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -98,9 +98,7 @@ def compare(first: Run, second: Run) -> Difference:
     (classes, ours), (others, theirs) = loaded
     shared = sorted(ours.keys() & theirs.keys())
     if classes != others or not shared:
-        raise UserError(
-            f"report: {first.name} and {second.name} share no test image; compare runs on the same split"
-        )
+        raise UserError(f"report: {first.name} and {second.name} share no test image; compare runs on the same split")
     truth = np.array([classes.index(label) for _, label in shared])
     guesses = [np.array([side[key][0] for key in shared]) for side in (ours, theirs)]
     patients = [ours[key][1] for key in shared]
@@ -206,14 +204,11 @@ def _manifest(run: Run) -> Manifest:
         raise UserError(f"{error}, or evaluate the run again") from error
 
 
-def _pictures(
-    run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict[str, str]]
-) -> dict[str, str]:
+def _pictures(run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict[str, str]]) -> dict[str, str]:
     """Data URIs of the figures."""
     confusion = confusion_plot(metrics["test"]["confusion_matrix"], judged.classes, "all test images")
     places = {
-        row["path"]: (float(row["x"]), float(row["y"]))
-        for _, row in read_table(run.embedding_map, ("path", "x", "y"))
+        row["path"]: (float(row["x"]), float(row["y"])) for _, row in read_table(run.embedding_map, ("path", "x", "y"))
     }
     predicted = judged.probabilities.argmax(axis=1)
     shown = [i for i, row in enumerate(rows) if row["path"] in places]

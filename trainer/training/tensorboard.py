@@ -116,9 +116,7 @@ def _log(writer: Any, run: Run, evaluation: "Evaluation", metrics: dict[str, Any
     calibration = metrics["calibration"]
     for when in ("before", "after"):
         writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(calibration, when))
-    writer.add_figure(
-        "test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test")
-    )
+    writer.add_figure("test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test"))
     predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
     rows = [
         [

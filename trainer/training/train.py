@@ -122,9 +122,7 @@ def _run_phase(
     s = settings
     tail.requires_grad_(True)
     train = radiographs["train"]
-    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(
-        s.class_weighting
-    )
+    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
     _, sites = np.unique(train.sites, return_inverse=True)
     rank, world = idist.get_rank(), idist.get_world_size()
     head_only = name == "a"

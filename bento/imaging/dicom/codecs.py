@@ -16,7 +16,7 @@ from pydicom import uid
 from pydicom.pixels.decoders import pillow
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
-from bento.imaging.intake import MAX_SCANS
+from bento.imaging.preprocessing import MAX_SCANS
 
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 """JPEG markers without a segment."""

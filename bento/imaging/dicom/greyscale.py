@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_windowing
 
 from bento.imaging.dicom.header import word
-from bento.imaging.intake import DamagedImageError
+from bento.imaging.errors import DamagedImageError
 
 _FAR = 1e12
 """Beyond every value of every window."""
@@ -81,9 +81,7 @@ def _table(levels: Levels, used: Mask, header: Dataset, doubts: list[str]) -> By
         return own
     table = _bytes(shown)
     if low < high and table[used].min() == table[used].max():
-        doubts.append(
-            "The DICOM header's window leaves nothing to see; the image's own range was taken instead."
-        )
+        doubts.append("The DICOM header's window leaves nothing to see; the image's own range was taken instead.")
         return own
     return table
 

@@ -15,7 +15,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from bento.imaging.dicom.codecs import SUPPORTED
-from bento.imaging.intake import DamagedImageError, UnsupportedDicomError
+from bento.imaging.errors import DamagedImageError, UnsupportedDicomError
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")

@@ -11,7 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from bento.imaging.dicom.greyscale import shown
 from bento.imaging.dicom.header import read_header, word
-from bento.imaging.intake import (
+from bento.imaging.errors import (
     DamagedImageError,
     ImageError,
     NotChestError,

@@ -100,9 +100,7 @@ async def test_a_fine_answer_is_left_alone_but_for_the_request_id() -> None:
     assert response.text == response.headers["x-request-id"]
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"), [("abc-123", True), ("a b", False), ("x" * 200, False), ("", False)]
-)
+@pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("a b", False), ("x" * 200, False), ("", False)])
 async def test_a_sane_request_id_of_the_client_is_taken_over(given: str, kept: bool) -> None:
     response = await ask(fine, headers={"x-request-id": given})
     assert (response.text == given) is kept

@@ -5,15 +5,9 @@ import pytest
 from PIL import Image
 
 from bento.http.problems import KINDS
-from bento.imaging.intake import (
-    ImageError,
-    Preprocessing,
-    TooManyPixelsError,
-    fit,
-    load_array,
-    open_image,
-    take_in,
-)
+from bento.imaging.errors import ImageError, TooManyPixelsError
+from bento.imaging.intake import fit, load_array, open_image, take_in
+from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 
 SPEC = Preprocessing(image_size=64)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bento.imaging.intake import Preprocessing, decode, open_image, take_in
+from bento.imaging.intake import decode, open_image, take_in
+from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 from trainer.data.sample.dataset import generate
 

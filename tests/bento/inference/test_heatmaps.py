@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from bento.imaging.intake import Preprocessing, take_in
+from bento.imaging.intake import take_in
+from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 from tests.support.artifacts import CLASSES
 
@@ -79,9 +80,7 @@ def test_maps_are_the_models_own_for_every_class(client: httpx.Client) -> None:
     logits = maps.mean(axis=(1, 2))
     expected = np.exp(logits - logits.max())
     answers = {one["label"]: one["confidence"] for one in body["predictions"]}
-    assert [answers[name] for name in CLASSES] == pytest.approx(
-        (expected / expected.sum()).tolist(), abs=1e-3
-    )
+    assert [answers[name] for name in CLASSES] == pytest.approx((expected / expected.sum()).tolist(), abs=1e-3)
 
 
 def test_all_else_in_the_answer_stays_as_it_is_without(client: httpx.Client) -> None:
@@ -91,9 +90,7 @@ def test_all_else_in_the_answer_stays_as_it_is_without(client: httpx.Client) -> 
     assert explained == plain == ask(client, IMAGE, "false").json()
 
 
-@pytest.mark.parametrize(
-    "query", ["explain=banana", "explain=", "explain=TRUE", "explain=true&explain=false"]
-)
+@pytest.mark.parametrize("query", ["explain=banana", "explain=", "explain=TRUE", "explain=true&explain=false"])
 def test_another_value_is_refused(client: httpx.Client, query: str) -> None:
     response = client.post(f"/predict?{query}", files={"file": IMAGE})
     assert response.status_code == 422

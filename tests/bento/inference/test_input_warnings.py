@@ -20,9 +20,7 @@ IMAGE = pictures.GOOD["a grey PNG"]
 ODD = InputWarning("odd", "Something that is no reason to refuse it.")
 
 
-def said(
-    novelty: float | None, view: list[float] | None, *warnings: InputWarning
-) -> tuple[Intake, Prediction]:
+def said(novelty: float | None, view: list[float] | None, *warnings: InputWarning) -> tuple[Intake, Prediction]:
     """An image of which graph and input checks say this."""
     nothing = np.zeros((1, 1), np.float32)
     intake = Intake(Image.new("L", (8, 8)), np.zeros((8, 8), np.uint8), Frame(0, 0, 1, 1), warnings)

@@ -106,9 +106,7 @@ def _not_a_number() -> onnx.ModelProto:
         pytest.param(onnx.ModelProto(), "can't load", id="no graph at all"),
     ],
 )
-def test_a_graph_that_is_not_the_manifests_is_refused(
-    tmp_path: Path, graph: onnx.ModelProto, message: str
-) -> None:
+def test_a_graph_that_is_not_the_manifests_is_refused(tmp_path: Path, graph: onnx.ModelProto, message: str) -> None:
     write_artifact(tmp_path, graph)
     with pytest.raises(ArtifactError) as error:
         Predictor(tmp_path)

@@ -59,9 +59,7 @@ def test_an_image_of_more_pixels_is_changed_as_much(name: str) -> None:
     small, large = (Image.fromarray(next(generate(1, size, 1, seed=3)).pixels) for size in (256, 1024))
     changes = []
     for one in (small, large):
-        reduced = [
-            image.resize((128, 128), Image.Resampling.BOX) for image in (one, corrupt(one, BY_NAME[name], 4))
-        ]
+        reduced = [image.resize((128, 128), Image.Resampling.BOX) for image in (one, corrupt(one, BY_NAME[name], 4))]
         changes.append(change(reduced[0], reduced[1]))
     assert changes[1] == pytest.approx(changes[0], rel=0.35)
 

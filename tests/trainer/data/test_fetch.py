@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from pydicom import uid
 
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 from tests.support import kaggle_standin, pictures
 from tests.support.dicoms import SECRET, dicom
 from trainer.data.fetch import describe_dataset, fetch
@@ -62,9 +63,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_folder_comes_as_hard_links_in_upper_case_classes_with_its_provenance(
-    source: Path, data: Path
-) -> None:
+def test_a_folder_comes_as_hard_links_in_upper_case_classes_with_its_provenance(source: Path, data: Path) -> None:
     report = fetch(settings(source, data))
     assert report.classes == {"NORMAL": 2, "TB": 2}
     assert (data / "raw/TB/c.png").samefile(source / "tb/deep/c.png")
@@ -78,9 +77,7 @@ def test_a_folder_comes_as_hard_links_in_upper_case_classes_with_its_provenance(
     assert [entry.name for entry in data.iterdir()] == [RAW]
 
 
-def test_copies_do_where_links_are_not_possible(
-    source: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copies_do_where_links_are_not_possible(source: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, target: Path) -> None:
         raise OSError(18, "Invalid cross-device link")
 
@@ -152,9 +149,7 @@ def test_a_class_without_a_readable_image_ends_it_and_leaves_no_data_set(source:
     assert not (data / RAW).exists()
 
 
-def test_images_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_knows(
-    tmp_path: Path, data: Path
-) -> None:
+def test_images_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_knows(tmp_path: Path, data: Path) -> None:
     root = radiographs(
         tmp_path / "set", "train/n/x.png", "test/N/x.png", "test/N/X.PNG", "train/t/z.png", "test/t/y.png"
     )
@@ -166,9 +161,7 @@ def test_images_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_kno
     assert names["train/t/scan.dat"] == "raw/T/scan.dat.jpg"
     same = [names["train/n/x.png"], names["test/N/x.png"], names["test/N/X.PNG"]]
     assert len({name.casefold() for name in same}) == 3
-    assert all(
-        (data / name).read_bytes() == (root / original).read_bytes() for original, name in names.items()
-    )
+    assert all((data / name).read_bytes() == (root / original).read_bytes() for original, name in names.items())
     fetch(settings(root, tmp_path / "again"))
     assert contents(tmp_path / "again") == contents(data)
 
@@ -256,9 +249,7 @@ def test_asking_before_fetching_says_so(data: Path) -> None:
             ask(data)
 
 
-def test_the_kaggle_layout_with_its_official_split(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kaggle_layout_with_its_official_split(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kaggle_standin.use_standin(monkeypatch, tmp_path)
     root = radiographs(
         tmp_path / "zip",
@@ -289,9 +280,7 @@ def test_the_sample_set_is_named_by_what_made_it(data: Path) -> None:
 
 
 def test_killed_at_any_time_and_run_again_it_ends_the_same(tmp_path: Path) -> None:
-    source = radiographs(
-        tmp_path / "set", *(f"{label}/{number}.png" for label in ("n", "t") for number in range(300))
-    )
+    source = radiographs(tmp_path / "set", *(f"{label}/{number}.png" for label in ("n", "t") for number in range(300)))
     fetch(settings(source, tmp_path / "whole"))
     program = "import sys; from trainer.settings import Settings; from trainer.data.fetch import fetch;\n"
     program += "print('ready', flush=True); fetch(Settings(dataset=sys.argv[1], data_dir=sys.argv[2]))"

@@ -52,9 +52,7 @@ def test_images_of_the_site_and_of_its_patients_are_left_out() -> None:
         ([*A, *B[:-1]], "a", "leaves no PNEUMONIA for test"),
     ],
 )
-def test_a_site_that_can_not_be_left_out_is_refused(
-    radiographs: list[Record], site: str, reason: str
-) -> None:
+def test_a_site_that_can_not_be_left_out_is_refused(radiographs: list[Record], site: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         leave_out(radiographs, site)
 

@@ -9,9 +9,7 @@ from trainer.data import kaggle
 from trainer.errors import UserError
 
 HANDLE = "owner/images"
-FILES = {
-    f"{split}/{label}/{label}-1.jpg": b"x" for split in ("train", "val", "test") for label in ("normal", "tb")
-}
+FILES = {f"{split}/{label}/{label}-1.jpg": b"x" for split in ("train", "val", "test") for label in ("normal", "tb")}
 
 
 @pytest.fixture(autouse=True)

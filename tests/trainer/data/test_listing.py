@@ -31,9 +31,7 @@ def test_each_subfolder_is_a_class_and_images_may_lie_deeper(tmp_path: Path) -> 
         ("normal/p1/day 2/b.png", "NORMAL"),
     ]
     assert radiographs[0].file == tmp_path.resolve() / "Covid 19/c.jpg"
-    assert {(radiograph.site, radiograph.patient, radiograph.split) for radiograph in radiographs} == {
-        ("", "", "")
-    }
+    assert {(radiograph.site, radiograph.patient, radiograph.split) for radiograph in radiographs} == {("", "", "")}
 
 
 @pytest.mark.parametrize("top", ["", "chest_xray/", "a/b/"])

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.manifest import Record, fingerprint, read_manifest, read_table, split_protocol, to_csv
+from trainer.data.manifest import Record, fingerprint, read_manifest, split_protocol
 from trainer.errors import UserError
 from trainer.files import write_text
+from trainer.tables import read_table, to_csv
 
 RECORD = Record(
     path="raw/NORMAL/a.png",

@@ -144,9 +144,7 @@ def test_tuberculosis_prefers_the_upper_zones_and_pneumonia_the_lower(radiograph
     middle = 0.42  # of the image: about where the vessels leave the heart
     assert np.mean(np.array(heights["TUBERCULOSIS"]) < middle) > 0.8
     assert np.mean(np.array(heights["PNEUMONIA"]) > middle) > 0.7
-    assert np.mean(np.array(heights["PNEUMONIA"]) < middle) > 0.03, (
-        "some pneumonias lie above: place is not all"
-    )
+    assert np.mean(np.array(heights["PNEUMONIA"]) < middle) > 0.03, "some pneumonias lie above: place is not all"
 
 
 def test_lesions_are_brighter_than_the_same_place_in_the_other_lung(radiographs: list[Radiograph]) -> None:
@@ -181,9 +179,7 @@ def test_an_image_depends_on_seed_and_place_only() -> None:
     first, longer = list(generate(7, SIZE, 3, 5)), list(generate(12, SIZE, 3, 5))
     assert (len(first), len(longer)) == (7, 12)
     assert all(same(a, b) for a, b in zip(first, longer, strict=False))
-    assert not any(
-        np.array_equal(a.pixels, b.pixels) for a, b in zip(first, generate(7, SIZE, 3, 6), strict=True)
-    )
+    assert not any(np.array_equal(a.pixels, b.pixels) for a, b in zip(first, generate(7, SIZE, 3, 6), strict=True))
 
 
 def test_size_and_hospitals_change_neither_bodies_nor_labels() -> None:

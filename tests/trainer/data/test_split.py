@@ -37,9 +37,7 @@ def radiographs(root: Path, rows: list[Row]) -> Path:
     return root
 
 
-def two_hospitals(
-    classes: dict[tuple[str, str], int], each: Callable[[int], int] = lambda number: 1
-) -> list[Row]:
+def two_hospitals(classes: dict[tuple[str, str], int], each: Callable[[int], int] = lambda number: 1) -> list[Row]:
     """So many patients of each (label, source), with ``each(number)`` images a patient."""
     return [
         (f"{label}/{source}{number}_{index}.png", label, source, f"{source}-{label}-{number}")
@@ -80,9 +78,7 @@ def test_grouped_keeps_patients_together_and_the_shares_of_class_and_site(tmp_pa
     assert split_protocol(data) == "grouped"
 
 
-def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(
-    tmp_path: Path, data: Path
-) -> None:
+def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(tmp_path: Path, data: Path) -> None:
     source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
     fetch(settings(data, source))
     split(settings(data, source))
@@ -96,9 +92,7 @@ def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(
     assert (data / some.split / some.label / Path(some.path).name).samefile(data / some.path)
 
 
-def test_exact_duplicates_stay_on_one_side_whatever_their_patient_and_class(
-    tmp_path: Path, data: Path
-) -> None:
+def test_exact_duplicates_stay_on_one_side_whatever_their_patient_and_class(tmp_path: Path, data: Path) -> None:
     source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "a"): 30}))
     # A chain: N0 = P0 byte for byte, and N0's patient has another image that is equal to P1.
     (source / "P/a0_0.png").write_bytes((source / "N/a0_0.png").read_bytes())
@@ -118,9 +112,7 @@ def test_patients_come_from_the_pattern_or_known_names_and_splitting_needs_no_ne
     tmp_path: Path, data: Path
 ) -> None:
     names = [f"person{n}_{kind}_{n}.png" for n in range(10) for kind in ("bacteria", "virus")]
-    for seed, name in enumerate(
-        [f"P/{name}" for name in names] + [f"N/s{n // 4}-{n}.png" for n in range(40)]
-    ):
+    for seed, name in enumerate([f"P/{name}" for name in names] + [f"N/s{n // 4}-{n}.png" for n in range(40)]):
         radiograph(tmp_path / "set" / name, seed)
     fetch(settings(data, tmp_path / "set"))
     source = tmp_path / "gone"
@@ -152,14 +144,10 @@ def test_splitting_again_changes_nothing_and_another_seed_another_split(
     assert (data / "manifest.csv").read_bytes() != text
     split(settings(data, source))
     assert (data / "manifest.csv").read_bytes() == text
-    assert sorted(entry.name for entry in data.iterdir()) == sorted(
-        ["manifest.csv", "raw", "split.txt", *SPLITS]
-    )
+    assert sorted(entry.name for entry in data.iterdir()) == sorted(["manifest.csv", "raw", "split.txt", *SPLITS])
 
 
-def test_a_split_that_was_cut_off_is_made_again(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_split_that_was_cut_off_is_made_again(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
     fetch(settings(data, source))
     split(settings(data, source))
@@ -182,9 +170,7 @@ def test_a_split_that_was_cut_off_is_made_again(
     split(settings(data, source))
     assert (data / "manifest.csv").read_bytes() == text
     assert sum(1 for part in SPLITS for _ in (data / part).rglob("*.png")) == 40
-    assert sorted(entry.name for entry in data.iterdir()) == sorted(
-        ["manifest.csv", "raw", "split.txt", *SPLITS]
-    )
+    assert sorted(entry.name for entry in data.iterdir()) == sorted(["manifest.csv", "raw", "split.txt", *SPLITS])
 
 
 def layout(root: Path, counts: dict[str, dict[str, int]]) -> Path:
@@ -198,9 +184,7 @@ def layout(root: Path, counts: dict[str, dict[str, int]]) -> Path:
     return root
 
 
-def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(
-    tmp_path: Path, data: Path
-) -> None:
+def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(tmp_path: Path, data: Path) -> None:
     train = {"normal": 7263, "pneumonia": 4674, "tuberculosis": 8513}
     part = {"normal": 20, "pneumonia": 20, "tuberculosis": 20}
     source = layout(tmp_path / "kaggle", {"train": train, "val": part, "test": part})
@@ -214,9 +198,7 @@ def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(
 def test_random_takes_no_image_of_the_official_val_and_test_parts(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = layout(
-        tmp_path / "set", {"train": {"n": 20, "t": 30}, "val": {"n": 5, "t": 5}, "test": {"n": 6, "t": 7}}
-    )
+    source = layout(tmp_path / "set", {"train": {"n": 20, "t": 30}, "val": {"n": 5, "t": 5}, "test": {"n": 6, "t": 7}})
     fetch(settings(data, source))
     split(settings(data, source, split="random"))
     records = read_manifest(data)
@@ -234,9 +216,7 @@ def test_official_is_the_data_sets_own(tmp_path: Path, data: Path) -> None:
     assert have == {(SPLIT_NAMES[s], label): n for s, labels in counts.items() for label, n in labels.items()}
 
 
-def test_official_without_a_validation_part_makes_one_from_train_by_patient(
-    tmp_path: Path, data: Path
-) -> None:
+def test_official_without_a_validation_part_makes_one_from_train_by_patient(tmp_path: Path, data: Path) -> None:
     number = 0
     for part, count in (("train", 90), ("test", 10)):
         for label in ("n", "t"):
@@ -278,9 +258,7 @@ def test_a_split_that_is_not_possible_says_what_to_do(
 
 @pytest.mark.parametrize("count", [3, 4, 5, 10, 13])
 def test_three_patients_a_class_are_enough(tmp_path: Path, data: Path, count: int) -> None:
-    source = radiographs(
-        tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count})
-    )
+    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count}))
     fetch(settings(data, source))
     for seed in range(3):
         split(settings(data, source, seed=seed))

@@ -24,9 +24,7 @@ EXACT = Interval(value=0.9, low=0.8, high=0.95)
         pytest.param([[50, 0], [0, 50]], 1.0, id="the site tells the class"),
         pytest.param([[30, 30], [30, 30]], 0.0, id="independent"),
         pytest.param([[6, 4], [5, 5]], 0.0, id="what chance alone explains is nothing"),
-        pytest.param(
-            [[40, 0, 20], [0, 40, 20]], 0.81, id="pneumonia here, tuberculosis there, normal in both"
-        ),
+        pytest.param([[40, 0, 20], [0, 40, 20]], 0.81, id="pneumonia here, tuberculosis there, normal in both"),
     ],
 )
 def test_cramers_v_of_known_tables(counts: list[list[int]], expected: float) -> None:

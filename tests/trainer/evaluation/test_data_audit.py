@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance
 
-from bento.imaging.intake import Preprocessing, fit, load_array
+from bento.imaging.intake import fit, load_array
+from bento.imaging.preprocessing import Preprocessing
 from trainer.data.manifest import Record, Split
 from trainer.data.sample import generate
 from trainer.evaluation.data_audit import audit, difference_hashes, duplicate_pairs
@@ -28,9 +29,7 @@ def as_jpeg(image: Image.Image) -> Image.Image:
     return Image.open(stream)
 
 
-def record(
-    name: str, label: str = "NORMAL", split: Split = "train", patient: str = "", sha: str = ""
-) -> Record:
+def record(name: str, label: str = "NORMAL", split: Split = "train", patient: str = "", sha: str = "") -> Record:
     return Record(
         path=f"raw/{label}/{name}.png",
         label=label,
@@ -65,9 +64,7 @@ def test_a_changed_copy_is_a_near_duplicate(name: str) -> None:
 
 def test_the_same_bytes_are_an_exact_duplicate_and_strangers_are_none() -> None:
     rows = [record("a", sha="ab"), record("b"), record("c", sha="ab")]
-    pairs = duplicate_pairs(
-        rows, np.stack([small(radiograph(1)), small(radiograph(2)), small(radiograph(1))])
-    )
+    pairs = duplicate_pairs(rows, np.stack([small(radiograph(1)), small(radiograph(2)), small(radiograph(1))]))
     assert [(pair.first, pair.second, pair.exact) for pair in pairs] == [(rows[0].path, rows[2].path, True)]
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Prediction, Session
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError

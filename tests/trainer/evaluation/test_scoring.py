@@ -28,9 +28,7 @@ def metrics(trained: Trained) -> dict[str, Any]:
     return found
 
 
-def test_thresholds_can_be_rebuilt_from_the_validation_predictions(
-    trained: Trained, metrics: dict[str, Any]
-) -> None:
+def test_thresholds_can_be_rebuilt_from_the_validation_predictions(trained: Trained, metrics: dict[str, Any]) -> None:
     rows = read_rows(trained.run.validation_predictions)
     assert {row["split"] for row in rows} == {"val"}
     assert [point["label"] for point in metrics["operating_points"]] == ["PNEUMONIA", "TUBERCULOSIS"]
@@ -84,8 +82,7 @@ def test_no_label_of_a_test_image_has_a_part_in_any_choice(
     done = trainer("train", *words)
     assert done.returncode == 0, done.stderr
     ours, theirs = (
-        json.loads((folder / "training.json").read_text())
-        for folder in (trained.run.folder, tmp_path / "turned")
+        json.loads((folder / "training.json").read_text()) for folder in (trained.run.folder, tmp_path / "turned")
     )
     assert ours["temperature"] == theirs["temperature"]
     assert ours["files"] == theirs["files"]
@@ -116,7 +113,5 @@ def test_a_set_in_which_class_and_hospital_go_together_is_warned_of(
     assert "hospital-a" in found["warnings"][0]
     assert "Class and site go together" in capsys.readouterr().out
     # The model's own thresholds, judged on these images.
-    thresholds = {
-        point.label: point.threshold for point in load_manifest(trained.run.sealed).operating_points
-    }
+    thresholds = {point.label: point.threshold for point in load_manifest(trained.run.sealed).operating_points}
     assert {point["label"]: point["threshold"] for point in found["operating_points"]} == thresholds

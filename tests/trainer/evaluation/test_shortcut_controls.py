@@ -55,9 +55,7 @@ def try_controls(confounded: bool) -> Tried:
         [site for site, kept in zip(sites, test, strict=True) if kept],
         {
             "thumbnail": linear_predictions(pooled(small[train], 8), truth[train], pooled(small[test], 8)),
-            "border": linear_predictions(
-                border_pixels(small[train]), truth[train], border_pixels(small[test])
-            ),
+            "border": linear_predictions(border_pixels(small[train]), truth[train], border_pixels(small[test])),
             "shuffled": shuffled_predictions(pooled(small[train], 8), truth[train], pooled(small[test], 8)),
         },
     )

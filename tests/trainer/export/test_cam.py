@@ -50,9 +50,7 @@ def test_the_read_out_finds_what_a_tail_looks_at() -> None:
     state = torch.random.get_rng_state()
     fine_map = fit_fine_map(model, cut, from_cache(features, CPU), 96, seed=1)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert torch.equal(
-        fine_map.weight, fit_fine_map(model, cut, from_cache(features, CPU), 96, seed=1).weight
-    )
+    assert torch.equal(fine_map.weight, fit_fine_map(model, cut, from_cache(features, CPU), 96, seed=1).weight)
     with torch.inference_mode():
         model.eval()
         coarse = torch.einsum("nkhw,ck->nchw", model.stages[cut:-1](x), model.head.weight)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from bento.artifact import ORIENTATIONS
-from bento.imaging.intake import Preprocessing
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from trainer.data.sample.dataset import generate
 from trainer.evaluation.novelty_rates import share
@@ -20,9 +20,9 @@ from trainer.features.augmentation import Augmentation
 from trainer.features.batches import from_images
 from trainer.features.dataset import Features, LabelledImages
 from trainer.features.decoded_store import FilesAsImages
-from trainer.features.memmap import Array
 from trainer.features.prefix_cache import Prefix, Views
 from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
+from trainer.types import Array
 
 SPEC = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
 MILD = Augmentation(rotation=5, shift=0.03, scale=0.05, exposure=0.1, sharpness=0.2, noise=0, flip=False)
@@ -156,9 +156,7 @@ def test_few_images_and_random_weights_give_finite_scores(radiographs: list[Path
         pytest.param(np.zeros((1, 6), np.float32), id="one image"),
         pytest.param(np.ones((20, 6), np.float32), id="images that are all the same"),
         pytest.param(RNG.normal(size=(3, 40)).astype(np.float32), id="fewer images than features"),
-        pytest.param(
-            np.hstack([RNG.normal(size=(50, 3)), np.zeros((50, 3))]).astype(np.float32), id="dead features"
-        ),
+        pytest.param(np.hstack([RNG.normal(size=(50, 3)), np.zeros((50, 3))]).astype(np.float32), id="dead features"),
     ],
 )
 def test_a_distance_is_finite_whatever_it_is_fitted_to(features: Array) -> None:

@@ -68,9 +68,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_its_key_holds_weights_images_views_and_seed(tmp_path: Path) -> None:
-    def path(
-        weights_seed: int = 0, cut: int = 4, radiographs: str = "a", rotation: float = 5, seed: int = 1
-    ) -> Path:
+    def path(weights_seed: int = 0, cut: int = 4, radiographs: str = "a", rotation: float = 5, seed: int = 1) -> Path:
         torch.manual_seed(weights_seed)
         model = build_classifier("resnet18", 3, weights="none")
         turned = Augmentation(rotation, 0.03, 0.05, 0.1, 0.2, 0, False)

@@ -38,9 +38,7 @@ def test_the_heart_stays_on_its_side_unless_mirroring_is_asked_for() -> None:
     right = FULL.apply(images, FULL.draw(64, 1))[:, :, 16:].sum(dim=(1, 2))
     left = FULL.apply(images, FULL.draw(64, 1))[:, :, :16].sum(dim=(1, 2))
     assert bool((right > left).all())
-    mirroring = Augmentation(
-        rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=True
-    )
+    mirroring = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=True)
     views = mirroring.apply(images, mirroring.draw(64, 1))
     mirrored = views[:, :, :16].sum(dim=(1, 2)) > views[:, :, 16:].sum(dim=(1, 2))
     assert 10 < int(mirrored.sum()) < 54
@@ -48,9 +46,7 @@ def test_the_heart_stays_on_its_side_unless_mirroring_is_asked_for() -> None:
 
 def test_some_views_get_noise_and_others_none() -> None:
     grainy = Augmentation(rotation=0, shift=0, scale=0, exposure=0, sharpness=0, noise=0.1, flip=False)
-    images = torch.full(
-        (64, 600, 20), 128, dtype=torch.uint8
-    )  # higher than the field that noise is taken from
+    images = torch.full((64, 600, 20), 128, dtype=torch.uint8)  # higher than the field that noise is taken from
     deviation = grainy.apply(images, grainy.draw(64, 1)).std(dim=(1, 2)) / 255
     assert 16 < int((deviation < 1e-3).sum()) < 48
     assert 0.05 < float(deviation.max()) < 0.11

@@ -12,10 +12,7 @@ CPU = torch.device("cpu")
 
 
 def data(n: int = 50, views: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    features = (
-        np.arange(n, dtype=np.float16)[None, :, None]
-        + 100 * np.arange(views, dtype=np.float16)[:, None, None]
-    )
+    features = np.arange(n, dtype=np.float16)[None, :, None] + 100 * np.arange(views, dtype=np.float16)[:, None, None]
     return features, np.arange(n, dtype=np.int64)
 
 
@@ -75,7 +72,5 @@ def test_groups_weigh_the_same_whatever_their_size() -> None:
     weights = even_weights(["rare"] * 20 + ["common"] * 380)
     assert weights[:20].sum() == pytest.approx(weights[20:].sum())
     assert weights.mean() == pytest.approx(1)
-    for _, y, batch, _ in islice(
-        iter(TrainBatches(from_cache(features, CPU), labels, 40, 1, weights=weights)), 5
-    ):
+    for _, y, batch, _ in islice(iter(TrainBatches(from_cache(features, CPU), labels, 40, 1, weights=weights)), 5):
         np.testing.assert_array_equal(batch.numpy(), weights[y.numpy()])

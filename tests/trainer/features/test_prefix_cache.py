@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 from trainer.data.sample import generate
 from trainer.errors import UserError
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import from_cache, from_images
 from trainer.features.decoded_store import decoded_images
-from trainer.features.memmap import Array, create_array, open_array
+from trainer.features.memmap import create_array, open_array
 from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
 from trainer.models.backbones import Classifier, Tail, build_classifier
+from trainer.types import Array
 
 CPU = torch.device("cpu")
-AUGMENTATION = Augmentation(
-    rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=False
-)
+AUGMENTATION = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=False)
 ORIENTATIONS = Views(AUGMENTATION, count=3, seed=1)
 
 
@@ -79,9 +79,7 @@ def test_fresh_views_are_those_of_the_cache(model: Classifier, images: Array, tm
         torch.testing.assert_close(fresh(rows, wanted), cached(rows, wanted), rtol=2e-3, atol=2e-3)
 
 
-def test_cached_and_uncached_training_of_the_tail_give_the_same_gradients(
-    model: Classifier, images: Array
-) -> None:
+def test_cached_and_uncached_training_of_the_tail_give_the_same_gradients(model: Classifier, images: Array) -> None:
     """For the same views, in float32: what is frozen adds nothing to the tail's gradients."""
     x, y = torch.from_numpy(images), torch.tensor([0, 1, 2, 0, 1])
     gradients = []
@@ -101,9 +99,7 @@ def test_cached_and_uncached_training_of_the_tail_give_the_same_gradients(
         torch.testing.assert_close(of_cache, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_the_same_key_is_reused_and_any_change_makes_another(
-    model: Classifier, images: Array, tmp_path: Path
-) -> None:
+def test_the_same_key_is_reused_and_any_change_makes_another(model: Classifier, images: Array, tmp_path: Path) -> None:
     outputs(model, images, tmp_path)
     first = {path: path.stat().st_ino for path in tmp_path.iterdir()}
     outputs(model, images, tmp_path)
@@ -121,9 +117,7 @@ def test_the_same_key_is_reused_and_any_change_makes_another(
         assert len(list(tmp_path.iterdir())) == before + 2, changes
 
 
-def test_another_head_or_classes_do_not_spoil_the_cache(
-    model: Classifier, images: Array, tmp_path: Path
-) -> None:
+def test_another_head_or_classes_do_not_spoil_the_cache(model: Classifier, images: Array, tmp_path: Path) -> None:
     outputs(model, images, tmp_path)
     other = build_classifier("resnet18", classes=7, weights="none").eval()
     other.stages.load_state_dict(model.stages.state_dict())

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bento.imaging.intake import Preprocessing, take_in
+from bento.imaging.intake import take_in
+from bento.imaging.preprocessing import Preprocessing
 from tests.support.artifacts import CLASSES, store_artifact
 from tests.support.server import ROOT
 from trainer.cli import main
@@ -213,9 +214,7 @@ def test_a_finished_file_is_left_as_it_is_and_its_errors_still_count(
     before = out.read_bytes()
     capsys.readouterr()
     assert main(words) == 1
-    assert (
-        "has 4 of the 4 files already; they are skipped\ntrainer: 1 of the files" in capsys.readouterr().err
-    )
+    assert "has 4 of the 4 files already; they are skipped\ntrainer: 1 of the files" in capsys.readouterr().err
     assert out.read_bytes() == before
     # Whatever part of the last line a killed process has written, and of the first one.
     for size in (1, 5, len(before) // 2, len(before) - 1):

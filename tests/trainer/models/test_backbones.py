@@ -39,9 +39,7 @@ def test_lite0_with_its_packaged_weights_recognises_photographs() -> None:
     network.load_state_dict(BACKBONES["efficientnet_lite0"].imagenet())
     names = models.EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
     transform = v2.Compose([v2.ToImage(), v2.Resize(256), v2.CenterCrop(224)])
-    batch = (
-        torch.stack([transform(image.copy()) for image in load_sample_images().images]).float() / 127.5 - 1
-    )
+    batch = torch.stack([transform(image.copy()) for image in load_sample_images().images]).float() / 127.5 - 1
     with torch.inference_mode():
         found = network.eval()(batch).argmax(dim=1).tolist()
     assert [names[index] for index in found] == ["palace", "daisy"]
@@ -85,9 +83,7 @@ def test_normalise_is_torchvisions_on_three_equal_channels() -> None:
     torch.testing.assert_close(model.normalise(grey), reference)
 
 
-def test_imagenet_weights_come_through_torchvisions_own_loader(
-    hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imagenet_weights_come_through_torchvisions_own_loader(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(hub))
     model = build_classifier("resnet18", classes=3)
     file = torch.load(hub / "checkpoints" / "resnet18-f37072fd.pth", weights_only=True)
@@ -98,9 +94,7 @@ def test_weights_out_of_reach_name_the_ways_out(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     # A proxy that refuses at once stands for a machine without a network, whatever this one has.
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(
-        UserError, match=r"can't be downloaded.*--weights FILE.*efficientnet_lite0.*--weights none"
-    ):
+    with pytest.raises(UserError, match=r"can't be downloaded.*--weights FILE.*efficientnet_lite0.*--weights none"):
         build_classifier("resnet18", classes=3)
 
 

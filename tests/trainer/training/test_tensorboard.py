@@ -21,9 +21,7 @@ def test_an_evaluation_shows_curves_reliability_embeddings_and_final_figures(tra
     folder = trained.run.folder / EVALUATION
     events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
     assert {"test/NORMAL", "test/PNEUMONIA", "test/TUBERCULOSIS"} <= set(events.Tags()["tensors"])
-    assert {"test/reliability_before_scaling", "test/reliability_after_scaling"} <= set(
-        events.Tags()["images"]
-    )
+    assert {"test/reliability_before_scaling", "test/reliability_after_scaling"} <= set(events.Tags()["images"])
     assert {"final/macro_f1", "final/ece"} <= set(events.Tags()["scalars"])
     assert "hparams" in events.summary_metadata["_hparams_/session_start_info"].plugin_data.plugin_name
     (metadata,) = folder.rglob("metadata.tsv")
@@ -48,9 +46,7 @@ def test_the_worst_validation_images_of_each_epoch_are_shown(tmp_path: Path) -> 
         trainer.run([(x, y, torch.ones(2), torch.zeros(2).long()) for x, y in batches], max_epochs=1)
         evaluator.run(batches)
     board.close()
-    images = (
-        EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("phase_a/worst_images")
-    )
+    images = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("phase_a/worst_images")
     assert len(images) == 2
     grid = np.asarray(Image.open(io.BytesIO(images[-1].encoded_image_string)).convert("L"))
     assert grid[4, 6] == 180  # the fourth image, first of all

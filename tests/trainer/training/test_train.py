@@ -19,7 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchvision.datasets import ImageFolder
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
-from bento.imaging.intake import Preprocessing, load_array
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
@@ -144,9 +145,7 @@ def test_ctrl_c_ends_with_one_line_and_keeps_the_best_checkpoint(trained: Traine
     words = ["train", *FLAGS, *trained.folders, "--run", "interrupted", "--epochs-b", "50"]
     folder = trained.run.folder.with_name("interrupted")
     command = [sys.executable, "-m", "trainer", *words]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _wait_for(folder / "checkpoints" / "b_last_checkpoint_1.pt", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -102,9 +102,7 @@ def _union(*parts: Array) -> Array:
 def _airways(person: Anatomy, x: Array, y: Array) -> Array:
     """Air in the trachea and the main bronchi."""
     level = smooth_step(y, -3.6, -4.6)
-    trachea = (
-        np.float32(1.5) * chord(((x - np.float32(0.2 - person.yaw * 0.3)) / np.float32(0.85)) ** 2) * level
-    )
+    trachea = np.float32(1.5) * chord(((x - np.float32(0.2 - person.yaw * 0.3)) / np.float32(0.85)) ** 2) * level
     along = y + np.float32(4.2)
     bronchi = np.float32(1.1) * chord(((np.abs(x) - along * np.float32(0.9)) / np.float32(0.75)) ** 2)
     return trachea + bronchi * smooth_step(along, 0, 0.4) * smooth_step(along, 3.2, 2.2)
@@ -127,15 +125,11 @@ def _body(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
     half = half + np.float32(2.5) * smooth_step(y, -1, person.apex + 2)
     torso = np.float32(person.depth + 2 + 2 * wall) * np.sqrt(chord(np.square(x / half))) * (1 - t * t * t)
     ax = np.abs(x)
-    nape = np.float32(5 + 0.5 * wall) + np.float32(3) * np.square(
-        smooth_step(y, person.apex - 6, person.apex + 2)
-    )
+    nape = np.float32(5 + 0.5 * wall) + np.float32(3) * np.square(smooth_step(y, person.apex - 6, person.apex + 2))
     neck = np.float32(11 + wall) * chord(np.square(x / nape))
     neck *= smooth_step(y, person.apex + 5, person.apex - 1)
     reach = person.width
-    slope = ellipsoid(
-        ax, y, (0.25 * reach, person.apex + 3.4), (0.95 * reach, 3.6 + 0.8 * wall, 4 + wall), 0.3
-    )
+    slope = ellipsoid(ax, y, (0.25 * reach, person.apex + 3.4), (0.95 * reach, 3.6 + 0.8 * wall, 4 + wall), 0.3)
     shoulder = ellipsoid(ax, y, (1.05 * reach, person.apex + 4.6), (0.6 * reach, 4.4 + wall, 4 + wall), 0.5)
     arm = ellipsoid(ax, y, (reach + 5.6, person.apex + 10), (3.3 + 0.5 * wall, 11, 4.5 + 0.5 * wall), -0.17)
     breast = ellipsoid(ax, y, (0.58 * reach, 5.0), (5.6, 4.6, 0.5 * person.breast + 1e-3))

@@ -61,9 +61,7 @@ class _Patient:
         return f"p{self.number + 1:04d}"
 
 
-def generate(
-    images: int, size: int, hospitals: int, seed: int, confounded: bool = False
-) -> Iterator[Radiograph]:
+def generate(images: int, size: int, hospitals: int, seed: int, confounded: bool = False) -> Iterator[Radiograph]:
     """Images one after the other, made as they are asked for.
 
     An image depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
@@ -81,9 +79,7 @@ def generate(
         UserError: a number out of range, or ``confounded`` with one hospital.
     """
     _check(images, size, hospitals, seed, confounded)
-    radiographs = (
-        radiograph for p in _patients(hospitals, seed, confounded) for radiograph in _images(p, size)
-    )
+    radiographs = (radiograph for p in _patients(hospitals, seed, confounded) for radiograph in _images(p, size))
     return islice(radiographs, images)
 
 

@@ -79,9 +79,7 @@ class Hospital:
         """Window, edge enhancement and image curve: 0 (black) to 1 (white)."""
         size = density.shape[0]
         if self.sharpening:
-            density = density + np.float32(self.sharpening) * (
-                density - ndimage.gaussian_filter(density, size / 90)
-            )
+            density = density + np.float32(self.sharpening) * (density - ndimage.gaussian_filter(density, size / 90))
         # The exposure meter looks at the middle of the image, and its operator's hand is not quite steady.
         middle = density[size // 6 : -size // 6 : 4, size // 6 : -size // 6 : 4]
         low, high = np.quantile(middle, (0.04, 0.985))

@@ -70,9 +70,7 @@ class View:
             a, b, side / 2 - a * column - b * row,
             -b, a, side / 2 + b * column - a * row,
         )  # fmt: skip
-        field = lattice.transform(
-            (self.size, self.size), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC
-        )
+        field = lattice.transform((self.size, self.size), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
         texture: Array = np.asarray(field, dtype=np.float32) * np.float32(1.3)
         return texture
 

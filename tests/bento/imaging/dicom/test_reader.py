@@ -20,7 +20,9 @@ from PIL import Image
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
-from bento.imaging.intake import ImageError, Preprocessing, load_array, open_image, take_in
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import load_array, open_image, take_in
+from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 from tests.support.dicoms import LOSSLESS, LOSSY, SECRET, compressed, dicom, lookup_table
 from tests.support.server import ROOT
@@ -50,9 +52,7 @@ def refusal(data: bytes) -> ImageError:
 
 
 def doubts(data: bytes) -> str:
-    return " ".join(
-        one.text for one in take_in(data, Preprocessing(image_size=32)).warnings if one.kind == "dicom"
-    )
+    return " ".join(one.text for one in take_in(data, Preprocessing(image_size=32)).warnings if one.kind == "dicom")
 
 
 def difference(data: bytes, expected: npt.NDArray[Any] = IMAGE) -> int:

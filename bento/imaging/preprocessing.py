@@ -1,0 +1,28 @@
+"""How an image becomes the model's input, as the artifact's manifest says it; and the limits of what is decoded."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_PIXELS = 25_000_000
+"""More than any detector delivers (a 43 cm square at 0.1 mm is 18.5 million); a colour PNG costs 7 bytes each."""
+
+
+MAX_SCANS = 32
+"""Of a progressive JPEG; encoders write about ten."""
+
+
+class Preprocessing(BaseModel):
+    """How an image becomes the model's input; part of the artifact's manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(ge=32, le=2048)
+    """Side of the square input in pixels."""
+    fit: str = Field(default="pad", pattern="^pad$")
+    """``pad``: the whole image is kept with its aspect ratio, the rest is black."""
+    # What artifacts of format 1 and 2, which do not name these two, were trained with.
+    crop: Literal["none", "anatomy"] = "none"
+    """``anatomy``: uniform and dark borders of the image are cut off first."""
+    contrast: Literal["none", "clahe"] = "none"
+    """``clahe``: contrast-limited adaptive histogram equalisation of what is left, at the model's size."""
