@@ -29,19 +29,13 @@ from bento.http.access_log import Observation, Untraced, log_as_json
 from bento.http.admission import Admission, Door, Places, UploadMemory
 from bento.http.app import create_app
 from bento.http.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
-from bento.http.schemas import (
-    BatchResponse,
-    BatchResult,
-    ExplainedResponse,
-    Metadata,
-    PredictResponse,
-    Problem,
-)
+from bento.http.schemas import BatchResponse, BatchResult, Metadata, Problem
 from bento.http.uploads import Form, UploadGuard, explanation_wanted, received
 from bento.http.worker_pool import Threads
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake, take_in
 from bento.inference import heatmaps
+from bento.inference.answer import ExplainedResponse, PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
@@ -155,12 +149,12 @@ def classify(radiographs: Sequence[tuple[Intake, bool]]) -> list[PredictResponse
 
 
 def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictResponse:
-    doubts = assess_input(intake, prediction, MANIFEST)
-    for warning in doubts.warnings:
+    assessment = assess_input(intake, prediction, MANIFEST)
+    for warning in assessment.warnings:
         metrics.DOUBTS.labels(warning.kind).inc()
-    if SETTINGS.refuse_unknown and doubts.refusal:
-        raise ProblemError("outside-what-the-model-knows", doubts.refusal)
-    response = PredictResponse.of(prediction.probabilities[0], doubts, MANIFEST)
+    if SETTINGS.refuse_unknown and assessment.refusal:
+        raise ProblemError("outside-what-the-model-knows", assessment.refusal)
+    response = PredictResponse.of(prediction.probabilities[0], assessment, MANIFEST)
     metrics.PREDICTIONS.labels(response.predictions[0].label).inc()
     metrics.CONFIDENCE.observe(response.predictions[0].confidence)
     if explain:

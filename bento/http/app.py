@@ -18,16 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.http.metrics import exposition
 from bento.http.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
-from bento.http.schemas import (
-    BatchResponse,
-    ExplainedResponse,
-    Health,
-    Metadata,
-    PredictResponse,
-    Problem,
-    ProblemKind,
-)
+from bento.http.schemas import BatchResponse, Health, Metadata, Problem, ProblemKind
 from bento.http.uploads import Form
+from bento.inference.answer import ExplainedResponse, PredictResponse
 
 TITLE = "Chest X-ray classifier"
 VERSION = "1"

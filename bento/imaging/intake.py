@@ -7,10 +7,10 @@ import contextlib
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bento.imaging.crop_contrast import anatomy_box, equalise
@@ -31,8 +31,9 @@ _DICOM_START, _DICOM_MARK = 128, b"DICM"
 _DOUBTS = "doubts"
 
 
-class Frame(NamedTuple):
-    """Where the model's square lies on the upright image, as fractions of the image's width and height.
+@pydantic.dataclasses.dataclass(frozen=True)
+class ImageFrame:
+    """Where the model's square lies on the image, as fractions of the image's width and height.
 
     Beyond [0, 1] where the square is padded; within it where borders were cut off.
     """
@@ -51,7 +52,7 @@ class Intake:
     """Mode ``L``, upright; at a reduced scale where the decoder saw to it."""
     image: npt.NDArray[np.uint8]
     """The model's input, ``image_size`` × ``image_size``."""
-    frame: Frame
+    frame: ImageFrame
     warnings: tuple[InputWarning, ...] = ()
     """What is to be doubted about the file, in sentences that name nobody."""
 
@@ -190,7 +191,7 @@ def fit(radiograph: Image.Image, spec: Preprocessing) -> Intake:
     image[top : top + inner[1], left : left + inner[0]] = pixels
     across, down = width / inner[0] / radiograph.width, height / inner[1] / radiograph.height
     first = (box[0] / radiograph.width - left * across, box[1] / radiograph.height - top * down)
-    return Intake(radiograph, image, Frame(*first, first[0] + size * across, first[1] + size * down))
+    return Intake(radiograph, image, ImageFrame(*first, first[0] + size * across, first[1] + size * down))
 
 
 def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Intake:

@@ -3,10 +3,10 @@
 They look at a reduced copy, so that grain, JPEG's chroma noise and a small marker do not count.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from PIL import Image
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 SAMPLED, GROUP = 256, 4
 """Side of the copy that a check looks at: so many points of the image are taken, and means of groups of them."""
@@ -19,13 +19,14 @@ contrast has above 50."""
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 
 
-class InputWarning(NamedTuple):
-    """A doubt about an image."""
+@dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True))
+class InputWarning:
+    """Something about the image that speaks against trusting an answer for it."""
 
     kind: str
-    """Stable name, for programs."""
+    """`not-like-training`, `blank`, `colour`, `inverted`, `rotated`, `upside-down` or, later, others."""
     text: str
-    """A sentence, for people."""
+    """A sentence for people."""
 
 
 IN_COLOUR = InputWarning(

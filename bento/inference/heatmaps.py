@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bento.http.schemas import ClassMap, Explanation, ImageFrame
 from bento.imaging.intake import Intake
+from bento.inference.answer import ClassMap, Explanation
 
 IMAGE_SIDE = 512
 """Longer side, at most, of the image that comes with the maps, in pixels."""
@@ -37,7 +37,7 @@ def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]
     grids = np.round(cam.astype(np.float64), DIGITS).tolist()
     return Explanation(
         image=image_url(intake.radiograph),
-        frame=ImageFrame(**intake.frame._asdict()),
+        frame=intake.frame,
         maps=[ClassMap(label=label, values=grid) for label, grid in zip(classes, grids, strict=True)],
     )
 

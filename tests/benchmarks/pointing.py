@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from bento.imaging.intake import Frame, fit
+from bento.imaging.intake import ImageFrame, fit
 from trainer.data.sample import LABELS, Radiograph, generate
 from trainer.inference.predict import stored_model
 
@@ -34,7 +34,7 @@ class Point:
     """The same, with half a cell around them."""
 
 
-def judge(cam: npt.NDArray[np.float32], frame: Frame, lesion: npt.NDArray[np.bool_]) -> Point:
+def judge(cam: npt.NDArray[np.float32], frame: ImageFrame, lesion: npt.NDArray[np.bool_]) -> Point:
     """Where the peak of a map lies.
 
     Args:

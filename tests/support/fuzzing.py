@@ -7,7 +7,8 @@ import httpx
 from hypothesis import strategies as st
 
 from bento.http.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
-from bento.http.schemas import BatchResponse, PredictResponse, Problem
+from bento.http.schemas import BatchResponse, Problem
+from bento.inference.answer import PredictResponse
 from tests.support import pictures
 
 CORPUS = [*pictures.GOOD.values(), *(data for data, _ in pictures.BAD.values() if len(data) < 20_000)]

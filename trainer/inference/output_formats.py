@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from bento.artifact import Manifest
-from bento.http.schemas import PredictResponse
 from bento.imaging.errors import ImageError
+from bento.inference.answer import PredictResponse
 from trainer.errors import UserError
 
 ERRORS = "surrogateescape"

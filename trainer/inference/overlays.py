@@ -5,15 +5,15 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from PIL import Image
 
-from bento.imaging.intake import Frame
+from bento.imaging.intake import ImageFrame
 
 OPACITY = 0.55
 """Of the colour where the map is strongest."""
-WHOLE = Frame(0, 0, 1, 1)
+WHOLE = ImageFrame(0, 0, 1, 1)
 """A map that covers its picture."""
 
 
-def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: Frame = WHOLE) -> Image.Image:
+def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageFrame = WHOLE) -> Image.Image:
     """An image under one class's map: what speaks for the class is tinted, brighter the more.
 
     Args:

@@ -16,9 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from bento.artifact import ArtifactError, Manifest
-from bento.http.schemas import PredictResponse
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake
+from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction, Predictor
 from trainer.data.listing import files_under
@@ -136,8 +136,8 @@ def predict(
             _draw(explain / picture_name(file), taken, prediction)
         probabilities = prediction.probabilities[0]
         scores = {name: float(value) for name, value in zip(manifest.classes, probabilities, strict=True)}
-        doubts = assess_input(taken, prediction, manifest)
-        return Answer(PredictResponse.of(probabilities, doubts, manifest), scores)
+        assessment = assess_input(taken, prediction, manifest)
+        return Answer(PredictResponse.of(probabilities, assessment, manifest), scores)
 
     with _output(form, out, manifest, files) as output:
         if explain is not None:

@@ -1,3 +1,4 @@
+from dataclasses import astuple
 from typing import Literal
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_frame_says_where_the_models_square_lies_on_the_image(
     radiograph.paste(255, (spot[0] - 2, spot[1] - 2, spot[0] + 3, spot[1] + 3))
     intake = fit(radiograph, Preprocessing(image_size=128, crop=crop))
     row, col = (float(axis.mean()) for axis in np.nonzero(intake.image >= 180))
-    left, top, right, bottom = intake.frame
+    left, top, right, bottom = astuple(intake.frame)
     assert abs((left + (col + 0.5) / 128 * (right - left)) * width - spot[0] - 0.5) <= 1
     assert abs((top + (row + 0.5) / 128 * (bottom - top)) * height - spot[1] - 0.5) <= 1
     assert (left > 0 or top > 0) == (crop == "anatomy")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bento.artifact import load_manifest
-from bento.imaging.intake import Frame, Intake
+from bento.imaging.intake import ImageFrame, Intake
 from bento.imaging.quality import InputWarning
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction
@@ -23,7 +23,7 @@ ODD = InputWarning("odd", "Something that is no reason to refuse it.")
 def said(novelty: float | None, view: list[float] | None, *warnings: InputWarning) -> tuple[Intake, Prediction]:
     """An image of which graph and input checks say this."""
     nothing = np.zeros((1, 1), np.float32)
-    intake = Intake(Image.new("L", (8, 8)), np.zeros((8, 8), np.uint8), Frame(0, 0, 1, 1), warnings)
+    intake = Intake(Image.new("L", (8, 8)), np.zeros((8, 8), np.uint8), ImageFrame(0, 0, 1, 1), warnings)
     return intake, Prediction(
         nothing,
         nothing,

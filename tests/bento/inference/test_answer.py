@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bento.artifact import load_manifest
-from bento.http.schemas import PredictResponse
+from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import InputAssessment
 
-NO_DOUBTS = InputAssessment(score=None, in_distribution=None, warnings=())
+NOTHING_AGAINST_IT = InputAssessment(score=None, in_distribution=None, warnings=())
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_flags_compare_each_class_with_its_own_threshold(
     artifact: Path, probabilities: list[float], flagged: list[str]
 ) -> None:
     # float64, as 0.2 in float32 is a little more than the manifest's 0.2.
-    answer = PredictResponse.of(np.array(probabilities), NO_DOUBTS, load_manifest(artifact))
+    answer = PredictResponse.of(np.array(probabilities), NOTHING_AGAINST_IT, load_manifest(artifact))
     assert [flag.label for flag in answer.flags] == ["PNEUMONIA", "TUBERCULOSIS"]
     assert [flag.label for flag in answer.flags if flag.flagged] == flagged
     assert answer.predictions[0].label == "NORMAL"
