@@ -50,6 +50,7 @@ check: lint types test
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/lint-imports
 
 types: $(VENV)/.dev
 	$(VENV)/bin/mypy
@@ -82,9 +83,9 @@ $(VENV)/.train: $(PY) pyproject.toml
 	$(VENV)/bin/pip install --quiet --editable '.[train]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.train
+$(VENV)/.dev: $(PY) pyproject.toml
 	$(VENV)/bin/pip install --quiet --editable '.[train,dev]'
-	@touch $@
+	@touch $(VENV)/.train $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
