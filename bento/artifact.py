@@ -1,13 +1,14 @@
-"""The one door between the rooms: what a sealed model artifact holds, and how it is checked.
+"""The contract between training and serving: what a sealed model artifact holds, and how it is checked.
 
 An artifact is a folder (an entry of the BentoML model store) with three files:
 
 * ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and ``cam``
   N×C×h×w (class activation map, as fine as the trainer could make it; its mean over h and w is the class's
   uncalibrated logit, less the head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the
-  training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (probability of each of :data:`ORIENTATIONS`);
+  training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (the probability of each of
+  :data:`ORIENTATIONS`);
 * ``weights.safetensors``: the same weights for the trainer;
-* ``manifest.json``: :class:`Manifest`, the contract of both rooms.
+* ``manifest.json``: :class:`Manifest`.
 """
 
 import hashlib
@@ -16,14 +17,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from bento.imaging.preprocessing import Preprocessing
+from bento.imaging.preprocessing import ManifestPart, Preprocessing
 
 FORMAT_VERSION = 5
-"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and orientation.
-5: other names for the same content (see :func:`renamed`).
-Artifacts of an older format are read as having none."""
+"""2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and
+orientations. 5: the content of format 4 under other names (:data:`FORMER_NAMES`).
+Artifacts of an older format are read as having none of what came later."""
+FORMER_NAMES = {
+    "": {
+        "metrics_by_source": "metrics_by_site",
+        "intervals_by_source": "intervals_by_site",
+        "views": "orientations",
+    },
+    "data": {"sources": "sites"},
+    "novelty": {"films": "images", "test_flagged_by_source": "test_flagged_by_site"},
+    "config": {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"},
+}
+"""Names of fields in formats 1 to 4 and in format 5: of the manifest itself (``""``) and of parts of it."""
 ORIENTATIONS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
 """Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
@@ -42,12 +54,8 @@ class ArtifactError(Exception):
     """The artifact can't be used: missing, damaged, or of a format that this program does not know."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClassMetrics(_Frozen):
-    """One class's test figures, each in [0, 1] but for ``support``, a number of images."""
+class ClassMetrics(ManifestPart):
+    """One class's test metrics: ``support`` is its number of images, the others are in [0, 1]."""
 
     precision: float
     recall: float
@@ -55,8 +63,8 @@ class ClassMetrics(_Frozen):
     support: int
 
 
-class TestMetrics(_Frozen):
-    """Figures of one evaluation. ``confusion_matrix`` holds counts: rows true, columns predicted."""
+class TestMetrics(ManifestPart):
+    """Metrics of one evaluation. ``confusion_matrix`` holds counts: rows true, columns predicted."""
 
     __test__ = False  # pytest would otherwise take the name for a test case
 
@@ -69,15 +77,15 @@ class TestMetrics(_Frozen):
     confusion_matrix: list[list[int]]
 
 
-class Interval(_Frozen):
-    """A figure and its 95 % bootstrap interval, resampled by patient."""
+class Interval(ManifestPart):
+    """A metric and its 95 % interval: a bootstrap over patients, or exact where the field says so."""
 
     value: float
     low: float
     high: float
 
 
-class OperatingPoint(_Frozen):
+class OperatingPoint(ManifestPart):
     """A class's threshold, chosen on validation data alone, and what it then does on test data."""
 
     label: str
@@ -91,8 +99,8 @@ class OperatingPoint(_Frozen):
     test_specificity: Interval | None
 
 
-class CalibrationMetrics(_Frozen):
-    """How far probabilities can be taken at their word, on test data."""
+class CalibrationMetrics(ManifestPart):
+    """How far probabilities can be taken at their word, measured on test data."""
 
     ece: Interval
     """Expected calibration error of the top class, 15 bins of equal width (Guo et al. 2017)."""
@@ -101,67 +109,69 @@ class CalibrationMetrics(_Frozen):
     cross_entropy: Interval
 
 
-class Calibration(_Frozen):
-    """Before and after temperature scaling."""
+class Calibration(ManifestPart):
+    """Calibration before and after temperature scaling (Guo et al. 2017)."""
 
     before: CalibrationMetrics
     after: CalibrationMetrics
 
 
-class NoveltyFit(_Frozen):
-    """How an image unlike the training images is told, and how often images of the model's own kind are taken for one."""
+class NoveltyFit(ManifestPart):
+    """How an image unlike the training images is told, and how often ordinary images are taken for one."""
 
     method: str
     """What the score is, in a sentence."""
     images: int
     """Training images that it was fitted to."""
     threshold: float = Field(ge=0)
-    """From validation images alone. An image whose score is above it lies outside what the model knows."""
+    """Chosen on validation images alone. An image whose score is above it lies outside what the model knows."""
     validation_pass: float = Field(ge=0, le=1)
     """Share of the validation images at or below the threshold."""
     test_flagged: Interval | None
     """Share of the test images above it, with the exact binomial interval."""
     test_flagged_by_site: dict[str, Interval] = Field(default_factory=dict)
+    """The same share for each site's test images."""
     held_out_flagged: Interval | None = None
-    """The same of the images of a site that was left out of training, where one was."""
+    """The same share for the images of the site that was left out of training, where one was."""
 
 
-class OrientationPoint(_Frozen):
-    """One wrong way of showing an image: the threshold of its probability, from validation images alone."""
+class OrientationPoint(ManifestPart):
+    """A wrong orientation: the threshold of its probability, chosen on validation images alone."""
 
     kind: str
     """One of :data:`ORIENTATIONS`, but the first."""
     threshold: float = Field(ge=0, le=1)
-    """An image is taken for shown so where the probability is at least this."""
+    """An image is taken to be in this orientation where the probability is at least this."""
     validation_recall: float
-    """Share of validation images found that a program has shown so."""
+    """Share of validation images, put into this orientation, that are recognised."""
     validation_false_alarms: float
+    """Share of upright validation images that are taken to be in this orientation."""
     test_false_alarms: Interval | None
-    """Share of untouched test images that are taken for shown so, with the exact binomial interval."""
+    """The same share of upright test images, with the exact binomial interval."""
 
 
-class DataSummary(_Frozen):
+class DataSummary(ManifestPart):
     """What the model was trained on."""
 
     dataset: str
-    """Name of the data set as the user gave it: ``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``."""
+    """Name of the dataset as the user gave it: ``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``."""
     fingerprint: str
-    """SHA-256 over every image's hash, label and split: two equal fingerprints mean the same data."""
+    """SHA-256 over every image's hash, label and split: equal fingerprints mean the same data."""
     split: str
     """Protocol: ``grouped``, ``official`` or ``random``."""
     counts: dict[str, dict[str, int]]
     """Images by split, then by class."""
     sites: dict[str, int] = Field(default_factory=dict)
-    """Images by site (hospital), where the data set names them."""
+    """Images by site (hospital), where the dataset names them."""
     synthetic: bool = False
 
 
-class Manifest(_Frozen):
-    """The contract of both rooms. ``/metadata`` and every report are views of it."""
+class Manifest(ManifestPart):
+    """Everything that is known about the model. ``/metadata``, the model card and the report are views of it."""
 
     format_version: int = FORMAT_VERSION
     model_name: str
-    """Backbone, one of the trainer's table, e.g. ``efficientnet_b0``."""
+    """Name of the backbone in the trainer's table, e.g. ``efficientnet_b0``."""
     model_version: str
     """Version in the model store."""
     created: datetime
@@ -172,21 +182,21 @@ class Manifest(_Frozen):
     metrics: TestMetrics
     metrics_by_site: dict[str, TestMetrics] = Field(default_factory=dict)
     intervals: dict[str, Interval] = Field(default_factory=dict)
-    """Every test figure with its interval, e.g. ``macro_f1`` or ``roc_auc.TUBERCULOSIS``."""
+    """Every test metric with its interval, e.g. ``macro_f1`` or ``roc_auc.TUBERCULOSIS``."""
     intervals_by_site: dict[str, dict[str, Interval]] = Field(default_factory=dict)
     operating_points: list[OperatingPoint] = Field(default_factory=list)
     calibration: Calibration | None = None
     novelty: NoveltyFit | None = None
     orientations: list[OrientationPoint] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
-    """What must be known before any figure is believed, e.g. that class and site go together."""
+    """What must be known before any metric is believed, e.g. that class and site go together."""
     data: DataSummary
     config: dict[str, Any]
     """The run's settings, as saved with the run."""
     libraries: dict[str, str]
     git_commit: str | None
     files: dict[str, str]
-    """SHA-256 of every other file of the artifact, by name."""
+    """SHA-256 of every other file of the artifact, by its name."""
     intended_use: str = INTENDED_USE
     limits: list[str] = Field(default_factory=list)
 
@@ -231,7 +241,10 @@ def load_manifest(folder: Path) -> Manifest:
                 f"{path}: format version {head.format_version} is newer than {FORMAT_VERSION}, "
                 "which this program knows; update the program"
             )
-        manifest = Manifest.model_validate(renamed(json.loads(text)))
+        document = json.loads(text)
+        if head.format_version < 5:
+            _rename_fields(document)
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "top level"
@@ -249,32 +262,16 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-RENAMED = {
-    "metrics_by_source": "metrics_by_site",
-    "intervals_by_source": "intervals_by_site",
-    "views": "orientations",
-    "sources": "sites",
-    "films": "images",
-    "test_flagged_by_source": "test_flagged_by_site",
-    "hold_out_source": "hold_out_site",
-    "source_alignment": "site_alignment",
-}
-"""Names of formats 1 to 4 and what format 5 calls the same; ``config`` too, which holds a run's settings."""
-
-
-def renamed(document: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of format 1 to 4 with the names of format 5; one of format 5 as it is."""
-    if document.get("format_version", 1) >= 5:
-        return document
-    parts = ("data", "novelty", "config")
-    result = {RENAMED.get(name, name): value for name, value in document.items()}
-    for name in parts:
-        if isinstance(result.get(name), dict):
-            # A setting is called `views` too: of the augmentation.
-            kept = {"views"} if name == "config" else set()
-            result[name] = {key if key in kept else RENAMED.get(key, key): value for key, value in result[name].items()}
-    return result
+def _rename_fields(document: dict[str, Any]) -> None:
+    """Give the fields of a manifest of format 1 to 4 their names in format 5."""
+    for part, names in FORMER_NAMES.items():
+        fields = document.get(part) if part else document
+        if isinstance(fields, dict):
+            for former in names.keys() & fields.keys():
+                fields[names[former]] = fields.pop(former)
 
 
 class _Head(BaseModel):
+    """What a manifest of any format has."""
+
     format_version: int

@@ -1,4 +1,4 @@
-"""What the intake does to an image besides resizing it: off with what is not anatomy, and one exposure for all.
+"""Find the anatomy's box in a radiograph, and bring all radiographs to a similar exposure.
 
 Black or white borders, collimation and exposure tell the hospital, not the disease.
 """
@@ -10,20 +10,22 @@ from PIL import Image
 Grey = npt.NDArray[np.uint8]
 
 SIDE = 128
-"""Borders are looked for on an image reduced to this longer side."""
+"""Longer side in pixels of the reduced image on which borders are looked for."""
 UNIFORM = 12
-"""A line of pixels is border where nine tenths of it lie within this many grey levels…"""
+"""A row or column is border where nine tenths of its pixels lie within fewer grey levels than this. A burnt-in letter
+covers less than a tenth."""
 DARK = 0.1
-"""…or below this share of the image's own range; a burnt-in letter covers less than a tenth of a line."""
+"""A row or column is border, too, where nine tenths of its pixels lie below this share of the image's range."""
 LEAST = 0.5
-"""At least this share of each side stays: an image that seems to have less anatomy is kept whole."""
+"""Share of each side that is kept at least: an image that seems to have less anatomy is kept whole."""
 TILES = 8
+"""Tiles per side of CLAHE."""
 CLIP = 2.0
-"""Of CLAHE: tiles a side, and the highest bin of a tile's histogram in multiples of the mean one."""
+"""Highest bin of a tile's histogram in CLAHE, in multiples of the mean bin."""
 
 
 def anatomy_box(radiograph: Image.Image) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom pixel of the image without its uniform or dark borders.
+    """Left, top, right (exclusive) and bottom (exclusive) pixel of the image without its uniform or dark borders.
 
     Args:
         radiograph: mode ``L``.
@@ -39,7 +41,7 @@ def anatomy_box(radiograph: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _span(lines: Grey) -> tuple[int, int]:
-    """First and last line (exclusive) that is no border, of lines × pixels."""
+    """First and last (exclusive) line of an array of lines × pixels that is no border."""
     count, pixels = lines.shape
     tenth = pixels // 10
     ranks = [0, tenth, pixels - 1 - tenth, pixels - 1]
@@ -53,15 +55,19 @@ def _span(lines: Grey) -> tuple[int, int]:
 
 
 def equalise(image: Grey) -> Grey:
-    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994), :data:`TILES` × :data:`TILES` tiles.
+    """Contrast-limited adaptive histogram equalisation (CLAHE; Zuiderveld 1994) in :data:`TILES` × :data:`TILES` tiles.
 
     Args:
-        image: ``uint8`` H×W, at least one pixel a tile.
+        image: ``uint8`` H×W.
+
+    Returns:
+        ``uint8`` H×W.
     """
     above, below, down = _neighbours(image.shape[0])
     left, _, across = _neighbours(image.shape[1])
     levels = _levels(image)
-    # Left and right neighbour in one word of two 16-bit lanes: half the look-ups, and lanes that never carry over.
+    # A pixel's left and right neighbour tile share one word of two 16-bit lanes, which never carry over: that halves
+    # the look-ups.
     pairs = np.empty((TILES, TILES + 1, 256), np.uint32)
     pairs[:, 1:] = levels
     pairs[:, 0] = levels[:, 0]
@@ -83,7 +89,7 @@ def equalise(image: Grey) -> Grey:
 
 
 def _levels(image: Grey) -> npt.NDArray[np.uint32]:
-    """What each tile makes of each grey level: TILES×TILES×256, each in [0, 255]."""
+    """The grey level that each tile's histogram maps each grey level to: TILES×TILES×256, in [0, 255]."""
     height, width = image.shape
     rows, cols = np.arange(height) * TILES // height, np.arange(width) * TILES // width
     tile = (rows[:, None] * TILES + cols) * 256
@@ -98,8 +104,12 @@ def _levels(image: Grey) -> npt.NDArray[np.uint32]:
 def _neighbours(
     pixels: int,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
-    """For each pixel of a line the two tiles whose centres it lies between (the first from -1), and how far it is
-    from the first to the second, in 256ths."""
+    """The two tiles whose centres each pixel of a line lies between, and where between them.
+
+    Returns:
+        Three arrays of ``pixels``: the first tile, -1 before the first centre; the second tile; and the distance from
+        the first centre to the second in 256ths of theirs.
+    """
     place = (np.arange(pixels) + 0.5) * TILES / pixels - 0.5
     first = np.floor(place).astype(np.intp)
     share = np.rint((place - first) * 256).astype(np.uint32)

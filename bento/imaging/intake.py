@@ -27,8 +27,8 @@ from bento.imaging.quality import InputWarning, check_colour, check_content
 _BY_PILLOW = ("JPEG", "PNG")
 FORMATS = (*_BY_PILLOW, "DICOM")
 
-_DICOM_START, _DICOM_MARK = 128, b"DICM"
-_DOUBTS = "doubts"
+_PREAMBLE, _DICOM_MARK = 128, b"DICM"
+"""What a DICOM file begins with (PS3.10): so many bytes of anything, and the mark."""
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -45,35 +45,89 @@ class ImageFrame:
 
 
 @dataclass(frozen=True)
+class DecodedImage:
+    """An image file's picture in grey, before it is brought to the model's size."""
+
+    radiograph: Image.Image
+    """Mode ``L``, upright; at a reduced scale where the decoder saw to it."""
+    stored_format: str
+    """One of :data:`FORMATS`."""
+    warnings: tuple[InputWarning, ...]
+    """What the file and its picture tell against trusting an answer; no sentence names anybody."""
+
+
+@dataclass(frozen=True)
 class Intake:
     """An image on its way to the model."""
 
     radiograph: Image.Image
-    """Mode ``L``, upright; at a reduced scale where the decoder saw to it."""
+    """As in :class:`DecodedImage`."""
     image: npt.NDArray[np.uint8]
     """The model's input, ``image_size`` × ``image_size``."""
     frame: ImageFrame
     warnings: tuple[InputWarning, ...] = ()
-    """What is to be doubted about the file, in sentences that name nobody."""
+    """As in :class:`DecodedImage`."""
 
 
 def open_image(data: bytes | bytearray | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open without decoding, and check format and size. DICOM, told by its content, is decoded at once.
+    """Open an image and check its format and size. JPEG and PNG are not decoded yet; DICOM is.
+
+    Args:
+        data: the file's bytes or its path.
+        max_pixels: an image of more pixels is refused.
 
     Raises:
         ImageError: a subclass that says what is wrong.
     """
+    if is_dicom(data):
+        return _read_dicom(data, max_pixels).radiograph
+    return _open_picture(data, max_pixels)
+
+
+def read_radiograph(data: bytes | bytearray | Path, size: int, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+    """Decode a file to 8-bit grey, upright, no smaller than needed for a model of ``size`` pixels.
+
+    JPEG is decoded at a reduced scale where that loses nothing the model would see. 16-bit data keep their
+    full range's upper eight bits; transparency lies on black; of an animation the first frame is taken.
+
+    Args:
+        data: the file's bytes or its path.
+        size: side of the model's input in pixels.
+        max_pixels: an image of more pixels is refused.
+
+    Raises:
+        ImageError: a subclass that says what is wrong.
+    """
+    decoded = _read_dicom(data, max_pixels) if is_dicom(data) else _read_picture(data, size, max_pixels)
+    return replace(decoded, warnings=decoded.warnings + check_content(decoded.radiograph))
+
+
+def is_dicom(data: bytes | bytearray | Path) -> bool:
+    """Whether a file begins as PS3.10 has it. Without its preamble nothing tells a DICOM file from garbage."""
+    if isinstance(data, Path):
+        with data.open("rb") as stream:
+            data = stream.read(_PREAMBLE + len(_DICOM_MARK))
+    return data[_PREAMBLE : _PREAMBLE + len(_DICOM_MARK)] == _DICOM_MARK
+
+
+def _read_dicom(data: bytes | bytearray | Path, max_pixels: int) -> DecodedImage:
+    from bento.imaging.dicom.reader import read_dicom  # 0.3 s and 25 MB: for those alone who send DICOM
+
+    radiograph, sentences = read_dicom(data.read_bytes() if isinstance(data, Path) else data, max_pixels)
+    return DecodedImage(radiograph, "DICOM", tuple(InputWarning("dicom", sentence) for sentence in sentences))
+
+
+def _open_picture(data: bytes | bytearray | Path, max_pixels: int) -> Image.Image:
+    """Open a JPEG or PNG file without decoding it."""
     if (data.stat().st_size if isinstance(data, Path) else len(data)) == 0:
         raise EmptyImageError("the file is empty")
-    if is_dicom(data):
-        return _open_dicom(data, max_pixels)
     try:
         image = Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=_BY_PILLOW)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(f"the image has more than {max_pixels:,} pixels") from error
     except UnidentifiedImageError as error:
-        kinds = ", ".join(FORMATS)
-        raise UnknownFormatError(f"not an image in an accepted format ({kinds})") from error
+        accepted = ", ".join(FORMATS)
+        raise UnknownFormatError(f"not an image in an accepted format ({accepted})") from error
     except Exception as error:
         raise DamagedImageError("the image's header is damaged") from error
     if image.width * image.height > max_pixels:
@@ -86,62 +140,29 @@ def open_image(data: bytes | bytearray | Path, *, max_pixels: int = MAX_PIXELS) 
     return image
 
 
-def is_dicom(data: bytes | bytearray | Path) -> bool:
-    """A DICOM file as PS3.10 has it. Without its preamble nothing tells it from garbage."""
-    if isinstance(data, Path):
-        with data.open("rb") as stream:
-            data = stream.read(_DICOM_START + len(_DICOM_MARK))
-    return data[_DICOM_START : _DICOM_START + len(_DICOM_MARK)] == _DICOM_MARK
-
-
-def _open_dicom(data: bytes | bytearray | Path, max_pixels: int) -> Image.Image:
-    from bento.imaging.dicom.reader import read_image  # 0.3 s and 25 MB: for those alone who send DICOM
-
-    radiograph, doubts = read_image(data.read_bytes() if isinstance(data, Path) else data, max_pixels)
-    radiograph.format = "DICOM"
-    radiograph.info[_DOUBTS] = doubts
-    return radiograph
-
-
-def quality_warnings(image: Image.Image) -> tuple[str, ...]:
-    """What an opened DICOM file's header leaves in doubt, in sentences that name nobody."""
-    # Of the other formats anybody may have written that entry.
-    return image.info[_DOUBTS] if image.format == "DICOM" else ()
-
-
 def _scans(data: bytes | bytearray | Path) -> int:
-    """Start-of-scan markers; within a scan's data such a pair of bytes can't occur."""
+    """Number of start-of-scan markers; within a scan's data such a pair of bytes can't occur."""
     return (data.read_bytes() if isinstance(data, Path) else data).count(b"\xff\xda")
 
 
-def decode(image: Image.Image, size: int) -> Image.Image:
-    """Decode to 8-bit grey (mode ``L``), upright, no smaller than needed for ``size`` pixels.
-
-    JPEG is decoded at a reduced scale where that loses nothing the model would see. 16-bit data keep their
-    full range's upper eight bits; transparency lies on black; of an animation the first frame is taken.
-
-    Raises:
-        DamagedImageError: truncated or corrupt content.
-    """
-    return _decode(image, size)[0]
-
-
-def _decode(image: Image.Image, size: int) -> tuple[Image.Image, tuple[InputWarning, ...]]:
-    """The grey image, and what is to be said of the colour that it had."""
-    try:
-        image.draft(_own_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
-        image.load()
-        _turn_upright(image)
-        return _to_grey(image), check_colour(image)
-    except Exception as error:
-        # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
-        raise DamagedImageError("the image is truncated or damaged") from error
+def _read_picture(data: bytes | bytearray | Path, size: int, max_pixels: int) -> DecodedImage:
+    """Decode a JPEG or PNG file."""
+    with _open_picture(data, max_pixels) as image:
+        try:
+            image.draft(_stored_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
+            image.load()
+            _turn_upright(image)
+            return DecodedImage(_to_grey(image), image.format or "", check_colour(image))
+        except Exception as error:
+            # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
+            raise DamagedImageError("the image is truncated or damaged") from error
 
 
-def _own_colours(image: Image.Image) -> str:
-    """The mode that a colour JPEG is stored in, by the rules of libjpeg, which converts nothing then.
+def _stored_colours(image: Image.Image) -> str:
+    """The mode that a colour JPEG is stored in, by the rules of libjpeg. Decoded to that mode nothing is converted.
 
-    Its grey is the first channel of YCbCr, or what Pillow makes of RGB: the same bits as a decoder's own grey.
+    The grey of such an image is the first channel of YCbCr, or what Pillow makes of RGB: bit for bit what libjpeg
+    gives when it is asked for grey.
     """
     info = image.info
     if "jfif" in info:
@@ -153,12 +174,14 @@ def _own_colours(image: Image.Image) -> str:
 
 
 def _turn_upright(image: Image.Image) -> None:
+    """Turn the image as its EXIF orientation says."""
     # A corrupt EXIF block is no reason to refuse the picture.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
+    """The image in mode ``L``."""
     if image.mode == "L":
         return image
     if image.mode.startswith("I;16"):
@@ -173,10 +196,11 @@ def _to_grey(image: Image.Image) -> Image.Image:
 
 
 def fit(radiograph: Image.Image, spec: Preprocessing) -> Intake:
-    """Bring a grey image into the square of ``spec``.
+    """Crop, resize and equalise a grey image to the square that ``spec`` asks for; no warnings are given.
 
     Args:
         radiograph: mode ``L``, of any size.
+        spec: how the model's input is made.
     """
     size = spec.image_size
     box = anatomy_box(radiograph) if spec.crop == "anatomy" else (0, 0, *radiograph.size)
@@ -195,21 +219,19 @@ def fit(radiograph: Image.Image, spec: Preprocessing) -> Intake:
 
 
 def take_in(data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Intake:
-    """Bytes or file to model input in one step; see :func:`open_image`, :func:`decode`, :func:`fit`.
+    """Bytes or file to model input in one step: :func:`read_radiograph`, then :func:`fit`.
 
     Raises:
         ImageError: a subclass that says what is wrong.
     """
-    with open_image(data, max_pixels=max_pixels) as image:
-        radiograph, warnings = _decode(image, spec.image_size)
-        doubts = tuple(InputWarning("dicom", text) for text in quality_warnings(image))
-    return replace(fit(radiograph, spec), warnings=doubts + warnings + check_content(radiograph))
+    decoded = read_radiograph(data, spec.image_size, max_pixels=max_pixels)
+    return replace(fit(decoded.radiograph, spec), warnings=decoded.warnings)
 
 
 def load_array(
     data: bytes | bytearray | Path, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
-    """The model's input alone; see :func:`take_in`.
+    """Bytes or file to the model's input alone, ``uint8`` S×S; see :func:`take_in`.
 
     Raises:
         ImageError: a subclass that says what is wrong.

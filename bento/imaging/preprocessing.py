@@ -1,21 +1,24 @@
-"""How an image becomes the model's input, as the artifact's manifest says it; and the limits of what is decoded."""
+"""How an image becomes the model's input, as an artifact's manifest says it; and the limits of what is decoded."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_PIXELS = 25_000_000
-"""More than any detector delivers (a 43 cm square at 0.1 mm is 18.5 million); a colour PNG costs 7 bytes each."""
-
-
+"""Most pixels of an image. A detector delivers fewer (a 43 cm square at 0.1 mm is 18.5 million), and decoding a colour
+PNG takes 7 bytes for each."""
 MAX_SCANS = 32
-"""Of a progressive JPEG; encoders write about ten."""
+"""Most scans of a progressive JPEG; encoders write about ten."""
 
 
-class Preprocessing(BaseModel):
-    """How an image becomes the model's input; part of the artifact's manifest."""
+class ManifestPart(BaseModel):
+    """Base of every part of an artifact's manifest: immutable, and a field that it does not know is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(ManifestPart):
+    """How an image becomes the model's input."""
 
     image_size: int = Field(ge=32, le=2048)
     """Side of the square input in pixels."""

@@ -1,6 +1,6 @@
-"""Input checks: what can be told of an image without the model. They cost well under a millisecond and refuse nothing.
+"""Input checks without the model: is the image in colour, is it blank? Each takes well under a millisecond.
 
-They look at a reduced copy, so that grain, JPEG's chroma noise and a small marker do not count.
+They look at a reduced copy, so that grain, JPEG's chroma noise and a small marker do not count, and refuse nothing.
 """
 
 import numpy as np
@@ -9,13 +9,14 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 SAMPLED, GROUP = 256, 4
-"""Side of the copy that a check looks at: so many points of the image are taken, and means of groups of them."""
+"""The copy that a check looks at has 256×256 of the image's pixels, and then the means of groups of 4×4 of these."""
 COLOUR = 8.0
-"""Mean difference of the largest and the smallest of red, green and blue, in grey levels, that makes an image coloured.
-Grey stored as colour is below 1, a saturated marker over a fiftieth of the image below 6, photographs are above 35."""
+"""An image is coloured from this mean difference of the largest and the smallest of red, green and blue on, in grey
+levels. Grey stored as colour is below 1, a saturated marker over a fiftieth of the image below 6, photographs are above
+35."""
 BLANK = 16.0
-"""Least difference of the fifth and the ninety-fifth percentile, in grey levels. An image of a third of the usual
-contrast has above 50."""
+"""An image is blank below this difference of the fifth and the ninety-fifth percentile, in grey levels. An image of a
+third of the usual contrast has above 50."""
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 
 
@@ -30,16 +31,16 @@ class InputWarning:
 
 
 IN_COLOUR = InputWarning(
-    "colour", "The image is in colour, as no radiograph is: a photograph, or a tinted picture of an image."
+    "colour", "The image is in colour, as no radiograph is: a photograph, or a tinted picture of a radiograph."
 )
 NEARLY_BLANK = InputWarning("blank", "The image is blank or nearly so: there is nothing on it to be judged.")
 
 
 def check_colour(image: Image.Image) -> tuple[InputWarning, ...]:
-    """A warning where the image is in colour.
+    """Give a warning where the image is in colour.
 
     Args:
-        image: decoded, of any mode, before it is made grey; what is transparent counts as black.
+        image: decoded, of any mode, before it is converted to grey; what is transparent counts as black.
     """
     if image.mode in _GREY_MODES or image.mode.startswith("I;16"):
         return ()
@@ -60,7 +61,7 @@ def check_colour(image: Image.Image) -> tuple[InputWarning, ...]:
 
 
 def check_content(radiograph: Image.Image) -> tuple[InputWarning, ...]:
-    """A warning where there is next to nothing on an image of mode ``L``."""
+    """Give a warning where an image of mode ``L`` is blank or nearly so."""
     small = radiograph.resize((SAMPLED, SAMPLED), Image.Resampling.NEAREST)
     levels = np.sort(np.asarray(small.reduce(GROUP)), axis=None)
     low, high = int(levels[len(levels) // 20]), int(levels[-1 - len(levels) // 20])

@@ -5,9 +5,9 @@ applied at each place of the last feature map. Its mean is the class's score bef
 between its 7×7 cells comes from the finer activations where the frozen stages end, weighed by what they do to the score
 on training images (:mod:`trainer.export.cam`); it changes no mean. Older models' maps are without it.
 
-What it can show: which region of the image (a cell of a map of 14×14 is 16 pixels of 224) raised or lowered a score.
-What it can't: a lesion's outline, a cause, or that the answer is right. A map also lights up on what merely goes with
-a class in the training images, such as a hospital's marker, and a score can rest on what is missing.
+A map shows which region of the image (a cell of a map of 14×14 is 16 pixels of 224) raised or lowered a score. It
+shows no lesion's outline, no cause, and not that the answer is right. It also lights up on what merely goes with a
+class in the training images, such as a hospital's marker, and a score can rest on what is missing.
 """
 
 import base64
@@ -24,10 +24,11 @@ from bento.inference.answer import ClassMap, Explanation
 IMAGE_SIDE = 512
 """Longer side, at most, of the image that comes with the maps, in pixels."""
 DIGITS = 4
+"""Decimal places of a map's values."""
 
 
 def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]) -> Explanation:
-    """The maps, and the image that they belong on.
+    """The heat maps of an answer, and the image that they belong on.
 
     Args:
         intake: the image as it went to the model.
@@ -43,7 +44,7 @@ def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]
 
 
 def image_url(radiograph: Image.Image) -> str:
-    """An image of mode ``L`` as the ``data:`` URL of a PNG, reduced to ``IMAGE_SIDE``; its own metadata stay behind."""
+    """An image of mode ``L`` as the ``data:`` URL of a PNG, at most ``IMAGE_SIDE`` pixels a side, without metadata."""
     small = Image.fromarray(np.asarray(radiograph))
     small.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR)
     stream = io.BytesIO()

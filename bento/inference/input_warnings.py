@@ -1,4 +1,4 @@
-"""Doubts about an image: what the model's own outputs and the input checks say against an answer for it."""
+"""Assess an image by the model's own outputs and the input checks: what speaks against trusting an answer for it?"""
 
 from dataclasses import dataclass
 
@@ -21,38 +21,44 @@ WRONG_ORIENTATIONS = {
     "upside-down": InputWarning("upside-down", "The image seems to be upside down."),
 }
 GRAVE = frozenset({"not-like-training", "blank", "colour", "inverted", "rotated", "upside-down"})
-"""Kinds for which a service that refuses what it does not know gives no answer."""
+"""Kinds of input warnings for which a service that refuses what it does not know gives no answer."""
 
 
 @dataclass(frozen=True)
 class InputAssessment:
-    """What is doubted of one image."""
+    """Novelty and input warnings of one image."""
 
     score: float | None
     """Novelty; None where the model can't tell."""
     in_distribution: bool | None
-    """Whether the score is at most the threshold."""
+    """Whether the novelty is at most the manifest's threshold; None where the model can't tell."""
     warnings: tuple[InputWarning, ...]
     """The gravest first."""
 
     @property
     def refusal(self) -> str:
-        """Why there should be no answer for it, without a full stop; empty where nothing speaks against one."""
-        return " ".join(one.text for one in self.warnings if one.kind in GRAVE).removesuffix(".")
+        """Why there should be no answer, without a full stop; empty where no warning is grave."""
+        return " ".join(warning.text for warning in self.warnings if warning.kind in GRAVE).removesuffix(".")
 
 
 def assess_input(intake: Intake, prediction: Prediction, manifest: Manifest) -> InputAssessment:
-    """What is doubted of the one image that ``prediction`` is of."""
-    score = known = None
-    found: list[InputWarning] = []
+    """Novelty and input warnings of one image.
+
+    Args:
+        intake: the image as it went to the model.
+        prediction: of that image alone.
+        manifest: of the model.
+    """
+    score = in_distribution = None
+    warnings: list[InputWarning] = []
     if manifest.novelty is not None and prediction.novelty is not None:
         score = float(prediction.novelty[0])
-        known = score <= manifest.novelty.threshold
-        found += [] if known else [NOT_LIKE_TRAINING]
+        in_distribution = score <= manifest.novelty.threshold
+        warnings += [] if in_distribution else [NOT_LIKE_TRAINING]
     if prediction.orientation is not None:
-        found += [
+        warnings += [
             WRONG_ORIENTATIONS[point.kind]
             for point in manifest.orientations
             if float(prediction.orientation[0, ORIENTATIONS.index(point.kind)]) >= point.threshold
         ]
-    return InputAssessment(score, known, (*found, *intake.warnings))
+    return InputAssessment(score, in_distribution, (*warnings, *intake.warnings))

@@ -1,4 +1,4 @@
-"""What loading a model leaves behind, given back to the operating system."""
+"""Give memory that loading a model has left behind back to the operating system."""
 
 import contextlib
 import ctypes
@@ -6,7 +6,7 @@ import gc
 
 
 def give_back() -> None:
-    """Free what nobody refers to, and return its pages: glibc keeps them otherwise. Elsewhere only the former."""
+    """Collect garbage and, where the C library is glibc, return the free pages that it would keep."""
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The predictor: a sealed artifact folder in, probabilities out. It knows nothing of HTTP."""
+"""Load a sealed artifact's graph, check it, and run it on images."""
 
 import functools
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from bento.inference.memory import give_back
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "embedding", "cam")
-OPTIONAL_OUTPUTS = ("novelty", "view")
-"""Further outputs of a graph of format 4."""
+NOVELTY_OUTPUTS = ("novelty", "view")
+"""Further outputs of graphs since format 4; ``view`` is what the graph calls the orientation."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of N images; all ``float32``."""
+    """The graph's outputs for N images, all ``float32``."""
 
     probabilities: npt.NDArray[np.float32]
     """N×C, calibrated; each row sums to 1."""
@@ -33,20 +33,20 @@ class Prediction:
     """N×5: probability of each of ``ORIENTATIONS``; None of graphs before format 4."""
 
     def row(self, index: int) -> "Prediction":
-        """What it says of one image."""
-        own = slice(index, index + 1)
-        novelty, orientation = (None if part is None else part[own] for part in (self.novelty, self.orientation))
-        return Prediction(self.probabilities[own], self.embedding[own], self.cam[own], novelty, orientation)
+        """The outputs for one of the images."""
+        row = slice(index, index + 1)
+        novelty, orientation = (None if array is None else array[row] for array in (self.novelty, self.orientation))
+        return Prediction(self.probabilities[row], self.embedding[row], self.cam[row], novelty, orientation)
 
 
 class Session:
-    """A sealed graph, ready to run on the CPU. :meth:`predict` may be called from several threads at once.
+    """A graph, checked and ready to run on the CPU. :meth:`predict` may be called from several threads at once.
 
     Args:
         path: the ONNX file.
         classes: C, the number of classes that it must have.
         image_size: side of its input in pixels.
-        threads: threads that share one run; None: one a core. Many callers are served best by 1.
+        threads: threads that share one run; None: one per core. 1 is the fastest where there are many callers.
 
     Raises:
         ArtifactError: a file that can't be loaded, or a graph of another signature.
@@ -65,14 +65,14 @@ class Session:
         except Exception as error:  # the runtime's exceptions share no base class
             raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
         names = {node.name for node in self._session.get_outputs()}
-        self.doubts = set(OPTIONAL_OUTPUTS) <= names
-        """Whether the graph tells what is unlike its training images, and how an image is shown."""
-        self._outputs = OUTPUTS + OPTIONAL_OUTPUTS if self.doubts else OUTPUTS
+        self.tells_novelty = set(NOVELTY_OUTPUTS) <= names
+        """Whether the graph has outputs for novelty and orientation."""
+        self._outputs = OUTPUTS + NOVELTY_OUTPUTS if self.tells_novelty else OUTPUTS
         self._check_signature()
         self.check_run()
 
     def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run the model.
+        """Run the graph.
 
         Args:
             batch: ``uint8`` N×H×W; H and W are ``image_size``.
@@ -86,6 +86,11 @@ class Session:
         return Prediction(*self._session.run(self._outputs, {INPUT: batch}))
 
     def _check_signature(self) -> None:
+        """Compare names, types and shapes of inputs and outputs with what the artifact must have.
+
+        Raises:
+            ArtifactError: one differs.
+        """
         size, classes = self._size, self._classes
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
@@ -97,7 +102,7 @@ class Session:
             "embedding": ("tensor(float)", (None, None)),
             "cam": ("tensor(float)", (None, classes, None, None)),
         }
-        if self.doubts:
+        if self.tells_novelty:
             expected |= {
                 "novelty": ("tensor(float)", (None,)),
                 "view": ("tensor(float)", (None, len(ORIENTATIONS))),
@@ -110,10 +115,10 @@ class Session:
             raise self._wrong(f"{INPUT} has a fixed batch of {inputs[INPUT].shape[0]}")
 
     def check_run(self) -> None:
-        """One forward pass: a declared shape may be symbolic, and the first run is the slow one.
+        """Run the graph once: declared shapes may be symbolic, and the first run is the slow one.
 
         Raises:
-            ArtifactError: it fails, or gives other shapes or no probabilities.
+            ArtifactError: the run fails, or gives other shapes or no probabilities.
         """
         size = self._size
         try:
@@ -138,11 +143,11 @@ class Session:
 
 
 class Predictor:
-    """An artifact folder, checked and ready to run; see :class:`Session`.
+    """An artifact's manifest and graph, checked and ready to run.
 
     Args:
         folder: the artifact's folder.
-        threads: as of :class:`Session`.
+        threads: see :class:`Session`.
 
     Raises:
         ArtifactError: missing, damaged, of an unknown format, or a graph that is not what the manifest says.
@@ -151,32 +156,30 @@ class Predictor:
     def __init__(self, folder: Path, threads: int | None = 1) -> None:
         self.manifest: Manifest = load_manifest(folder)
         self._folder, self._threads = folder, threads
-        self.session  # noqa: B018 - here, and not with the first image
+        self.session  # noqa: B018 - a bad graph is refused here, not with the first image
 
     @functools.cached_property
     def session(self) -> Session:
-        """The loaded graph."""
+        """The graph, loaded when it is first asked for."""
         size = self.manifest.preprocessing.image_size
         path = self._folder / ONNX_FILE
         session = Session(path, len(self.manifest.classes), size, self._threads)
-        if not session.doubts and (self.manifest.novelty or self.manifest.orientations):
-            raise ArtifactError(
-                f"{path}: lacks the outputs {OPTIONAL_OUTPUTS} of its manifest; publish the model again"
-            )
+        if not session.tells_novelty and (self.manifest.novelty or self.manifest.orientations):
+            raise ArtifactError(f"{path}: lacks the outputs {NOVELTY_OUTPUTS} of its manifest; publish the model again")
         return session
 
     def release(self) -> None:
-        """Give its memory back: for a process that only had to know that it works. Asked again, it loads again."""
+        """Give the graph's memory back, in a process that only had to check it. The next use loads it again."""
         del self.session
         give_back()
 
     def predict(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run the model; see :meth:`Session.predict`."""
+        """Run the graph; see :meth:`Session.predict`."""
         return self.session.predict(batch)
 
 
 def _fits(shape: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
-    """Same rank, and no fixed dimension that differs; a symbolic one (a name or None) fits any."""
+    """Whether a declared shape has the expected rank and fixed dimensions; symbolic ones (a name or None) fit any."""
     return len(shape) == len(expected) and all(
         want is None or not isinstance(have, int) or have == want for have, want in zip(shape, expected, strict=True)
     )

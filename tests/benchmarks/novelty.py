@@ -19,7 +19,7 @@ from PIL import Image
 
 from bento.artifact import ONNX_FILE, Manifest
 from bento.imaging.errors import ImageError
-from bento.imaging.intake import Intake, fit, take_in
+from bento.imaging.intake import Intake, fit, read_radiograph, take_in
 from bento.imaging.preprocessing import Preprocessing
 from bento.imaging.quality import check_content
 from bento.inference.input_warnings import assess_input
@@ -28,7 +28,7 @@ from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.manifest import read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.suite import split_radiographs
-from trainer.export.orientation import TURNS, read_image
+from trainer.export.orientation import TURNS
 from trainer.inference.predict import image_files
 from trainer.runs import Run, saved_settings
 
@@ -154,7 +154,7 @@ def report(predictor: Predictor, test: list[Path], not_images: Path | None, othe
         met &= told.any / told.radiographs >= LEAST_TOLD
     for folder in others:
         print(judge(folder.name, readable(folder, spec), predictor))
-    radiographs = [read_image(file, spec.image_size) for file in test]
+    radiographs = [read_radiograph(file, spec.image_size).radiograph for file in test]
     for name, turn in TURNS.items():
         print(judge(name, [changed(turn(radiograph), predictor.manifest) for radiograph in radiographs], predictor))
     for strength in (1, 2, 3):

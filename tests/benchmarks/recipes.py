@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from bento.imaging.intake import decode, fit, open_image
+from bento.imaging.intake import fit, read_radiograph
 from bento.imaging.preprocessing import Preprocessing
 from tests.benchmarks.ingredients import Bench, Recipe, embeddings_of, logits_of, train_tail
 from trainer.data.corruptions import CORRUPTIONS, corrupt
@@ -106,8 +106,7 @@ RECIPES = (
 
 def scanned(path: Path, spec: Preprocessing) -> Array:
     """``uint8`` V×S×S: an image clean, through each corruption, and through the mixture."""
-    with open_image(path) as image:
-        radiograph = decode(image, spec.image_size)
+    radiograph = read_radiograph(path, spec.image_size).radiograph
     views = [radiograph, *(corrupt(radiograph, one, STRENGTH) for one in CORRUPTIONS)]
     mixed = radiograph
     for one in CORRUPTIONS:

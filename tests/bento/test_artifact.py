@@ -1,11 +1,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, load_manifest
-from tests.support.artifacts import CLASSES, OLD_PARTS
+from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, Manifest, load_manifest
+from tests.support.artifacts import CLASSES, as_format
 
 
 def _edit(folder: Path, **changes: object) -> None:
@@ -29,7 +30,7 @@ POINT = {
     "test_specificity": None,
 }
 
-VIEW = {
+ORIENTATION = {
     "kind": "inverted",
     "threshold": 0.5,
     "validation_recall": 1.0,
@@ -62,8 +63,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _edit(folder, operating_points=[POINT | {"threshold": 1.5}]),
         "operating_points.0.threshold: Input",
     ),
-    "a view that is none": (
-        lambda folder: _edit(folder, orientations=[VIEW | {"kind": "upright"}]),
+    "an orientation that is none": (
+        lambda folder: _edit(folder, orientations=[ORIENTATION | {"kind": "upright"}]),
         "orientations name a kind that is none",
     ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
@@ -78,26 +79,40 @@ def test_a_whole_artifact_is_loaded(artifact: Path) -> None:
     assert load_manifest(artifact).classes == CLASSES
 
 
-def test_an_artifact_of_format_1_has_no_operating_points_and_no_warnings(artifact: Path) -> None:
-    path = artifact / MANIFEST_FILE
-    manifest = json.loads(path.read_text()) | {"format_version": 1}
-    for name in ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"):
-        del manifest[name]
-    path.write_text(json.dumps(manifest))
-    loaded = load_manifest(artifact)
-    assert loaded.operating_points == []
-    assert loaded.warnings == []
+def _load_as_format(folder: Path, version: int) -> Manifest:
+    path = folder / MANIFEST_FILE
+    path.write_text(json.dumps(as_format(json.loads(path.read_text()), version)))
+    return load_manifest(folder)
 
 
-def test_an_artifact_of_format_3_tells_no_novelty(artifact: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_an_artifact_of_an_older_format_is_read_as_having_none_of_what_came_later(artifact: Path, version: int) -> None:
+    present = load_manifest(artifact)
+    later: dict[str, Any] = {"format_version": version}
+    if version < 4:
+        later |= {"novelty": None, "orientations": []}
+    if version < 2:
+        later |= {"operating_points": [], "warnings": []}
+    assert _load_as_format(artifact, version) == present.model_copy(update=later)
+
+
+def test_the_names_of_format_4_are_read_as_those_of_format_5(artifact: Path) -> None:
     path = artifact / MANIFEST_FILE
-    manifest = json.loads(path.read_text()) | {"format_version": 3}
-    for name in OLD_PARTS:
-        del manifest[name]
-    path.write_text(json.dumps(manifest))
-    loaded = load_manifest(artifact)
-    assert loaded.novelty is None
-    assert loaded.orientations == []
+    manifest = json.loads(path.read_text())
+    metrics = manifest["metrics"]
+    sealed = manifest | {"metrics_by_site": {"A": metrics}, "intervals_by_site": {"A": {}}}
+    sealed["novelty"] |= {"test_flagged_by_site": {"A": {"value": 0.1, "low": 0.0, "high": 0.2}}}
+    former = as_format(sealed, 4)
+    assert former["views"] == sealed["orientations"]
+    assert former["metrics_by_source"] == {"A": metrics}
+    assert former["data"]["sources"] == {"A": 90}
+    assert former["novelty"]["films"] == 30
+    assert former["config"]["source_alignment"] == 1.0
+    path.write_text(json.dumps(former))
+    loaded = load_manifest(artifact).model_dump(mode="json")
+    assert loaded == sealed | {"format_version": 4}
+    # The setting `views`, of augmentation, has kept its name.
+    assert loaded["config"]["views"] == 4
 
 
 @pytest.mark.parametrize("name", DAMAGE)

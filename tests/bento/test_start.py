@@ -108,7 +108,7 @@ def test_the_bentos_packages_are_the_projects_dependencies() -> None:
 
 
 def test_a_model_that_can_not_tell_what_it_knows_can_not_be_set_to_refuse() -> None:
-    folder = store_artifact("format-3-refusing", doubts=False)
+    folder = store_artifact("format-3-refusing", format_version=3)
     result = serve(CHEST_XRAY_MODEL=f"chest_xray:{folder.name}", CHEST_XRAY_REFUSE_UNKNOWN="true")
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1

@@ -1,5 +1,6 @@
 """Small but real artifacts: an ONNX graph with seeded random weights, and a complete manifest."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from bento.artifact import (
+    FORMAT_VERSION,
     MANIFEST_FILE,
     ONNX_FILE,
     ORIENTATIONS,
@@ -34,21 +36,27 @@ IMAGE_SIZE = 64
 CHANNELS = 8
 TEMPERATURE = 1.0
 WARNINGS = ["Class and site go together."]
-
-
 NOVELTY_THRESHOLD = 0.4
 """Of :func:`make_graph`'s novelty, the difference of an image's mean from a third of white."""
-OLD_PARTS = ("novelty", "orientations")
-"""What a manifest of before format 4 lacks."""
+ADDED_BY_FORMAT = {
+    2: ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"),
+    4: ("novelty", "orientations"),
+}
+"""Fields of the manifest that each format has brought."""
+NAMES_BEFORE_FORMAT_5 = {
+    "metrics_by_site": "metrics_by_source", "intervals_by_site": "intervals_by_source", "orientations": "views",
+    "sites": "sources", "images": "films", "test_flagged_by_site": "test_flagged_by_source",
+    "hold_out_site": "hold_out_source", "site_alignment": "source_alignment",
+}  # fmt: skip
 
 
 def make_graph(
-    classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0, doubts: bool = True
+    classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0, tells_novelty: bool = True
 ) -> onnx.ModelProto:
     """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it.
 
-    With ``doubts`` also what format 4 adds: an image is the newer, the further its mean is from a third of white, and
-    inverted where that mean is above 0.8.
+    With ``tells_novelty`` also what format 4 adds: an image's novelty is how far its mean is from a third of white, and
+    it is inverted where that mean is above 0.8.
     """
     rng = np.random.default_rng(seed)
     head = rng.normal(size=(classes, CHANNELS)).astype(np.float32)
@@ -62,7 +70,7 @@ def make_graph(
         "bias": np.zeros(classes, np.float32),
         "temperature": np.array(TEMPERATURE, np.float32),
     }
-    if doubts:
+    if tells_novelty:
         constants |= {
             "axes": np.array([1, 2], np.int64),
             "usual": np.array(1 / 3, np.float32),
@@ -84,7 +92,7 @@ def make_graph(
         helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
     ]
     outputs = []
-    if doubts:
+    if tells_novelty:
         nodes += [
             helper.make_node("ReduceMean", ["unit", "axes"], ["light"], keepdims=0),
             helper.make_node("Sub", ["light", "usual"], ["difference"]),
@@ -118,7 +126,7 @@ def make_graph(
 def make_manifest(
     files: dict[str, str], *, version: str = "test", classes: list[str] = CLASSES, synthetic: bool = True
 ) -> Manifest:
-    """A complete manifest, with figures of a model that is right about every image but one."""
+    """A complete manifest, with metrics of a model that is right about every image but one."""
     count = len(classes)
     metrics = TestMetrics(
         images=10 * count,
@@ -176,7 +184,7 @@ def make_manifest(
             for kind in ORIENTATIONS[1:]
         ],
         warnings=WARNINGS,
-        config={"seed": 1},
+        config={"seed": 1, "views": 4, "hold_out_site": None, "site_alignment": 1.0},
         libraries={"onnxruntime": onnxruntime.__version__},
         git_commit="0" * 40,
         files=files,
@@ -191,25 +199,36 @@ def write_artifact(
     version: str = "test",
     classes: list[str] = CLASSES,
     synthetic: bool = True,
-    doubts: bool = True,
-) -> Manifest:
-    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes.
-
-    Without ``doubts`` it is as before format 4.
-    """
-    onnx.save(graph or make_graph(len(classes), doubts=doubts), folder / ONNX_FILE)
+    format_version: int = FORMAT_VERSION,
+) -> None:
+    """Write a whole artifact into a folder; ``graph`` defaults to :func:`make_graph` of the classes and the format."""
+    onnx.save(graph or make_graph(len(classes), tells_novelty=format_version >= 4), folder / ONNX_FILE)
     # The service never reads the trainer's weights, but their hash is checked.
     (folder / WEIGHTS_FILE).write_bytes(b"weights")
     files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
     manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
-    if not doubts:
-        manifest = manifest.model_copy(update={"format_version": 3, "novelty": None, "orientations": []})
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-    return manifest
+    document = as_format(manifest.model_dump(mode="json"), format_version)
+    (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 
-def store_artifact(version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, doubts: bool = True) -> Path:
+def as_format(document: dict[str, Any], version: int) -> dict[str, Any]:
+    """A manifest as a program of an earlier format has written it."""
+    document = {**document, "format_version": version}
+    for added_in, names in ADDED_BY_FORMAT.items():
+        if version < added_in:
+            document = {name: value for name, value in document.items() if name not in names}
+    if version >= 5:
+        return document
+    for part in ("data", "novelty", "config"):
+        if part in document:
+            document[part] = {NAMES_BEFORE_FORMAT_5.get(name, name): value for name, value in document[part].items()}
+    return {NAMES_BEFORE_FORMAT_5.get(name, name): value for name, value in document.items()}
+
+
+def store_artifact(
+    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, format_version: int = FORMAT_VERSION
+) -> Path:
     """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
     with bentoml.models.create(f"{name}:{version}") as model:
-        write_artifact(Path(model.path), version=version, classes=classes, doubts=doubts)
+        write_artifact(Path(model.path), version=version, classes=classes, format_version=format_version)
     return Path(bentoml.models.get(model.tag).path)

@@ -1,4 +1,4 @@
-"""Generated DICOM files, each with a patient's name in it that must not come out anywhere."""
+"""Generate DICOM files. Each holds a patient's name, which must come out nowhere."""
 
 import io
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.sequence import Sequence as Items
 
 SECRET = "Zebrafink"
-"""In every field that names a person, and in nothing else."""
+"""The name: in every element that names a person, and in no other."""
 Pixels = npt.NDArray[Any]
 
 LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000}
@@ -34,14 +34,14 @@ def dicom(
     without: Sequence[str] = (),
     **elements: Any,
 ) -> bytes:
-    """A DICOM file.
+    """The bytes of a DICOM file.
 
     Args:
         pixels: ``(u)int8`` or ``(u)int16`` H×W, H×W×3, or N frames of H×W with ``NumberOfFrames``.
         syntax: transfer syntax.
         bits: stored; 0: all.
         stream: the compressed frame, instead of one made here.
-        without: keywords of elements to leave out at last.
+        without: keywords of elements that the file lacks.
         elements: by keyword, beyond or instead of the usual ones.
     """
     meta = FileMetaDataset()
@@ -108,7 +108,7 @@ def compressed(pixels: Pixels, syntax: uid.UID, bits: int) -> bytes:
 
 
 def rle(pixels: Pixels) -> bytes:
-    """By pydicom's own encoder."""
+    """One frame's RLE stream, by pydicom's own encoder."""
     encoder = get_encoder(uid.RLELossless)
     return bytes(
         encoder.encode(

@@ -53,7 +53,7 @@ def turned() -> bytes:
 
 
 def glaring() -> bytes:
-    """A picture that is nearly white: novel and inverted to the tests' model."""
+    """A picture that is nearly white: novel and inverted by the tests' model."""
     return encode(Image.fromarray(205 + radiograph(96, 96) // 5), "PNG")
 
 

@@ -22,7 +22,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
 from bento.imaging.errors import ImageError
-from bento.imaging.intake import decode, open_image, quality_warnings
+from bento.imaging.intake import read_radiograph
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
@@ -169,13 +169,13 @@ def _check(radiograph: Radiograph, converted: Path) -> _Checked:
     if not radiograph.path.isprintable():
         return _Checked(radiograph.file, error="the file's name is not UTF-8 or has control characters")
     try:
-        with open_image(radiograph.file) as image:
-            grey = decode(image, 32)  # all of the file is read at any size
-            file, kind, doubts = radiograph.file, image.format or "", quality_warnings(image)
+        decoded = read_radiograph(radiograph.file, 32)  # all of the file is read at any size
+        file, kind = radiograph.file, decoded.stored_format
+        doubts = tuple(warning.text for warning in decoded.warnings if warning.kind == "dicom")
         if kind == "DICOM":
             name = hashlib.sha256(radiograph.path.encode()).hexdigest()
             file, kind = converted / f"{name}.png", "PNG"
-            Image.fromarray(np.asarray(grey)).save(file)
+            Image.fromarray(np.asarray(decoded.radiograph)).save(file)
         suffixes = _SUFFIXES[kind]
         known = radiograph.file.suffix.lower() in sum(_SUFFIXES.values(), ())
         return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bento.inference.session import OPTIONAL_OUTPUTS, OUTPUTS, Session
+from bento.inference.session import NOVELTY_OUTPUTS, OUTPUTS, Session
 from trainer.device import full_precision, side_by_side, to_device
 from trainer.errors import UserError
 from trainer.export.cam import FineMap
@@ -77,7 +77,7 @@ def export_onnx(
             (example,),
             temporary,
             input_names=["images"],
-            output_names=[*OUTPUTS, *OPTIONAL_OUTPUTS],
+            output_names=[*OUTPUTS, *NOVELTY_OUTPUTS],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
             dynamo=True,
             external_data=False,

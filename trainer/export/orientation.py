@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bento.artifact import ORIENTATIONS, OrientationPoint
 from bento.cpu import available_cores
-from bento.imaging.intake import decode, fit, open_image
+from bento.imaging.intake import fit, read_radiograph
 from bento.imaging.preprocessing import Preprocessing
 from trainer.types import Array
 
@@ -35,12 +35,6 @@ TURNS: dict[str, Turn] = {
 """What makes each wrong view of an image of mode ``L``, before the intake."""
 
 
-def read_image(path: Path, size: int) -> Image.Image:
-    """An image of mode ``L``, as :func:`bento.imaging.intake.decode` leaves it for a model of ``size`` pixels."""
-    with open_image(path) as image:
-        return decode(image, size)
-
-
 def changed_images(paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int) -> Array:
     """Images that are changed before the intake, ``uint8`` N×S×S.
 
@@ -52,7 +46,7 @@ def changed_images(paths: Sequence[Path], changes: Sequence[Turn], spec: Preproc
     """
 
     def one(path: Path, change: Turn) -> Array:
-        return fit(change(read_image(path, spec.image_size)), spec).image
+        return fit(change(read_radiograph(path, spec.image_size).radiograph), spec).image
 
     with ThreadPoolExecutor(workers or available_cores()) as pool:
         return np.stack(list(pool.map(one, paths, changes)))

@@ -1,7 +1,8 @@
-"""Decoders for pydicom's compressed pixel data: none decodes more pixels than the header has announced.
+"""Decoders for compressed DICOM pixel data, none of which decodes more pixels than the header has announced.
 
-pydicom's own trust the compressed stream: a small file may then ask for gigabytes. Pillow does JPEG and JPEG 2000 of
-8 bits and up; imagecodecs (libjpeg-turbo 3, CharLS) what Pillow can't: JPEG of 12 bits, lossless JPEG, JPEG-LS, RLE.
+pydicom's own decoders trust the compressed stream, so that a small file may ask for gigabytes. Pillow decodes JPEG of
+8 bits and JPEG 2000; imagecodecs (libjpeg-turbo 3, CharLS) what Pillow can't: JPEG of 12 bits, lossless JPEG, JPEG-LS
+and RLE.
 """
 
 import io
@@ -19,18 +20,19 @@ from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 from bento.imaging.preprocessing import MAX_SCANS
 
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
-"""JPEG markers without a segment."""
+"""JPEG markers that no segment follows."""
 _START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
 _PACKBITS_SLACK = 256
+"""Bytes that a segment of RLE may have beyond its pixels: a byte that fills it up to an even length is no error."""
 
 
 def jpeg_size(stream: bytes) -> tuple[int, int]:
-    """Width and height that a JPEG or JPEG-LS stream announces.
+    """Width and height in pixels that a JPEG or JPEG-LS stream announces.
 
     Raises:
         ValueError: it announces none.
-        struct.error, IndexError: cut off before.
+        struct.error, IndexError: it is cut off before it does.
     """
     at = 2
     while True:
@@ -50,13 +52,13 @@ def jpeg_size(stream: bytes) -> tuple[int, int]:
             at += 2 + int(struct.unpack_from(">H", stream, at + 2)[0])
 
 
-def _check(size: tuple[int, int], runner: DecodeRunner) -> None:
+def _check_size(size: tuple[int, int], runner: DecodeRunner) -> None:
     if size != (runner.columns, runner.rows):
         raise ValueError("the compressed stream has another size than the header")
 
 
 def _check_jpeg(src: bytes, runner: DecodeRunner) -> None:
-    _check(jpeg_size(src), runner)
+    _check_size(jpeg_size(src), runner)
     # Within a scan's data such a pair of bytes can't occur.
     if src.count(b"\xff\xda") > MAX_SCANS:
         raise ValueError("too many scans")
@@ -65,17 +67,18 @@ def _check_jpeg(src: bytes, runner: DecodeRunner) -> None:
 def _by_pillow(src: bytes, runner: DecodeRunner) -> bytes:
     if runner.transfer_syntax in (uid.JPEG2000, uid.JPEG2000Lossless):
         with Image.open(io.BytesIO(src), formats=("JPEG2000",)) as image:
-            _check(image.size, runner)
+            _check_size(image.size, runner)
     else:
         _check_jpeg(src, runner)
+    # Private: pydicom's own plugin for Pillow; it brings JPEG 2000's precision and sign to the runner.
     return pillow._decode_frame(src, runner)
 
 
 def _jpeg(src: bytes, runner: DecodeRunner) -> bytes:
     _check_jpeg(src, runner)
-    # As it is: pydicom says what its colours are.
+    # No conversion: the header says what the colours are.
     colours = "RGB" if runner.samples_per_pixel == 3 else None
-    return _taken(imagecodecs.jpeg8_decode(src, colorspace=colours, outcolorspace=colours), runner)
+    return _frame_bytes(imagecodecs.jpeg8_decode(src, colorspace=colours, outcolorspace=colours), runner)
 
 
 def _extended(src: bytes, runner: DecodeRunner) -> bytes:
@@ -84,10 +87,11 @@ def _extended(src: bytes, runner: DecodeRunner) -> bytes:
 
 def _jpeg_ls(src: bytes, runner: DecodeRunner) -> bytes:
     _check_jpeg(src, runner)
-    return _taken(imagecodecs.jpegls_decode(src), runner)
+    return _frame_bytes(imagecodecs.jpegls_decode(src), runner)
 
 
-def _taken(pixels: npt.NDArray[np.uint8 | np.uint16], runner: DecodeRunner) -> bytes:
+def _frame_bytes(pixels: npt.NDArray[np.uint8 | np.uint16], runner: DecodeRunner) -> bytes:
+    """A frame's pixels as pydicom takes them, which is told how they lie."""
     if pixels.shape[:2] != (runner.rows, runner.columns):
         raise ValueError("the decoded image has another size than the header")
     runner.set_option("bits_allocated", 8 * pixels.itemsize)
@@ -103,7 +107,6 @@ def _rle(src: bytes, runner: DecodeRunner) -> bytes:
         raise ValueError("another number of segments than the header asks for")
     pixels = runner.rows * runner.columns
     planes = np.empty((runner.samples_per_pixel, pixels, width), np.uint8)
-    # A little more than fits: a byte that fills a segment up to an even length is no error.
     room = bytearray(pixels + _PACKBITS_SLACK)
     for i, (start, end) in enumerate(zip(starts[:count], [*starts[1:count], len(src)], strict=True)):
         plane = imagecodecs.packbits_decode(src[start:end], out=room)
@@ -131,18 +134,23 @@ SUPPORTED = frozenset({*NATIVE, *_DECODERS})
 
 
 def is_available(syntax: str) -> bool:
-    """Asked by pydicom of every plugin."""
+    """Whether :func:`decode_frame` knows the transfer syntax. pydicom asks this of every plugin."""
     return syntax in _DECODERS
 
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
-    """pydicom's entry point of a plugin: one frame's stream to its raw pixels."""
+    """Decode one frame's stream to its pixels' bytes. pydicom calls this of the plugin.
+
+    Raises:
+        Exception: whatever the codec makes of a stream that is damaged, cut off, or of another size than the header.
+    """
     # Without their end mark, these are cut off: libjpeg and OpenJPEG would make up the rest.
     if runner.transfer_syntax != uid.RLELossless and not src.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise ValueError("the compressed stream is cut off")
     return _DECODERS[runner.transfer_syntax](src, runner)
 
 
+# For the whole process: what pydicom's own plugins would decode is decoded within bounds, or not at all.
 for _syntax in _DECODERS:
     _decoder = get_decoder(_syntax)
     for _name in _decoder.available_plugins:

@@ -8,7 +8,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_windowing
 
-from bento.imaging.dicom.header import word
+from bento.imaging.dicom.header import code_string
 from bento.imaging.errors import DamagedImageError
 
 _FAR = 1e12
@@ -20,15 +20,15 @@ Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
-def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image.Image:
-    """The image, mode ``L``: rescaled or by the modality LUT, windowed, and inverted where low values mean white.
+def to_grey(pixels: npt.NDArray[Any], header: Dataset, warnings: list[str]) -> Image.Image:
+    """Make an image of mode ``L``: rescaled or by the modality LUT, windowed, and inverted where low values mean white.
 
     Every step works on one value, whatever its place: one table of at most 65,536 levels does for all pixels.
 
     Args:
         pixels: stored values, ``(u)int8`` or ``(u)int16`` H×W.
         header: of the file.
-        doubts: gets a sentence where the header's window is no use.
+        warnings: gets a sentence where the header's window is no use.
 
     Raises:
         DamagedImageError: the values can't be rescaled.
@@ -44,9 +44,9 @@ def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image
         used &= present
     if not used.any():
         padding, used = np.zeros_like(used), np.ones_like(used)
-    table = _table(levels, used, header, doubts)
-    inverse = word(header, "PresentationLUTShape") == "INVERSE"
-    if inverse or word(header, "PhotometricInterpretation") == "MONOCHROME1":
+    table = _table(levels, used, header, warnings)
+    is_inverse = code_string(header, "PresentationLUTShape") == "INVERSE"
+    if is_inverse or code_string(header, "PhotometricInterpretation") == "MONOCHROME1":
         table = 255 - table
     table[padding] = 0
     grey = np.empty(pixels.shape, np.uint8)
@@ -57,7 +57,7 @@ def shown(pixels: npt.NDArray[Any], header: Dataset, doubts: list[str]) -> Image
 
 
 def _padding(levels: Levels, header: Dataset) -> Mask:
-    """Which levels mean that nothing was there (PS3.3 C.7.5.1.1.2): black whatever white means."""
+    """Which levels are padding (PS3.3 C.7.5.1.1.2), which is black whether low values mean white or black."""
     first = header.get("PixelPaddingValue")
     if first is None:
         return np.zeros(len(levels), bool)
@@ -66,32 +66,34 @@ def _padding(levels: Levels, header: Dataset) -> Mask:
     return (levels >= min(ends)) & (levels <= max(ends))
 
 
-def _table(levels: Levels, used: Mask, header: Dataset, doubts: list[str]) -> Bytes:
-    """Grey of each level, before any inversion."""
+def _table(levels: Levels, used: Mask, header: Dataset, warnings: list[str]) -> Bytes:
+    """Grey of each level, before any inversion. The range of the ``used`` levels counts where there is no window."""
     values = _rescaled(levels, header)
     if not np.isfinite(values).all():
         raise DamagedImageError("the DICOM header rescales the picture to nothing")
     low, high = values[used].min(), values[used].max()
-    own = _bytes((values - low) / max(high - low, np.finfo(float).tiny))
+    by_range = _bytes((values - low) / max(high - low, np.finfo(float).tiny))
     try:
-        shown = _windowed(values, header)
+        windowed = _windowed(values, header)
     except Exception:  # of a window that is damaged, e.g. of no width
-        shown = np.zeros(len(values))
-    if shown is None:
-        return own
-    table = _bytes(shown)
+        windowed = np.zeros(len(values))
+    if windowed is None:
+        return by_range
+    table = _bytes(windowed)
     if low < high and table[used].min() == table[used].max():
-        doubts.append("The DICOM header's window leaves nothing to see; the image's own range was taken instead.")
-        return own
+        warnings.append("The DICOM header's window leaves nothing to see; the image's own range was taken instead.")
+        return by_range
     return table
 
 
 def _bytes(fractions: Floats) -> Bytes:
-    whole: Bytes = np.rint(255 * np.nan_to_num(fractions).clip(0, 1)).astype(np.uint8)
-    return whole
+    """Fractions of white as grey levels."""
+    greys: Bytes = np.rint(255 * np.nan_to_num(fractions).clip(0, 1)).astype(np.uint8)
+    return greys
 
 
 def _rescaled(levels: Levels, header: Dataset) -> Floats:
+    """The values that stored ones stand for, by the modality LUT or by slope and intercept (PS3.3 C.11.1)."""
     if header.get("ModalityLUTSequence"):
         return _looked_up(levels.astype(np.float64), header.ModalityLUTSequence[0], header)[0]
     slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
@@ -104,18 +106,21 @@ def _rescaled(levels: Levels, header: Dataset) -> Floats:
 def _windowed(values: Floats, header: Dataset) -> Floats | None:
     """Fractions of white by the VOI LUT, or else by the first window; None without either."""
     if header.get("VOILUTSequence"):
-        shown, white = _looked_up(values, header.VOILUTSequence[0], header)
+        entries, white = _looked_up(values, header.VOILUTSequence[0], header)
         # Not by the bits that the LUT is said to have: some say 16 for tables of 12.
-        return shown / white
+        return entries / white
     if header.get("WindowCenter") is None or header.get("WindowWidth") is None:
         return None
     # Two values that no window holds say what black and white are.
-    shown = apply_windowing(np.append(values, (-_FAR, _FAR)), header)
-    return np.asarray((shown[:-2] - shown[-2]) / (shown[-1] - shown[-2]))
+    windowed = apply_windowing(np.append(values, (-_FAR, _FAR)), header)
+    return np.asarray((windowed[:-2] - windowed[-2]) / (windowed[-1] - windowed[-2]))
 
 
 def _looked_up(values: Floats, item: Dataset, header: Dataset) -> tuple[Floats, float]:
-    """Entries for values (PS3.3 C.11.1, C.11.2), the first and the last for those beyond; and the largest entry."""
+    """A lookup table's entry for each value (PS3.3 C.11.1, C.11.2), and the table's largest entry.
+
+    Values before the table's first get its first entry, those after its last the last one.
+    """
     entries, first, _ = (int(number) for number in item.LUTDescriptor)
     data = item.LUTData
     if isinstance(data, bytes):

@@ -1,7 +1,6 @@
-"""Reads of a DICOM file what says what its picture is, and the picture, within limits that no image comes near.
+"""Read a DICOM file's elements that describe its picture, and the picture, within limits that no image comes near.
 
-Elements that name a person are skipped over unread. pydicom's warnings and log lines, which quote values, are
-silenced.
+Elements that name a person are skipped over. pydicom's warnings and log lines, which quote values, are silenced.
 """
 
 import io
@@ -23,32 +22,36 @@ warnings.filterwarnings("ignore", module=r"pydicom\.")
 START = 132
 """Bytes before the first element: the preamble and ``DICM``."""
 ELEMENT, UNDEFINED = 8, 0xFFFFFFFF
-"""Bytes that an element begins with; and a length that means: until a delimiter."""
-MAX_HEADER, MAX_VALUE, MAX_WORD = 1_000_000, 150_000, 4_096
-"""Bytes to be read of a header, of one value (a lookup table of 65,536 entries), of one that is no table."""
+"""Bytes that an element begins with; and the length that means: until a delimiter."""
+MAX_HEADER = 1_000_000
+"""Bytes of a header that are read."""
+MAX_VALUE = 150_000
+"""Bytes of one value: a lookup table of 65,536 entries fits."""
+MAX_WORD = 4_096
+"""Bytes of one value that is no lookup table."""
 MAX_READS = 50_000
-"""Of a header: about two an element, and images have a hundred elements; and of the picture's pieces."""
-_READ = [
+"""Reads of a header, which takes about two an element and has a hundred elements; and fragments of a picture."""
+_KEYWORDS = [
     "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel",
     "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
     "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
     "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
     "PresentationLUTShape",
 ]  # fmt: skip
-_TAGS = {tag for keyword in _READ if (tag := tag_for_keyword(keyword)) is not None}
+_TAGS = {tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
 _SEQUENCES = {0x00283000, 0x00283010}
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-"""The same in either byte order."""
+"""The same tag as bytes, in either byte order."""
 _ITEM = b"\xfe\xff\x00\xe0"
 _CHARACTER_SETS = (b"\x08\x00\x05\x00", b"\x00\x08\x00\x05")
-"""Tag in either byte order: pydicom looks at each of its values, wherever it stands."""
+"""Tag of (0008,0005) in either byte order: pydicom looks at each of its values, wherever it stands."""
 
 
 def read_header(data: bytes | bytearray) -> Dataset:
-    """The elements that describe the picture, its transfer syntax, and ``PixelData``; nothing is decoded.
+    """Read the elements that describe the picture, the transfer syntax, and ``PixelData``; nothing is decoded.
 
-    Not by ``dcmread``, which has no limits and inflates what is deflated.
+    ``dcmread`` is not used: it has no limits, and it inflates what is deflated.
 
     Raises:
         ImageError: not supported, cut off, or beyond a limit.
@@ -72,33 +75,37 @@ def read_header(data: bytes | bytearray) -> Dataset:
 
 
 class _Header(io.BytesIO):
-    """What pydicom reads a header from, so that nobody's header keeps it busy for minutes."""
+    """The stream that pydicom reads a header from. Its limits keep a crafted header from taking minutes."""
 
     def __init__(self, data: bytes | bytearray) -> None:
         super().__init__(data)
         self._reads, self._bytes, self._tag = MAX_READS, MAX_HEADER, b""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(size)
+        content = super().read(size)
         self._reads -= 1
-        self._bytes -= len(found)
-        if self._reads < 0 or self._bytes < 0 or len(found) > MAX_VALUE:
+        self._bytes -= len(content)
+        if self._reads < 0 or self._bytes < 0 or len(content) > MAX_VALUE:
             raise DamagedImageError("the DICOM file's header is far larger than that of any image")
-        if self._tag in _CHARACTER_SETS and len(found) > MAX_WORD:
+        if self._tag in _CHARACTER_SETS and len(content) > MAX_WORD:
             raise DamagedImageError("the DICOM file's header is damaged")
         if size == ELEMENT:
-            self._tag = found[:4]
-        return found
+            self._tag = content[:4]
+        return content
 
 
 def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    """Whether the header ends here: asked by pydicom before it reads each element's value."""
     if tag in _TAGS - _SEQUENCES and length > MAX_WORD:
         raise DamagedImageError("the DICOM file's header is damaged")
     return tag == _PIXEL_DATA
 
 
 def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
-    """Add the element that begins there. Its fragments are counted, since pydicom lists them one by one."""
+    """Add the ``PixelData`` element that begins at ``start``.
+
+    Its fragments are counted, since pydicom lists them one by one.
+    """
     implicit, little = header.original_encoding
     head = bytes(data[start : start + ELEMENT + 4])
     if head[:4] not in _PIXEL_TAGS:
@@ -111,7 +118,7 @@ def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
     header.add_new(_PIXEL_DATA, "OB" if head[4:6] == b"OB" else "OW", content)
 
 
-def word(header: Dataset, keyword: str) -> str:
+def code_string(header: Dataset, keyword: str) -> str:
     """An element's text in capitals; empty where it has none."""
     value = header.get(keyword)
     return "" if value is None else str(value).strip().upper()

@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 
-from bento.imaging.dicom.greyscale import shown
-from bento.imaging.dicom.header import read_header, word
+from bento.imaging.dicom.greyscale import to_grey
+from bento.imaging.dicom.header import code_string, read_header
 from bento.imaging.errors import (
     DamagedImageError,
     ImageError,
@@ -19,35 +19,43 @@ from bento.imaging.errors import (
     UnsupportedDicomError,
 )
 
-RADIOGRAPHS = {"CR", "DX", "XR", "DR", "RG"}
-"""Modalities: the first two are the standard's, the others are met with."""
-UNSAID = {"", "OT", "SC"}
+RADIOGRAPHY = {"CR", "DX", "XR", "DR", "RG"}
+"""Modalities of radiographs: the first two are the standard's (PS3.3 C.7.3.1.1.1), the others are met with."""
+UNSPECIFIC = {"", "OT", "SC"}
 """Modalities of images that were scanned or saved anew, as well as of anything else."""
-OTHERS = {
+NAMEABLE = {
     "CT", "MR", "US", "MG", "NM", "PT", "XA", "RF", "IO", "PX", "XC", "ES", "OP", "SM", "SR", "SEG", "ECG",
 }  # fmt: skip
-"""What an error may name; any other value may be anything, a person's name included."""
+"""Other modalities that an error may name; any other value may be anything, a person's name included."""
 CHEST = ("CHEST", "THORAX", "TORAX", "LUNG", "RIB", "PULMO", "HEART", "STERN", "TORSO", "PECHO", "POUMON")
+"""Beginnings of words in (0018,0015) Body Part Examined that mean the chest."""
 ELSEWHERE = (
     "ABDOMEN", "ANKLE", "ARM", "BRAIN", "BREAST", "CALCANEUS", "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY",
     "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HIP", "HUMERUS", "JAW", "KNEE", "LEG", "LSPINE", "LUMBAR",
     "MANDIBLE", "NASAL", "NECK", "ORBIT", "PELVIS", "SACRUM", "SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE",
     "TEETH", "TIBIA", "TOE", "TOOTH", "TSPINE", "WRIST",
 )  # fmt: skip
+"""Beginnings of words in the same element that mean another part of the body."""
 LATERAL = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
-"""View positions."""
+"""Values of (0018,5101) View Position."""
 LUMINANCE = ("YBR_FULL", "YBR_FULL_422")
+"""Photometric interpretations whose first channel is what grey is computed as from RGB."""
 COLOURS = (*LUMINANCE, "RGB", "YBR_ICT", "YBR_RCT")
+"""Photometric interpretations in colour that are read."""
 
 
-def read_image(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """The first frame of a DICOM file (PS3.10), as its header says that it is to be shown.
+def read_dicom(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """Read the first frame of a DICOM file (PS3.10), as its header says that it is to be shown.
 
-    Rescaled or by the modality LUT, by the VOI LUT or else the first window or else over its own range, and inverted
-    where white means air.
+    Stored values are rescaled or go through the modality LUT; then through the VOI LUT, or else the first window, or
+    else their own range becomes that of the greys; and they are inverted where white means air.
+
+    Args:
+        data: the file.
+        max_pixels: an image of more pixels is refused.
 
     Returns:
-        The image, mode ``L``; and what is to be doubted about it, in sentences.
+        The image, mode ``L``; and sentences, to be shown as input warnings, about what in the header is unusual.
 
     Raises:
         ImageError: a subclass that says what is wrong, and quotes nothing that may be anybody's.
@@ -55,12 +63,12 @@ def read_image(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
     # `from None`: pydicom's own errors may quote the header.
     try:
         header = read_header(data)
-        doubts = _check_kind(header)
-        pixels, colours = _decode(header, max_pixels, doubts)
+        warnings = _check_kind(header)
+        pixels, colours = _decode(header, max_pixels, warnings)
         if pixels.ndim == 3:
-            return _colour_to_grey(pixels, colours), tuple(doubts)
+            return _colour_to_grey(pixels, colours), tuple(warnings)
         with np.errstate(all="ignore"):
-            return shown(pixels, header, doubts), tuple(doubts)
+            return to_grey(pixels, header, warnings), tuple(warnings)
     except ImageError:
         raise
     except Exception:
@@ -68,42 +76,52 @@ def read_image(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
 
 
 def _check_kind(header: Dataset) -> list[str]:
-    """Refuse what is plainly no image of a chest; what is not plain is a doubt."""
-    doubts = []
-    modality = word(header, "Modality")
-    if modality in UNSAID:
-        doubts.append("The DICOM header does not say that this is a radiograph (CR, DX).")
-    elif modality not in RADIOGRAPHS:
-        name = modality if modality in OTHERS else "another one"
+    """Refuse what the header says is no radiograph of a chest, and warn where it does not say what it is.
+
+    Returns:
+        The warnings' sentences.
+
+    Raises:
+        NotChestError: another modality, or another part of the body.
+    """
+    warnings = []
+    modality = code_string(header, "Modality")
+    if modality in UNSPECIFIC:
+        warnings.append("The DICOM header does not say that this is a radiograph (CR, DX).")
+    elif modality not in RADIOGRAPHY:
+        name = modality if modality in NAMEABLE else "another one"
         raise NotChestError(f"the DICOM file's modality is {name}, not a radiograph's (CR, DX)")
-    part = word(header, "BodyPartExamined")
+    part = code_string(header, "BodyPartExamined")
     words = re.split(r"[^A-Z]+", part)
-    if part and not any(one.startswith(CHEST) for one in words):
+    if part and not any(word.startswith(CHEST) for word in words):
         for place in ELSEWHERE:
-            if any(one.startswith(place) for one in words):
+            if any(word.startswith(place) for word in words):
                 raise NotChestError(f"the DICOM file shows another part of the body: {place}, not the chest")
-        doubts.append("The DICOM header names a part of the body that is not known to be the chest.")
-    if word(header, "ViewPosition") in LATERAL:
-        doubts.append("The DICOM header says that this is a lateral view; the model knows frontal ones.")
-    if word(header, "PresentationIntentType") == "FOR PROCESSING":
-        doubts.append("The DICOM file holds a detector's raw values, which are not meant to be looked at.")
-    return doubts
+        warnings.append("The DICOM header names a part of the body that is not known to be the chest.")
+    if code_string(header, "ViewPosition") in LATERAL:
+        warnings.append("The DICOM header says that this is a lateral view; the model knows frontal ones.")
+    if code_string(header, "PresentationIntentType") == "FOR PROCESSING":
+        warnings.append("The DICOM file holds a detector's raw values, which are not meant to be looked at.")
+    return warnings
 
 
-def _decode(header: Dataset, max_pixels: int, doubts: list[str]) -> tuple[npt.NDArray[Any], str]:
-    """The first frame's stored values, H×W or H×W×3, and what its colours are."""
+def _decode(header: Dataset, max_pixels: int, warnings: list[str]) -> tuple[npt.NDArray[Any], str]:
+    """The first frame's stored values, ``(u)int8`` or ``(u)int16`` H×W or H×W×3, and their photometric interpretation.
+
+    ``warnings`` gets a sentence where there are further frames.
+    """
     rows, columns = int(header.Rows), int(header.Columns)
     if rows * columns > max_pixels:
         raise TooManyPixelsError(f"the image is {columns}×{rows}: more than {max_pixels:,} pixels")
     allocated, stored, samples = header.BitsAllocated, header.BitsStored, header.SamplesPerPixel
-    kind = word(header, "PhotometricInterpretation")
-    grey = kind in ("MONOCHROME1", "MONOCHROME2") and samples == 1
-    if not (grey or (kind in COLOURS and samples == 3 and allocated == 8)):
+    interpretation = code_string(header, "PhotometricInterpretation")
+    is_grey = interpretation in ("MONOCHROME1", "MONOCHROME2") and samples == 1
+    if not (is_grey or (interpretation in COLOURS and samples == 3 and allocated == 8)):
         raise UnsupportedDicomError("the DICOM file's pixels are neither grey nor RGB or YBR of 8 bits")
     if allocated not in (8, 16) or not 1 < stored <= allocated:
         raise UnsupportedDicomError("the DICOM file's pixels have neither 8 nor 16 bits")
     if int(header.get("NumberOfFrames") or 1) > 1:
-        doubts.append("The DICOM file has several frames; only the first one was read.")
+        warnings.append("The DICOM file has several frames; only the first one was read.")
     decoder = get_decoder(header.file_meta.TransferSyntaxUID)
     pixels, properties = decoder.as_array(header, index=0, raw=True)
     if pixels.shape[:2] != (rows, columns):
@@ -111,7 +129,8 @@ def _decode(header: Dataset, max_pixels: int, doubts: list[str]) -> tuple[npt.ND
     return pixels, str(properties["photometric_interpretation"])
 
 
-def _colour_to_grey(pixels: npt.NDArray[np.uint8], colours: str) -> Image.Image:
-    if colours in LUMINANCE:  # whose first channel is what grey is computed as from RGB
+def _colour_to_grey(pixels: npt.NDArray[np.uint8], interpretation: str) -> Image.Image:
+    """The luminance of H×W×3 colours."""
+    if interpretation in LUMINANCE:
         return Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
     return Image.fromarray(pixels).convert("L")

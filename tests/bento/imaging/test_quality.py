@@ -1,4 +1,4 @@
-"""What the input checks say of images and of what is none, each as it is sent: encoded."""
+"""What the input checks say of radiographs and of other pictures, each encoded as it would be sent."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bento.imaging.intake import decode, open_image, take_in
+from bento.imaging.intake import read_radiograph, take_in
 from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 from trainer.data.sample.dataset import generate
@@ -115,4 +115,4 @@ def test_looking_at_the_colours_changes_no_bit_of_the_grey(options: dict[str, bo
     with Image.open(io.BytesIO(data)) as plain:
         plain.draft("L", (2 * size, 2 * size))
         expected = np.asarray(plain.convert("L"))
-    np.testing.assert_array_equal(np.asarray(decode(open_image(data), size)), expected)
+    np.testing.assert_array_equal(np.asarray(read_radiograph(data, size).radiograph), expected)

@@ -1,4 +1,4 @@
-"""What is doubted of an image, and a service that refuses what it does not know."""
+"""What speaks against an answer, and a service that refuses what it does not know."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ IMAGE = pictures.GOOD["a grey PNG"]
 ODD = InputWarning("odd", "Something that is no reason to refuse it.")
 
 
-def said(novelty: float | None, view: list[float] | None, *warnings: InputWarning) -> tuple[Intake, Prediction]:
+def said(novelty: float | None, orientation: list[float] | None, *warnings: InputWarning) -> tuple[Intake, Prediction]:
     """An image of which graph and input checks say this."""
     nothing = np.zeros((1, 1), np.float32)
     intake = Intake(Image.new("L", (8, 8)), np.zeros((8, 8), np.uint8), ImageFrame(0, 0, 1, 1), warnings)
@@ -29,7 +29,7 @@ def said(novelty: float | None, view: list[float] | None, *warnings: InputWarnin
         nothing,
         nothing,
         None if novelty is None else np.array([novelty], np.float32),
-        None if view is None else np.array([view], np.float32),
+        None if orientation is None else np.array([orientation], np.float32),
     )
 
 
@@ -50,14 +50,14 @@ def said(novelty: float | None, view: list[float] | None, *warnings: InputWarnin
         pytest.param(said(None, None), None, [], False, id="a graph that can't tell"),
     ],
 )  # fmt: skip
-def test_what_is_doubted(
+def test_novelty_orientation_and_input_checks_become_warnings(
     artifact: Path, outputs: tuple[Intake, Prediction], known: bool | None, kinds: list[str], refused: bool
 ) -> None:
-    doubts = assess_input(*outputs, load_manifest(artifact))
-    assert doubts.in_distribution is known
-    assert [warning.kind for warning in doubts.warnings] == kinds
-    assert bool(doubts.refusal) is refused
-    assert not doubts.refusal.endswith(".")
+    assessment = assess_input(*outputs, load_manifest(artifact))
+    assert assessment.in_distribution is known
+    assert [warning.kind for warning in assessment.warnings] == kinds
+    assert bool(assessment.refusal) is refused
+    assert not assessment.refusal.endswith(".")
 
 
 def test_a_service_can_refuse_what_it_does_not_know(stored_artifact: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_service_can_refuse_what_it_does_not_know(stored_artifact: Path, tmp_p
 
 
 def test_an_older_model_says_that_it_can_not_tell(tmp_path: Path) -> None:
-    folder = store_artifact("format-3", doubts=False)
+    folder = store_artifact("format-3", format_version=3)
     with running_service(tmp_path / "log", CHEST_XRAY_MODEL=f"chest_xray:{folder.name}") as url:
         body = httpx.post(f"{url}/predict", files={"file": pictures.glaring()}).json()
         metadata = httpx.get(f"{url}/metadata").json()

@@ -101,7 +101,7 @@ def _not_a_number() -> onnx.ModelProto:
         pytest.param(make_graph(size=32), "images is", id="another image size"),
         pytest.param(_renamed("cam"), "it maps", id="an output is missing"),
         pytest.param(_fixed_batch(), "fixed batch", id="no dynamic batch"),
-        pytest.param(make_graph(doubts=False), "lacks the outputs", id="novelty that the manifest speaks of"),
+        pytest.param(make_graph(tells_novelty=False), "lacks the outputs", id="novelty that the manifest speaks of"),
         pytest.param(_not_a_number(), "do not sum to 1", id="weights that are not numbers"),
         pytest.param(onnx.ModelProto(), "can't load", id="no graph at all"),
     ],
