@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from trainer.errors import UserError
 
 ALIASES = {"source": "site"}
-"""Column names that are accepted for another, where that one is missing."""
+"""Former names of columns, each taken for its present name unless the table has a column of that name too."""
 
 
 def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
-    """Rows as CSV text: one column a field of ``model``, Unix line ends, so that equal rows are equal bytes."""
+    """Rows as CSV text: one column per field of ``model``, Unix line ends, so that equal rows are equal bytes."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(model.model_fields), lineterminator="\n")
     writer.writeheader()
@@ -25,8 +25,8 @@ def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
 def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV file with a header line: (line number, {column: cell}) of each row.
 
-    Column names are taken in lower case; cells without blanks around them. Commas, semicolons or tabs separate,
-    as the header does it; a byte order mark is skipped, and so are blank lines.
+    Column names become lower case, and blanks around cells go. The separator (comma, semicolon or tab) is the one
+    that the header has most of; a byte order mark and blank lines are skipped.
 
     Raises:
         UserError: can't be read, not UTF-8, not CSV, a required column is missing, a row has too many or
@@ -38,19 +38,18 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[st
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save it as CSV UTF-8") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [cell.strip().lower() for cell in next(reader, [])]
-        columns = [ALIASES.get(name, name) if ALIASES.get(name) not in columns else name for name in columns]
+        columns = [name if ALIASES.get(name) in columns else ALIASES.get(name, name) for name in columns]
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error
     for name in required:
         if columns.count(name) != 1:
-            found = ", ".join(columns) or "nothing"
-            raise UserError(f"{path}: needs exactly one column {name!r} in its first line, which has: {found}")
+            header = ", ".join(columns) or "nothing"
+            raise UserError(f"{path}: needs exactly one column {name!r} in its first line, which has: {header}")
     for line, row in rows:
         if len(row) != len(columns):
             raise UserError(f"{path} line {line}: {len(row)} cells, but the first line has {len(columns)}")

@@ -29,7 +29,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 class Standin(ThreadingHTTPServer):
-    """Serves one data set, ``owner/images``, as an archive; or refuses it with ``status``."""
+    """Serves one dataset, ``owner/images``, as an archive; or refuses it with ``status``."""
 
     allow_reuse_address = True
     daemon_threads = True

@@ -1,11 +1,11 @@
 """Simulated scanners: a fixed set of corruptions of an image, each at five strengths, to see what a model bears.
 
-The idea and its protocol (a clean model's figure beside that at five strengths of each corruption) are Hendrycks &
-Dietterich's (2019); the corruptions are what differs between X-ray departments instead of between photographs.
-:data:`CORRUPTIONS` is the whole table. It is fixed: figures of different models can only be compared while it is.
+The protocol (a model's metrics on clean images beside those at five strengths of each corruption) is that of Hendrycks
+& Dietterich (2019); the corruptions are what differs between X-ray departments instead of between photographs.
+:data:`CORRUPTIONS` is the whole table. It is fixed: metrics of different models can only be compared while it is.
 
 A corruption changes the decoded image, before the intake. Lengths are in 256ths of the image's longer side and noise is
-drawn on a grid of at most that many points, so that an image means the same at any resolution. Which way an image is
+drawn on a grid of at most that many points, so that a strength means the same at any resolution. Which way an image is
 changed (brighter or darker, black border or white) is drawn for each image, from its pixels and a seed, and is the
 same at all strengths.
 """
@@ -35,14 +35,15 @@ class Corruption:
 
     name: str
     what: str
-    """What the levels measure."""
+    """What the levels measure, with their unit."""
     levels: tuple[float, float, float, float, float]
-    """Of the five strengths."""
+    """One for each of the five strengths."""
     apply: Apply
+    """Change an image of mode ``L`` to a level, with the random numbers given."""
 
 
 def corrupt(radiograph: Image.Image, corruption: Corruption, strength: int, seed: int = 0) -> Image.Image:
-    """The image as another scanner might have delivered it.
+    """Change an image as if another scanner had delivered it.
 
     Args:
         radiograph: mode ``L``; it stays as it is.
@@ -60,7 +61,7 @@ def corrupt(radiograph: Image.Image, corruption: Corruption, strength: int, seed
 
 
 def _unit(radiograph: Image.Image) -> float:
-    """Pixels in a 256th of the longer side."""
+    """Number of pixels in a 256th of the longer side."""
     return max(radiograph.size) / SIDE
 
 
@@ -72,12 +73,12 @@ def _image(grey: npt.NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 
-def _either(rng: np.random.Generator) -> bool:
+def _coin(rng: np.random.Generator) -> bool:
     return bool(rng.random() < 0.5)
 
 
 def _gamma(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    exponent = level if _either(rng) else 1 / level
+    exponent = level if _coin(rng) else 1 / level
     return radiograph.point([round(255 * (grey / 255) ** exponent) for grey in range(256)])
 
 
@@ -93,7 +94,7 @@ def _window(radiograph: Image.Image, level: float, rng: np.random.Generator) -> 
 
 
 def _border(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    grey = int(rng.integers(0, 11)) + (245 if _either(rng) else 0)
+    grey = int(rng.integers(0, 11)) + (245 if _coin(rng) else 0)
     left, top, right, bottom = (round(width * max(radiograph.size)) for width in rng.uniform(0.3, 1, 4) * level)
     framed = Image.new("L", (left + radiograph.width + right, top + radiograph.height + bottom), grey)
     framed.paste(radiograph, (left, top))
@@ -107,7 +108,7 @@ def _marker(radiograph: Image.Image, level: float, rng: np.random.Generator) -> 
     draw = ImageDraw.Draw(marked)
     text = str(rng.choice(["R", "L", "PA", "AP", "R PA", "ERECT"]))
     across, down = float(rng.uniform(0.02, 0.1)), float(rng.uniform(0.02, 0.15))
-    left = (1 - across) * radiograph.width if _either(rng) else across * radiograph.width
+    left = (1 - across) * radiograph.width if _coin(rng) else across * radiograph.width
     top = down * radiograph.height if rng.random() < 0.75 else (1 - down) * radiograph.height
     anchor = ("r" if left > radiograph.width / 2 else "l") + ("a" if top < radiograph.height / 2 else "d")
     draw.text((left, top), text, fill=int(rng.integers(225, 256)), font=font, anchor=anchor)
@@ -123,9 +124,8 @@ def _sharpening(radiograph: Image.Image, level: float, _rng: np.random.Generator
 
 
 def _field(radiograph: Image.Image, grid: Grey) -> Grey:
-    """A field drawn at :func:`_grid`'s size, on the image's own pixels."""
-    field = Image.fromarray(grid)
-    return np.asarray(field.resize(radiograph.size, Image.Resampling.BILINEAR), dtype=np.float32)
+    """Stretch a field of :func:`_grid`'s size to the image's own pixels."""
+    return np.asarray(Image.fromarray(grid).resize(radiograph.size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def _grid(radiograph: Image.Image) -> tuple[int, int]:
@@ -170,12 +170,12 @@ def _crop(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Im
 
 
 def _rotation(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    angle = level if _either(rng) else -level
+    angle = level if _coin(rng) else -level
     return radiograph.rotate(angle, Image.Resampling.BILINEAR, fillcolor=0)
 
 
 def _stretch(radiograph: Image.Image, level: float, rng: np.random.Generator) -> Image.Image:
-    factor = math.sqrt(1 + level) if _either(rng) else 1 / math.sqrt(1 + level)
+    factor = math.sqrt(1 + level) if _coin(rng) else 1 / math.sqrt(1 + level)
     size = (max(1, round(radiograph.width * factor)), max(1, round(radiograph.height / factor)))
     return radiograph.resize(size, Image.Resampling.BILINEAR)
 

@@ -1,7 +1,7 @@
-"""``fetch``: one data set, from wherever it is, into ``data/raw/<CLASS>/``, each image seen to decode.
+"""``fetch``: bring one dataset into ``data/raw/<CLASS>/`` and check that each of its images decodes.
 
-``raw`` is made in a hidden folder and renamed when complete: there is no moment at which it is half there or does
-not fit its report, and an old data set goes only when the new one is ready.
+``raw`` is made in a hidden folder and renamed when complete: it is never half there and always fits its report, and
+an old dataset goes only when the new one is ready.
 """
 
 import hashlib
@@ -15,15 +15,17 @@ from trainer.data.raw import RAW, REPORT_FILE, FetchReport, build_raw, read_fetc
 from trainer.errors import UserError
 from trainer.settings import Settings
 
+__all__ = ["describe_dataset", "fetch"]
+
 _STAGING = ".raw.partial"
 _OLD = ".raw.replaced"
 
 
 def fetch(settings: Settings) -> FetchReport:
-    """Bring the data set of the settings into ``data_dir/raw``; nothing to do if it is there.
+    """Bring the dataset of the settings into ``data_dir/raw``; nothing to do if it is there.
 
     Raises:
-        UserError: the data set can't be had or used, or ``data_dir`` holds another one.
+        UserError: the dataset can't be had or used, or ``data_dir`` holds another one.
     """
     try:
         return _fetch(settings)
@@ -33,14 +35,14 @@ def fetch(settings: Settings) -> FetchReport:
 
 
 def describe_dataset(data_dir: Path) -> str:
-    """Name of the data set that the folder holds: ``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``.
+    """Name of the dataset that the folder holds: ``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``.
 
     Raises:
         UserError: ``fetch`` has not run.
     """
     report = read_fetch_report(data_dir)
     if report is None:
-        raise UserError(f"{data_dir}: holds no data set; run `python -m trainer fetch` first")
+        raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
     return report.dataset
 
 
@@ -65,10 +67,10 @@ def _fetch(settings: Settings) -> FetchReport:
 
 
 def _is_held(held: FetchReport, wanted: FetchReport, settings: Settings) -> bool:
-    """Whether ``raw`` is what is wanted; if not, it is to be made anew.
+    """Whether ``raw`` is complete and of the wanted dataset; if not, it is made anew.
 
     Raises:
-        UserError: it holds something else, which may not be replaced.
+        UserError: it holds another dataset, and the settings do not let it be replaced.
     """
     data_dir = settings.data_dir
     if (held.dataset, held.location) != (wanted.dataset, wanted.location):
@@ -91,18 +93,18 @@ def _is_held(held: FetchReport, wanted: FetchReport, settings: Settings) -> bool
 
 
 def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport, list[Radiograph]]:
-    """What the settings ask for, as a report with nothing in it yet, and a folder's images; nothing is downloaded."""
+    """The dataset that the settings name, as a report without counts, and a folder's images; nothing is downloaded."""
     if settings.dataset == "kaggle":
         return FetchReport(dataset=f"kaggle:{settings.kaggle_handle}"), []
     if settings.dataset == "sample":
-        parts = (
+        parameters = (
             f"images={settings.sample_images}",
             f"size={settings.sample_size}",
             f"hospitals={settings.sample_hospitals}",
             f"seed={settings.seed}",
             f"confounded={str(settings.sample_confounded).lower()}",
         )
-        return FetchReport(dataset=f"sample:{','.join(parts)}"), []
+        return FetchReport(dataset=f"sample:{','.join(parameters)}"), []
     root, data_dir = Path(settings.dataset).expanduser().resolve(), settings.data_dir.resolve()
     if root.is_relative_to(data_dir) or data_dir.is_relative_to(root):
         raise UserError(f"--dataset {root} and --data-dir {data_dir} lie one in the other; give another --data-dir")
@@ -114,6 +116,7 @@ def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport
 
 
 def _listing(radiographs: list[Radiograph]) -> str:
+    """SHA-256 of a list of images and what is known of them, sizes included."""
     digest = hashlib.sha256()
     for radiograph in radiographs:
         row = (
@@ -129,25 +132,27 @@ def _listing(radiographs: list[Radiograph]) -> str:
 
 
 def _refuse_foreign(data_dir: Path) -> None:
-    """Folders that no fetch has made may be somebody's only copy: never touch them."""
+    """Refuse a data folder that has folders which no fetch has made: they may be somebody's only copy."""
     for name in (RAW, *SPLITS):
         if (data_dir / name).exists():
             raise UserError(f"{data_dir / name}: was not made by fetch; move it away or give another --data-dir")
 
 
 def _obtain(settings: Settings, staging: Path) -> Path:
-    """Download or generate: the folder that the images are in."""
+    """Download or generate the dataset; the folder that its images are in."""
     if settings.dataset == "kaggle":
         return kaggle.download(settings.kaggle_handle)
     folder = staging / "sample"
     sample.write(
         folder,
-        images=settings.sample_images,
-        size=settings.sample_size,
-        hospitals=settings.sample_hospitals,
-        seed=settings.seed,
-        confounded=settings.sample_confounded,
-        workers=settings.workers,
+        sample.SampleSet(
+            images=settings.sample_images,
+            size=settings.sample_size,
+            hospitals=settings.sample_hospitals,
+            seed=settings.seed,
+            confounded=settings.sample_confounded,
+        ),
+        settings.workers,
     )
     return folder
 

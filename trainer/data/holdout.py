@@ -1,6 +1,6 @@
-"""Leaving a site out: which images a run may use, and which ones are another hospital's to it.
+"""Leaving a site out: which images a run trains on, and which ones stay unseen as those of another hospital.
 
-The data folder's split stays as it is, so that a run for each site needs no split of its own.
+The data folder's split is not changed, so that runs that leave out different sites share it.
 """
 
 from collections.abc import Sequence
@@ -9,24 +9,26 @@ from trainer.data.manifest import SPLITS, Record, read_manifest
 from trainer.errors import UserError
 from trainer.settings import Settings
 
+__all__ = ["held_out_records", "leave_out", "run_records", "shared_classes", "sites_to_hold_out"]
+
 
 def run_records(settings: Settings) -> list[Record]:
-    """The images of a run: the data folder's, without those of ``--hold-out-site`` and what belongs to them.
+    """The images that a run trains and is tested on: the data folder's, without those of ``--hold-out-site``.
 
     Raises:
-        UserError: no split data, or see :func:`leave_out`.
+        UserError: the data are not split, or see :func:`leave_out`.
     """
     records = read_manifest(settings.data_dir)
     return leave_out(records, settings.hold_out_site) if settings.hold_out_site else records
 
 
 def held_out_records(settings: Settings) -> list[Record]:
-    """The images of ``--hold-out-site``, of all splits: the run has seen none of them."""
+    """The images of ``--hold-out-site``, of all splits; the run has seen none of them."""
     return [record for record in read_manifest(settings.data_dir) if record.site == settings.hold_out_site]
 
 
 def leave_out(records: Sequence[Record], site: str) -> list[Record]:
-    """The images of all other sites, less those of a patient (or duplicates of an image) that ``site`` has too.
+    """The images of all sites but one, without those that share a patient or an image with it.
 
     Raises:
         UserError: no such site, or none named at all; fewer than two classes are left, or shared with ``site``,
@@ -57,15 +59,15 @@ def leave_out(records: Sequence[Record], site: str) -> list[Record]:
 
 
 def shared_classes(kept: Sequence[Record], held_out: Sequence[Record]) -> list[str]:
-    """Classes that both have."""
+    """Classes that both the other sites and the one that is left out have, sorted."""
     return sorted({record.label for record in kept} & {record.label for record in held_out})
 
 
 def sites_to_hold_out(records: Sequence[Record]) -> tuple[list[str], dict[str, str]]:
-    """Sites that can be left out, and of each other one the reason why it can't.
+    """Sites that can be left out, and for each other site the reason why it can't be.
 
     Raises:
-        UserError: none can be.
+        UserError: no site can be left out.
     """
     possible: list[str] = []
     refused: dict[str, str] = {}

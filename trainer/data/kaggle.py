@@ -1,4 +1,4 @@
-"""Data sets from Kaggle, through kagglehub: its cache, its resumed downloads, its unpacking."""
+"""Datasets from Kaggle, through kagglehub, which caches, resumes and unpacks its downloads."""
 
 import shutil
 import tarfile
@@ -15,15 +15,15 @@ _CREDENTIALS = "an API token (kaggle.com, Settings, API) in KAGGLE_API_TOKEN or 
 
 
 def download(handle: str) -> Path:
-    """The folder of a Kaggle data set in kagglehub's cache (``KAGGLEHUB_CACHE``), downloaded where needed.
+    """Download a Kaggle dataset unless kagglehub's cache (``KAGGLEHUB_CACHE``) has it; its folder there.
 
     Raises:
-        UserError: unreachable, not found, refused, broken off, broken; one line with the ways out.
+        UserError: Kaggle can't be reached or refuses, or the archive is incomplete or broken.
     """
     import kagglehub  # slow to import, and needed by nobody who brings a folder
     from kagglehub.exceptions import DataCorruptionError
 
-    name = f"Kaggle data set {handle}"
+    name = f"Kaggle dataset {handle}"
     try:
         return Path(kagglehub.dataset_download(handle))
     except requests.HTTPError as error:
@@ -34,11 +34,11 @@ def download(handle: str) -> Path:
         raise UserError(f"{name}: Kaggle can't be reached; check the network, {_HAND}") from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, DataCorruptionError) as error:
         _forget_broken(handle)
-        raise UserError(f"{name}: the archive is broken ({_line(error)}); run it again, {_HAND}") from error
+        raise UserError(f"{name}: the archive is broken ({_one_line(error)}); run it again, {_HAND}") from error
     except ValueError as error:
         # kagglehub's own: an archive of unknown type, or a kaggle.json that it can't read.
         _forget_broken(handle)
-        raise UserError(f"{name}: {_line(error)}; run it again, {_HAND}") from error
+        raise UserError(f"{name}: {_one_line(error)}; run it again, {_HAND}") from error
     except OSError as error:
         raise UserError(
             f"{name}: {error.filename or 'cache'}: {error.strerror or error}; see KAGGLEHUB_CACHE"
@@ -53,7 +53,7 @@ def endpoint() -> str:
 
 
 def has_credentials() -> bool:
-    """Whether kagglehub finds an API token or a user's key; public data sets need neither.
+    """Whether kagglehub finds an API token or a user's key; public datasets need neither.
 
     Raises:
         UserError: there is a ``kaggle.json`` that can't be read.
@@ -63,15 +63,15 @@ def has_credentials() -> bool:
     try:
         return get_kaggle_credentials() is not None
     except (OSError, ValueError) as error:
-        raise UserError(f"{_line(error)}; put {_CREDENTIALS}") from error
+        raise UserError(f"{_one_line(error)}; put {_CREDENTIALS}") from error
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
 def _refusal(error: requests.HTTPError, handle: str) -> str:
-    """What an HTTP error's status means here and what to do about it."""
+    """Say what an HTTP error's status means for a download and what to do about it."""
     status = error.response.status_code if error.response is not None else 0
     page = "https://www.kaggle.com/datasets/" + "/".join(handle.split("/")[:2])
     if status == 401:
@@ -86,7 +86,7 @@ def _refusal(error: requests.HTTPError, handle: str) -> str:
 
 
 def _forget_broken(handle: str) -> None:
-    """Remove archives and half-unpacked versions: kagglehub would take them up again for ever."""
+    """Remove broken archives and half-unpacked versions, which kagglehub would take up again for ever."""
     from kagglehub.config import get_cache_folder
 
     owner, name = handle.split("/")[:2]

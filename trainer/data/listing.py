@@ -1,6 +1,6 @@
-"""An external folder of images as a list: class folders, train/val/test layouts, or a manifest.csv.
+"""List the images of an external folder: class folders, train/val/test layouts, or a manifest.csv.
 
-Nothing is opened, copied or decoded here. ``fetch`` and ``evaluate --dataset`` share it.
+No image is opened, copied or decoded here. ``fetch`` and ``evaluate --dataset`` share it.
 """
 
 import os
@@ -14,12 +14,14 @@ from trainer.data.patients import check_pattern, patient_from_name
 from trainer.errors import UserError
 from trainer.tables import read_table
 
+__all__ = ["SPLIT_NAMES", "Radiograph", "files_under", "list_folder", "open_dataset", "skipped_folders"]
+
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""Folder names and manifest values that name an official split, in lower case."""
+"""Names of the official splits in folders and manifests, in lower case."""
 _IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
 
 
@@ -37,17 +39,17 @@ class Radiograph:
     patient: str = ""
     """Empty where :func:`list_folder` finds none in the manifest; never empty from :func:`open_dataset`."""
     split: str = ""
-    """``train``, ``val`` or ``test`` where the data set says so, else empty."""
+    """``train``, ``val`` or ``test`` where the dataset says so, else empty."""
 
 
 def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[Radiograph]:
     """List an external folder without copying it, each image with its patient.
 
-    The patient comes from the manifest's column, the pattern, or a known file-name rule; else the image is its
-    own patient, named by its path.
+    The patient comes from the manifest's column, the pattern, or a known file-name rule; else the image counts
+    as a patient of its own, named by its path.
 
     Raises:
-        UserError: see :func:`list_folder`; or the pattern is no use.
+        UserError: see :func:`list_folder`; or the pattern finds no patient.
     """
     radiographs = list_folder(path)
     check_pattern(patient_pattern, [radiograph.path for radiograph in radiographs if not radiograph.patient])
@@ -64,7 +66,7 @@ def list_folder(path: str | Path) -> list[Radiograph]:
     """List the images of a folder, sorted by path.
 
     ``manifest.csv`` with ``path,label`` (``site``, ``patient``, ``split`` if there; other columns are ignored)
-    goes before folders. Else each subfolder is a class, whatever the depth of its images; where the subfolders
+    is used where there is one. Else each subfolder is a class, whatever the depth of its images; where the subfolders
     are official splits (``train/NORMAL/…``, perhaps in one folder more), the classes are inside those.
 
     Raises:
@@ -205,5 +207,5 @@ def _check_classes(root: Path, radiographs: list[Radiograph]) -> None:
         raise UserError(f"{root}: no image in it; it needs one subfolder a class, or a {MANIFEST_FILE}")
     if len(classes) < 2:
         raise UserError(
-            f"{root}: only one class, {classes[0]}; a data set needs two or more. If the classes are one folder deeper, give that folder"  # noqa: E501
+            f"{root}: only one class, {classes[0]}; a dataset needs two or more. If the classes are one folder deeper, give that folder"  # noqa: E501
         )

@@ -1,6 +1,6 @@
-"""The data manifest: what ``split`` writes to ``data/manifest.csv`` and everything later reads.
+"""The dataset table: what ``split`` writes to ``data/manifest.csv`` and every later step reads.
 
-One row an image; ``path`` is relative to the data folder, e.g. ``raw/NORMAL/x.png``.
+One row per image; ``path`` is relative to the data folder, e.g. ``raw/NORMAL/x.png``.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trainer.errors import UserError
 from trainer.tables import read_table
 
+__all__ = ["SPLITS", "Record", "Split", "fingerprint", "read_manifest", "split_protocol"]
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MANIFEST_FILE = "manifest.csv"
@@ -20,7 +22,7 @@ PROTOCOL_FILE = "split.txt"
 
 
 class Record(BaseModel):
-    """One image of the split data set."""
+    """One image of the split dataset: a row of ``manifest.csv``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,20 +32,20 @@ class Record(BaseModel):
     """Class, in upper case."""
     split: Split
     site: str
-    """Hospital or collection; empty where the data set does not say."""
+    """Hospital or collection; empty where the dataset does not say."""
     patient: str = Field(min_length=1)
-    """Unique to the image where the data set does not say."""
+    """Unique to the image where the dataset does not say."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the file's bytes."""
     group: str = Field(min_length=1)
-    """Images of one patient, and exact duplicates, have the same; ``grouped`` keeps a group on one side."""
+    """Images of one patient, and exact duplicates, have the same group; ``grouped`` keeps a group in one split."""
 
 
 def read_manifest(data_dir: Path) -> list[Record]:
-    """Read ``manifest.csv`` of a data folder, in its order.
+    """Read ``manifest.csv`` of a data folder, in the order of its rows.
 
     Raises:
-        UserError: not made yet, or not as ``split`` writes it.
+        UserError: ``split`` has not run, or the file is not as ``split`` writes it.
     """
     path = data_dir / MANIFEST_FILE
     if not path.is_file():
@@ -63,7 +65,7 @@ def read_manifest(data_dir: Path) -> list[Record]:
 
 
 def split_protocol(data_dir: Path) -> str:
-    """How the data folder's ``manifest.csv`` was split: ``grouped``, ``official`` or ``random``.
+    """Protocol that the data folder was split by: ``grouped``, ``official`` or ``random``.
 
     Raises:
         UserError: ``split`` has not run.
@@ -75,6 +77,6 @@ def split_protocol(data_dir: Path) -> str:
 
 
 def fingerprint(records: Iterable[Record]) -> str:
-    """SHA-256 over the sorted (hash, label, split) of all images: equal means the same data, wherever it lies."""
+    """SHA-256 over the sorted (hash, label, split) of all images: equal for the same data, wherever they lie."""
     lines = sorted(f"{record.sha256} {record.label} {record.split}\n" for record in records)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

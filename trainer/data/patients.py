@@ -1,4 +1,4 @@
-"""Whose image it is, where only the file name tells."""
+"""The patient of an image by its file name, for datasets that don't say it otherwise."""
 
 import re
 from functools import cache
@@ -9,7 +9,7 @@ from trainer.errors import UserError
 # A name part starts at the beginning or after a character that is neither letter nor digit, so that prefixes such
 # as `NORMAL2-` or a collection's name do no harm.
 _START = r"(?:^|[^A-Za-z0-9])"
-RULES = tuple(
+RULES: tuple[re.Pattern[str], ...] = tuple(
     re.compile(_START + rule)
     for rule in (
         # Kermany et al. 2018. Bacterial and viral images count persons in one sequence as far as can be told, so
@@ -23,16 +23,16 @@ RULES = tuple(
 
 
 def patient_from_name(path: str, pattern: str | None = None) -> str | None:
-    """The patient that a file's name gives, by the user's pattern first and by :data:`RULES` else.
+    """Read the patient from a file name: by the user's pattern, else by the :data:`RULES` of known datasets.
 
-    ``path`` may have folders; only the last part counts.
+    Folders in ``path`` do not count. None where neither finds a patient.
 
     Raises:
         UserError: the pattern is not a regular expression with a group.
     """
     name = PurePosixPath(path).name
-    own = (_compile(pattern),) if pattern is not None else ()
-    for rule in (*own, *RULES):
+    users = (_compile(pattern),) if pattern is not None else ()
+    for rule in (*users, *RULES):
         match = rule.search(name)
         patient: str | None = match and match[1]
         if patient:
@@ -52,7 +52,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def check_pattern(pattern: str | None, paths: list[str]) -> None:
-    """Refuse a user's pattern that finds no patient in any of the names.
+    """Refuse a user's pattern that finds no patient in any file name.
 
     Raises:
         UserError: it matches none, or is not a regular expression with a group.

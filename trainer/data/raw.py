@@ -1,8 +1,8 @@
-"""``data/raw``: the images of one data set in class folders, with everything known about them beside.
+"""``data/raw``: the images of one dataset in class folders, with everything known about them beside.
 
-``raw/manifest.csv`` has a row an image, ``raw/fetch_report.json`` says which data set it is and what was left out.
-Images are hard links where the file system allows, else copies; never symbolic links, since what those name can go.
-DICOM files become 8-bit PNG files: of the very pixels that the service sees in them, for tools that know no DICOM
+``raw/manifest.csv`` has a row per image, ``raw/fetch_report.json`` says which dataset it is and what was left out.
+Images are hard links where the file system allows, else copies; never symbolic links, whose targets can vanish.
+DICOM files become 8-bit PNG files of the pixels that the service sees in them, for tools that know no DICOM
 (torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
 """
 
@@ -32,7 +32,7 @@ from trainer.tables import read_table, to_csv
 RAW = "raw"
 REPORT_FILE = "fetch_report.json"
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
-"""What ImageFolder knows these formats by; other names get the first one appended."""
+"""Suffixes that ImageFolder knows these formats by; a file with no known suffix gets the first one appended."""
 _CONVERTED = ".converted"
 """Folder beside ``raw`` while it is built: DICOM files as PNG files."""
 
@@ -47,12 +47,12 @@ class RawRecord(BaseModel):
     label: str
     site: str
     patient: str
-    """As the data set's manifest names it; empty where it does not: ``split`` then looks at ``original``."""
+    """As the dataset's manifest names it; empty where it does not: ``split`` then looks at ``original``."""
     split: str
-    """The data set's own, or empty."""
+    """The dataset's own split, or empty."""
     sha256: str
     original: str
-    """Path in the data set as it came."""
+    """Path in the dataset as it was fetched."""
 
 
 class FetchReport(BaseModel):
@@ -70,19 +70,19 @@ class FetchReport(BaseModel):
     classes: dict[str, int] = Field(default_factory=dict)
     """Images by class."""
     unreadable: dict[str, str] = Field(default_factory=dict)
-    """Files left out, by path in the data set: the reason."""
+    """Why files were left out, by their path in the dataset."""
     doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """DICOM images that were taken though their header leaves something in doubt: what."""
+    """What the headers of DICOM images that were taken leave in doubt, by path in the dataset."""
     duplicates: int = 0
-    """Images that are byte for byte another one; all are kept."""
+    """Images with the same bytes as another one; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
-    """Duplicates that lie in more than one class: each a list of paths in the data set. All are kept."""
+    """Duplicates that lie in more than one class: each a list of paths in the dataset. All are kept."""
     skipped: list[str] = Field(default_factory=list)
     """Folders beside the official train, val and test, which were left out."""
 
 
 def read_fetch_report(data_dir: Path) -> FetchReport | None:
-    """What ``fetch`` left in the data folder; None if it has not run.
+    """Read the report that ``fetch`` left in the data folder; None if it has not run.
 
     Raises:
         UserError: the report is damaged.
@@ -103,7 +103,7 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
         UserError: ``fetch`` has not run.
     """
     if not (data_dir / RAW / REPORT_FILE).exists():
-        raise UserError(f"{data_dir}: holds no data set; run `python -m trainer fetch` first")
+        raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
     table = read_table(data_dir / RAW / MANIFEST_FILE, required=tuple(RawRecord.model_fields))
     return [RawRecord.model_validate(row) for _, row in table]
 
@@ -134,8 +134,8 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
     names = _names([(radiograph, seen.suffix) for radiograph, seen in good])
     records = [
         RawRecord(
-            path=f"{RAW}/{radiograph.label}/{name}", label=radiograph.label, site=radiograph.site, patient=radiograph.patient,
-            split=radiograph.split, sha256=seen.sha256, original=radiograph.path,
+            path=f"{RAW}/{radiograph.label}/{name}", label=radiograph.label, site=radiograph.site,
+            patient=radiograph.patient, split=radiograph.split, sha256=seen.sha256, original=radiograph.path,
         )
         for (radiograph, seen), name in zip(good, names, strict=True)
     ]  # fmt: skip
@@ -155,8 +155,10 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
 
 
 class _Checked(NamedTuple):
+    """What checking an image file has found."""
+
     file: Path
-    """What goes into ``raw``."""
+    """The file that goes into ``raw``."""
     suffix: str = ""
     """To append to the image's name."""
     sha256: str = ""
@@ -166,6 +168,7 @@ class _Checked(NamedTuple):
 
 
 def _check(radiograph: Radiograph, converted: Path) -> _Checked:
+    """Decode an image file as the service would; a DICOM file is saved as PNG in the folder ``converted``."""
     if not radiograph.path.isprintable():
         return _Checked(radiograph.file, error="the file's name is not UTF-8 or has control characters")
     try:
@@ -186,7 +189,7 @@ def _check(radiograph: Radiograph, converted: Path) -> _Checked:
 
 
 def _names(radiographs: list[tuple[Radiograph, str]]) -> list[str]:
-    """File names in ``raw``, one an image: its own, with a hash of its path where two of a class have the same."""
+    """File name of each image in ``raw``: its own, with a hash of its path where two of a class have the same name."""
     plain = [(radiograph, PurePosixPath(radiograph.path).name + suffix) for radiograph, suffix in radiographs]
     taken = Counter((radiograph.label, name.casefold()) for radiograph, name in plain)
     names = []
@@ -199,6 +202,7 @@ def _names(radiographs: list[tuple[Radiograph, str]]) -> list[str]:
 
 
 def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
+    """The fields ``duplicates`` and ``conflicts`` of the report."""
     same: dict[str, list[RawRecord]] = defaultdict(list)
     for record in records:
         same[record.sha256].append(record)
@@ -208,9 +212,9 @@ def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
     return {"duplicates": sum(len(group) - 1 for group in same.values()), "conflicts": conflicts}
 
 
-def link_or_copy(site: Path, target: Path) -> None:
+def link_or_copy(original: Path, target: Path) -> None:
     """Hard link where the file system allows it (same disk, own file), else a copy."""
     try:
-        target.hardlink_to(site)
+        target.hardlink_to(original)
     except OSError:
-        shutil.copyfile(site, target)
+        shutil.copyfile(original, target)

@@ -1,4 +1,4 @@
-"""``split``: which image is for training, validation and test; ``data/{train,val,test}/<CLASS>/`` and ``manifest.csv``.
+"""``split``: divide the images into ``data/{train,val,test}/<CLASS>/`` and list them in ``manifest.csv``.
 
 The assignment is a function of ``raw`` and the settings alone, so that splitting again changes nothing.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split
 from trainer.data.patients import check_pattern, patient_from_name
@@ -18,19 +19,21 @@ from trainer.files import write_text
 from trainer.settings import Settings
 from trainer.tables import to_csv
 
+__all__ = ["SHARES", "split"]
+
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 _STAGING = ".split.partial"
 _OLD = ".split.replaced"
 
 
 def split(settings: Settings) -> Path:
-    """Split the fetched data set; nothing to do if it is split so already.
+    """Split the fetched dataset; nothing to do if it is split so already.
 
     Returns:
         The path of ``manifest.csv``.
 
     Raises:
-        UserError: ``fetch`` has not run, the data set has no official split, or is too small to have every class in
+        UserError: ``fetch`` has not run, the dataset has no official split, or is too small to have every class in
             every split.
     """
     try:
@@ -50,8 +53,8 @@ def _split(settings: Settings) -> Path:
     assigned = _assign(raw, groups, settings)
     records = [
         Record(
-            path=radiograph.path, label=radiograph.label, split=assigned[radiograph.path], site=radiograph.site, patient=patient,
-            sha256=radiograph.sha256, group=group,
+            path=radiograph.path, label=radiograph.label, split=assigned[radiograph.path], site=radiograph.site,
+            patient=patient, sha256=radiograph.sha256, group=group,
         )
         for radiograph, patient, group in zip(raw, patients, groups, strict=True)
         if radiograph.path in assigned
@@ -67,6 +70,7 @@ def _split(settings: Settings) -> Path:
 
 
 def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
+    """Patient of each image: as the dataset says, else by its file name, else the image itself."""
     check_pattern(pattern, [radiograph.original for radiograph in raw if not radiograph.patient])
     return [
         radiograph.patient or patient_from_name(radiograph.original, pattern) or radiograph.path for radiograph in raw
@@ -74,24 +78,17 @@ def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
 
 
 def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
-    """A name for each image's group: images of one patient, and byte-for-byte duplicates, whatever their class."""
-    parent: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while (above := parent.setdefault(name, name)) != name:
-            parent[name] = parent[above]
-            name = above
-        return name
-
+    """Group of each image, named by its first patient: one patient's images and exact duplicates are one group."""
+    linked = DisjointSet(patients)
     first: dict[str, str] = {}
     for radiograph, patient in zip(raw, patients, strict=True):
-        one, other = sorted((find(patient), find(first.setdefault(radiograph.sha256, patient))))
-        parent[other] = one
-    return [find(patient) for patient in patients]
+        linked.merge(patient, first.setdefault(radiograph.sha256, patient))
+    names = {patient: min(group) for group in linked.subsets() for patient in group}
+    return [names[patient] for patient in patients]
 
 
 def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
-    """The split of each image by its path; images that the protocol does not use are left out."""
+    """Split of each image by its path; images that the protocol does not use have none."""
     if settings.split == "grouped":
         return _grouped(raw, groups, SHARES, settings.seed)
     if settings.split == "official":
@@ -102,10 +99,10 @@ def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings)
 def _grouped(
     raw: Sequence[RawRecord], groups: Sequence[str], shares: dict[Split, float], seed: int
 ) -> dict[str, Split]:
-    """Whole groups to splits, so that each class, and each class of each site, has its share in each.
+    """Assign whole groups to splits, so that each class, and each class of each site, has its share in each split.
 
-    Greedy: each class gets one of its smallest groups in every part first; then, largest groups first, each goes
-    where it lowers most the squared distance from the wanted counts, relative to these (chi-squared). scikit-learn's
+    Greedy: every split first gets one of the smallest groups of each class; then, largest groups first, each goes
+    where it most lowers the squared distance from the wanted counts, relative to these (chi-squared). scikit-learn's
     StratifiedGroupKFold knows one key only, and can't split a class of fewer than ten groups.
     """
     keys = sorted({key for radiograph in raw for key in _keys(radiograph)})
@@ -139,19 +136,19 @@ def _grouped(
 
 
 def _keys(radiograph: RawRecord) -> tuple[tuple[str, ...], ...]:
-    """What an image counts for: its class, and its class at its site."""
+    """What an image counts towards: its class, and its class at its site."""
     return (radiograph.label,), (radiograph.label, radiograph.site)
 
 
 def _official(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
-    """The data set's own split; without a validation part, a ninth of the training groups becomes one."""
+    """Take the dataset's own split; where it has no validation images, a ninth of the training groups becomes them."""
     parts: dict[str, list[int]] = defaultdict(list)
     for index, radiograph in enumerate(raw):
         parts[radiograph.split].append(index)
     if not parts["train"] or not parts["test"]:
-        found = ", ".join(name for name in SPLITS if parts[name]) or "none"
+        present = ", ".join(name for name in SPLITS if parts[name]) or "none"
         raise UserError(
-            f"{settings.data_dir}: --split official needs the data set's own train and test parts (found: {found}); "
+            f"{settings.data_dir}: --split official needs the dataset's own train and test parts (found: {present}); "
             "use --split grouped"
         )
     assigned: dict[str, Split] = {raw[index].path: name for name in SPLITS for index in parts[name]}
@@ -163,9 +160,9 @@ def _official(raw: Sequence[RawRecord], groups: Sequence[str], settings: Setting
 
 
 def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
-    """By image, class by class, as the reference project did: patients and duplicates cross.
+    """Split by image, class by class, as the reference project did: patients and duplicates cross.
 
-    A data set's own validation and test parts stay unused, as they did there: its train part alone is split.
+    A dataset's own validation and test images stay unused, as they did there: only its training images are split.
     """
     from sklearn.model_selection import train_test_split  # slow to import, and needed by this protocol alone
 
@@ -187,13 +184,14 @@ def _random(raw: Sequence[RawRecord], settings: Settings) -> dict[str, Split]:
 
 
 def _check_complete(records: Sequence[Record], protocol: str) -> None:
+    """Refuse a split that lacks a class somewhere."""
     have = {(record.label, record.split) for record in records}
     for label in sorted({record.label for record in records}):
         lacking = [name for name in SPLITS if (label, name) not in have]
         if lacking:
             count = len({record.group for record in records if record.label == label})
             remedy = (
-                "the data set's own split has none there; use --split grouped"
+                "the dataset's own split has none there; use --split grouped"
                 if protocol == "official"
                 else "bring more patients of it (three at least), or leave the class out"
             )
@@ -203,6 +201,7 @@ def _check_complete(records: Sequence[Record], protocol: str) -> None:
 
 
 def _is_done(data_dir: Path, records: Sequence[Record], text: str, protocol: str) -> bool:
+    """Whether the data folder has this very split, with all of its files."""
     try:
         same = (data_dir / MANIFEST_FILE).read_bytes() == text.encode()
         same = same and (data_dir / PROTOCOL_FILE).read_text(encoding="utf-8") == protocol
@@ -212,7 +211,7 @@ def _is_done(data_dir: Path, records: Sequence[Record], text: str, protocol: str
 
 
 def _place(record: Record) -> str:
-    """Path in the ImageFolder tree: ``raw/NORMAL/x.png`` is ``test/NORMAL/x.png``."""
+    """Path of an image in the ImageFolder tree, such as ``test/NORMAL/x.png`` for ``raw/NORMAL/x.png``."""
     return f"{record.split}/{record.path.partition('/')[2]}"
 
 

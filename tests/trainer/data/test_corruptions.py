@@ -10,7 +10,7 @@ from tests.support.server import ROOT
 from trainer.data.corruptions import CORRUPTIONS, STRENGTHS, Corruption, corrupt
 from trainer.data.sample import generate
 
-BY_NAME = {one.name: one for one in CORRUPTIONS}
+BY_NAME = {corruption.name: corruption for corruption in CORRUPTIONS}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def change(radiograph: Image.Image, corrupted: Image.Image) -> float:
     return float(np.sqrt(np.mean((np.asarray(same, np.float64) - np.asarray(radiograph, np.float64)) ** 2)))
 
 
-@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
 def test_a_corruption_grows_with_its_strength_and_leaves_the_image_alone(
     radiograph: Image.Image, corruption: Corruption
 ) -> None:
@@ -38,10 +38,10 @@ def test_a_corruption_grows_with_its_strength_and_leaves_the_image_alone(
     assert corrupt(radiograph, corruption, 0) is radiograph
 
 
-@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
 def test_image_and_seed_decide_everything(radiograph: Image.Image, corruption: Corruption) -> None:
-    one, same = (corrupt(radiograph, corruption, 3, seed=7) for _ in range(2))
-    assert one.tobytes() == same.tobytes()
+    first, again = (corrupt(radiograph, corruption, 3, seed=7) for _ in range(2))
+    assert first.tobytes() == again.tobytes()
     drawn = {corrupt(radiograph, corruption, 3, seed=seed).tobytes() for seed in range(12)}
     random = corruption.name not in ("blur", "sharpening", "jpeg", "resolution")
     assert (len(drawn) > 1) is random
@@ -58,8 +58,9 @@ def test_some_images_get_darker_and_some_brighter(radiograph: Image.Image) -> No
 def test_an_image_of_more_pixels_is_changed_as_much(name: str) -> None:
     small, large = (Image.fromarray(next(generate(1, size, 1, seed=3)).pixels) for size in (256, 1024))
     changes = []
-    for one in (small, large):
-        reduced = [image.resize((128, 128), Image.Resampling.BOX) for image in (one, corrupt(one, BY_NAME[name], 4))]
+    for image in (small, large):
+        pair = (image, corrupt(image, BY_NAME[name], 4))
+        reduced = [each.resize((128, 128), Image.Resampling.BOX) for each in pair]
         changes.append(change(reduced[0], reduced[1]))
     assert changes[1] == pytest.approx(changes[0], rel=0.35)
 
@@ -84,4 +85,4 @@ def test_the_table_that_is_published_is_the_one_that_is_used() -> None:
         name: (what.strip(), tuple(float(level) for level in levels.split(",")))
         for name, what, levels in re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([\d., ]+) \|", text, re.MULTILINE)
     }
-    assert rows == {one.name: (one.what, one.levels) for one in CORRUPTIONS}
+    assert rows == {corruption.name: (corruption.what, corruption.levels) for corruption in CORRUPTIONS}

@@ -12,24 +12,23 @@ from trainer.training.train import start_and_train
 
 def records(site: str, labels: str, group: str = "") -> list[Record]:
     """One image of each class in each split."""
-    found = []
+    made = []
     for label in labels.split():
         for split in SPLITS:
             name = f"{site}-{label}-{split}"
             digest = hashlib.sha256(name.encode()).hexdigest()
-            own = group or name
-            found.append(
+            made.append(
                 Record(
                     path=f"raw/{label}/{name}.png",
                     label=label,
                     split=split,
                     site=site,
-                    patient=own,
+                    patient=group or name,
                     sha256=digest,
-                    group=own,
+                    group=group or name,
                 )
             )
-    return found
+    return made
 
 
 A, B = records("a", "NORMAL TUBERCULOSIS"), records("b", "NORMAL TUBERCULOSIS PNEUMONIA")

@@ -69,7 +69,13 @@ def test_a_manifest_goes_before_folders_and_its_extra_columns_are_ignored(tmp_pa
     ]
 
 
-def test_every_image_of_an_opened_data_set_has_a_patient(tmp_path: Path) -> None:
+def test_the_column_source_of_older_manifests_is_the_site(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.png", "x/b.png")
+    (tmp_path / "manifest.csv").write_text("path,label,source\nx/a.png,n,east\nx/b.png,t,west\n")
+    assert [radiograph.site for radiograph in list_folder(tmp_path)] == ["east", "west"]
+
+
+def test_every_image_of_an_opened_dataset_has_a_patient(tmp_path: Path) -> None:
     touch(tmp_path, "n/IM-0115-0001.png", "n/p3_1.png", "t/x.png", "t/y.png")
     (tmp_path / "manifest.csv").write_text(
         "path,label,patient\nn/IM-0115-0001.png,n,\nn/p3_1.png,n,\nt/x.png,t,\nt/y.png,t,7\n"

@@ -93,3 +93,13 @@ def test_the_fingerprint_is_of_content_label_and_split_and_of_nothing_else() -> 
 def test_the_protocol_of_a_folder_that_is_not_split(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run `python -m trainer split`"):
         split_protocol(tmp_path)
+
+
+def test_a_manifest_of_former_days_calls_the_site_source(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(
+        to_csv([RECORD.model_copy(update={"site": "east"})], Record).replace("site", "source")
+    )
+    assert [record.site for record in read_manifest(tmp_path)] == ["east"]
+    table = tmp_path / "both.csv"
+    table.write_text("source,site\nkaggle,east\n")
+    assert read_table(table, ("site",)) == [(2, {"source": "kaggle", "site": "east"})]

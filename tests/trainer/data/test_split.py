@@ -16,11 +16,11 @@ from trainer.errors import UserError
 from trainer.settings import Settings
 
 Row = tuple[str, str, str, str]
-"""Path, label, source, patient."""
+"""Path, label, site, patient."""
 
 
-def settings(data: Path, source: Path, **more: object) -> Settings:
-    return Settings.model_validate({"dataset": str(source), "data_dir": data, **more})
+def settings(data: Path, folder: Path, **more: object) -> Settings:
+    return Settings.model_validate({"dataset": str(folder), "data_dir": data, **more})
 
 
 def radiograph(path: Path, seed: int) -> None:
@@ -32,16 +32,16 @@ def radiographs(root: Path, rows: list[Row]) -> Path:
     """A folder with a manifest; every image is different."""
     for seed, row in enumerate(rows):
         radiograph(root / row[0], seed)
-    lines = ["path,label,source,patient", *(",".join(row) for row in rows)]
+    lines = ["path,label,site,patient", *(",".join(row) for row in rows)]
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     return root
 
 
 def two_hospitals(classes: dict[tuple[str, str], int], each: Callable[[int], int] = lambda number: 1) -> list[Row]:
-    """So many patients of each (label, source), with ``each(number)`` images a patient."""
+    """So many patients of each (label, site), with ``each(number)`` images a patient."""
     return [
-        (f"{label}/{source}{number}_{index}.png", label, source, f"{source}-{label}-{number}")
-        for (label, source), count in classes.items()
+        (f"{label}/{site}{number}_{index}.png", label, site, f"{site}-{label}-{number}")
+        for (label, site), count in classes.items()
         for number in range(count)
         for index in range(each(number))
     ]
@@ -61,8 +61,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_grouped_keeps_patients_together_and_the_shares_of_class_and_site(tmp_path: Path, data: Path) -> None:
     classes = {("N", "east"): 90, ("N", "west"): 40, ("P", "east"): 70, ("T", "west"): 30}
-    source = radiographs(tmp_path / "set", two_hospitals(classes, each=lambda number: 1 + number % 3))
-    wanted = settings(data, source)
+    folder = radiographs(tmp_path / "set", two_hospitals(classes, each=lambda number: 1 + number % 3))
+    wanted = settings(data, folder)
     fetch(wanted)
     path = split(wanted)
     assert path == data / "manifest.csv"
@@ -79,29 +79,29 @@ def test_grouped_keeps_patients_together_and_the_shares_of_class_and_site(tmp_pa
 
 
 def test_the_folders_are_links_for_imagefolder_and_agree_with_the_manifest(tmp_path: Path, data: Path) -> None:
-    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
-    fetch(settings(data, source))
-    split(settings(data, source))
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
+    fetch(settings(data, folder))
+    split(settings(data, folder))
     records = read_manifest(data)
     for part in SPLITS:
-        folder = ImageFolder(data / part)
-        assert folder.classes == ["N", "P"]
-        found = {(Path(file).name, folder.classes[index]) for file, index in folder.samples}
-        assert found == {(Path(r.path).name, r.label) for r in records if r.split == part}
+        images = ImageFolder(data / part)
+        assert images.classes == ["N", "P"]
+        named = {(Path(file).name, images.classes[index]) for file, index in images.samples}
+        assert named == {(Path(r.path).name, r.label) for r in records if r.split == part}
     some = records[0]
     assert (data / some.split / some.label / Path(some.path).name).samefile(data / some.path)
 
 
 def test_exact_duplicates_stay_on_one_side_whatever_their_patient_and_class(tmp_path: Path, data: Path) -> None:
-    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "a"): 30}))
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "a"): 30}))
     # A chain: N0 = P0 byte for byte, and N0's patient has another image that is equal to P1.
-    (source / "P/a0_0.png").write_bytes((source / "N/a0_0.png").read_bytes())
-    manifest = (source / "manifest.csv").read_text().replace("a-N-1\n", "a-N-0\n")
-    (source / "manifest.csv").write_text(manifest)
-    (source / "P/a1_0.png").write_bytes((source / "N/a1_0.png").read_bytes())
-    fetch(settings(data, source))
+    (folder / "P/a0_0.png").write_bytes((folder / "N/a0_0.png").read_bytes())
+    manifest = (folder / "manifest.csv").read_text().replace("a-N-1\n", "a-N-0\n")
+    (folder / "manifest.csv").write_text(manifest)
+    (folder / "P/a1_0.png").write_bytes((folder / "N/a1_0.png").read_bytes())
+    fetch(settings(data, folder))
     for seed in range(5):
-        split(settings(data, source, seed=seed))
+        split(settings(data, folder, seed=seed))
         chain = [r for r in read_manifest(data) if Path(r.path).name in ("a0_0.png", "a1_0.png")]
         assert len(chain) == 4
         assert len({r.group for r in chain}) == 1
@@ -115,42 +115,42 @@ def test_patients_come_from_the_pattern_or_known_names_and_splitting_needs_no_ne
     for seed, name in enumerate([f"P/{name}" for name in names] + [f"N/s{n // 4}-{n}.png" for n in range(40)]):
         radiograph(tmp_path / "set" / name, seed)
     fetch(settings(data, tmp_path / "set"))
-    source = tmp_path / "gone"
-    split(settings(data, source))
+    folder = tmp_path / "gone"
+    split(settings(data, folder))
     assert len({r.patient for r in read_manifest(data) if r.label == "P"}) == 10
     assert len({r.patient for r in read_manifest(data) if r.label == "N"}) == 40
-    split(settings(data, source, patient_pattern=r"^(s\d+)-"))
+    split(settings(data, folder, patient_pattern=r"^(s\d+)-"))
     assert len({r.patient for r in read_manifest(data) if r.label == "N"}) == 10
     with pytest.raises(UserError, match="matches no file name"):
-        split(settings(data, source, patient_pattern=r"^(q\d+)-"))
+        split(settings(data, folder, patient_pattern=r"^(q\d+)-"))
 
 
 def test_splitting_again_changes_nothing_and_another_seed_another_split(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "b"): 30}))
-    fetch(settings(data, source))
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 30, ("P", "b"): 30}))
+    fetch(settings(data, folder))
 
     def state() -> list[tuple[str, int, int]]:
         files = sorted(file for file in data.rglob("*"))
         return [(str(file), file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
 
-    split(settings(data, source))
+    split(settings(data, folder))
     first, text = state(), (data / "manifest.csv").read_bytes()
-    split(settings(data, source))
+    split(settings(data, folder))
     assert state() == first
     assert "is split so already" in capsys.readouterr().out
-    split(settings(data, source, seed=2))
+    split(settings(data, folder, seed=2))
     assert (data / "manifest.csv").read_bytes() != text
-    split(settings(data, source))
+    split(settings(data, folder))
     assert (data / "manifest.csv").read_bytes() == text
     assert sorted(entry.name for entry in data.iterdir()) == sorted(["manifest.csv", "raw", "split.txt", *SPLITS])
 
 
 def test_a_split_that_was_cut_off_is_made_again(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
-    fetch(settings(data, source))
-    split(settings(data, source))
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 20, ("P", "a"): 20}))
+    fetch(settings(data, folder))
+    split(settings(data, folder))
     text = (data / "manifest.csv").read_bytes()
     real, calls = Path.rename, 0
 
@@ -164,10 +164,10 @@ def test_a_split_that_was_cut_off_is_made_again(tmp_path: Path, data: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            split(settings(data, source, seed=2))
+            split(settings(data, folder, seed=2))
     with pytest.raises(UserError, match="run `python -m trainer split`"):
         read_manifest(data)  # never a manifest beside folders that it does not fit
-    split(settings(data, source))
+    split(settings(data, folder))
     assert (data / "manifest.csv").read_bytes() == text
     assert sum(1 for part in SPLITS for _ in (data / part).rglob("*.png")) == 40
     assert sorted(entry.name for entry in data.iterdir()) == sorted(["manifest.csv", "raw", "split.txt", *SPLITS])
@@ -187,9 +187,9 @@ def layout(root: Path, counts: dict[str, dict[str, int]]) -> Path:
 def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(tmp_path: Path, data: Path) -> None:
     train = {"normal": 7263, "pneumonia": 4674, "tuberculosis": 8513}
     part = {"normal": 20, "pneumonia": 20, "tuberculosis": 20}
-    source = layout(tmp_path / "kaggle", {"train": train, "val": part, "test": part})
-    fetch(settings(data, source))
-    split(settings(data, source, split="random"))
+    folder = layout(tmp_path / "kaggle", {"train": train, "val": part, "test": part})
+    fetch(settings(data, folder))
+    split(settings(data, folder, split="random"))
     counts = Counter((r.split, r.label) for r in read_manifest(data))
     table = {name: [counts[name, label.upper()] for label in train] for name in SPLITS}
     assert table == {"train": [5810, 3739, 6810], "val": [726, 467, 851], "test": [727, 468, 852]}
@@ -198,9 +198,9 @@ def test_random_gives_the_reference_protocols_counts_on_kaggles_train_folder(tmp
 def test_random_takes_no_image_of_the_official_val_and_test_parts(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = layout(tmp_path / "set", {"train": {"n": 20, "t": 30}, "val": {"n": 5, "t": 5}, "test": {"n": 6, "t": 7}})
-    fetch(settings(data, source))
-    split(settings(data, source, split="random"))
+    folder = layout(tmp_path / "set", {"train": {"n": 20, "t": 30}, "val": {"n": 5, "t": 5}, "test": {"n": 6, "t": 7}})
+    fetch(settings(data, folder))
+    split(settings(data, folder, split="random"))
     records = read_manifest(data)
     assert Counter(r.label for r in records) == {"N": 20, "T": 30}
     assert "23 images are not used by this protocol" in capsys.readouterr().out
@@ -209,9 +209,9 @@ def test_random_takes_no_image_of_the_official_val_and_test_parts(
 
 def test_official_is_the_data_sets_own(tmp_path: Path, data: Path) -> None:
     counts = {"train": {"n": 20, "t": 30}, "valid": {"n": 5, "t": 5}, "test": {"n": 6, "t": 7}}
-    source = layout(tmp_path / "set", counts)
-    fetch(settings(data, source))
-    split(settings(data, source, split="official"))
+    folder = layout(tmp_path / "set", counts)
+    fetch(settings(data, folder))
+    split(settings(data, folder, split="official"))
     have = Counter((r.split, r.label.lower()) for r in read_manifest(data))
     assert have == {(SPLIT_NAMES[s], label): n for s, labels in counts.items() for label, n in labels.items()}
 
@@ -223,9 +223,9 @@ def test_official_without_a_validation_part_makes_one_from_train_by_patient(tmp_
             for index in range(count):
                 number += 1
                 radiograph(tmp_path / "set" / part / label / f"person{number // 3}_virus_{index}.png", number)
-    source = tmp_path / "set"
-    fetch(settings(data, source))
-    split(settings(data, source, split="official"))
+    folder = tmp_path / "set"
+    fetch(settings(data, folder))
+    split(settings(data, folder, split="official"))
     records = read_manifest(data)
     counts = Counter((r.split, r.label) for r in records)
     assert counts["test", "N"] == counts["test", "T"] == 10
@@ -249,19 +249,19 @@ def test_a_split_that_is_not_possible_says_what_to_do(
     tmp_path: Path, data: Path, protocol: str, each: int, says: str
 ) -> None:
     patients = {("N", "a"): 20, ("T", "a"): 1 if each > 1 else 2}
-    source = radiographs(tmp_path / "set", two_hospitals(patients, each=lambda number: each))
-    fetch(settings(data, source))
+    folder = radiographs(tmp_path / "set", two_hospitals(patients, each=lambda number: each))
+    fetch(settings(data, folder))
     with pytest.raises(UserError, match=says):
-        split(settings(data, source, split=protocol))
+        split(settings(data, folder, split=protocol))
     assert not (data / "manifest.csv").exists()
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 10, 13])
 def test_three_patients_a_class_are_enough(tmp_path: Path, data: Path, count: int) -> None:
-    source = radiographs(tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count}))
-    fetch(settings(data, source))
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): count, ("T", "b"): count, ("T", "c"): count}))
+    fetch(settings(data, folder))
     for seed in range(3):
-        split(settings(data, source, seed=seed))
+        split(settings(data, folder, seed=seed))
         assert {(r.label, r.split) for r in read_manifest(data)} == {(x, s) for x in "NT" for s in SPLITS}
 
 

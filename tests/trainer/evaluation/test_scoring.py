@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from bento.artifact import load_manifest
 from tests.support.runs import FLAGS, Trained, trainer
 from trainer.cli import main
-from trainer.data.sample import write
+from trainer.data.sample import SampleSet, write
 from trainer.evaluation.operating_points import choose_threshold
 
 
@@ -103,7 +103,7 @@ def test_no_label_of_a_test_image_has_a_part_in_any_choice(
 def test_a_set_in_which_class_and_hospital_go_together_is_warned_of(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path / "radiographs", 100, 64, 3, seed=5, confounded=True)
+    write(tmp_path / "radiographs", SampleSet(100, 64, 3, seed=5, confounded=True))
     out = tmp_path / "out"
     words = ["--model", trained.tag, "--dataset", str(tmp_path / "radiographs"), "--out", str(out)]
     assert main(["evaluate", *words]) == 0

@@ -1,10 +1,10 @@
-"""The embedded sample set: synthetic frontal chest radiographs, without clinical meaning.
+"""The sample set: generated frontal chest radiographs, without clinical meaning.
 
 A person (``anatomy``) is projected by Beer-Lambert's law (``chest``, ``bones``, from the bodies of ``projection``),
-diseased (``lesions``), exposed at a hospital (``hospitals``), and all images make a set (``dataset``).
+gets a disease (``lesions``) and is exposed at a hospital (``hospitals``); ``dataset`` makes sets of such images.
 """
 
-from trainer.data.sample.dataset import Radiograph, generate, write
+from trainer.data.sample.dataset import Radiograph, SampleSet, generate, write
 from trainer.data.sample.lesions import LABELS
 
-__all__ = ["LABELS", "Radiograph", "generate", "write"]
+__all__ = ["LABELS", "Radiograph", "SampleSet", "generate", "write"]

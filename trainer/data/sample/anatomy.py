@@ -1,4 +1,4 @@
-"""What varies from one chest without disease to another."""
+"""A person's chest without disease, as numbers that vary from one person to another."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -26,20 +26,27 @@ class Anatomy:
     domes: tuple[float, float]
     """y of the diaphragm's tops, picture's left and right."""
     dome_height: float
+    """Height of the diaphragm's domes over their edges."""
     heart: float
     """Size of the heart, 1 on average."""
     heart_tilt: float
     """Radians."""
     aorta: float
+    """Width of the aorta, 1 on average."""
     rib_spacing: float
+    """Distance from one rib to the next at the spine."""
     rib_drop: float
     """How far a rib descends from the spine to the flank."""
     rib_radius: float
+    """Half the thickness of a rib."""
     rib_offsets: tuple[float, ...]
+    """How far each rib lies off the regular spacing."""
     calcium: float
     """Density of bone, 1 on average."""
     spine_bend: float
+    """Sideways swing of the spine."""
     clavicle_rise: float
+    """How much higher a collar bone lies at the shoulder than at the breastbone."""
     breast: float
     """Thickness of each breast; 0 for none."""
     bubble: float
@@ -84,7 +91,7 @@ class Anatomy:
         )
 
     def restand(self, rng: np.random.Generator) -> Self:
-        """The same person on another occasion: breath and stance differ."""
+        """The same person on another day: breath and stance differ, the body does not."""
         breath = float(rng.normal(0, 0.8))
         return replace(
             self,

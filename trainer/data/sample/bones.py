@@ -55,6 +55,7 @@ def spine(person: Anatomy, x: Array, y: Array) -> Array:
 
 
 def clavicles(person: Anatomy, x: Array, y: Array) -> Array:
+    """Collar bones: two slightly bent tubes from the breastbone to the shoulders."""
     ax = np.abs(x - np.float32(1.2 * person.yaw))
     t = (ax - np.float32(1.6)) / np.float32(person.width)
     line = np.float32(person.apex + 3.6) - np.float32(person.clavicle_rise) * t

@@ -30,7 +30,7 @@ class Chest:
 
 
 def project(person: Anatomy, view: View) -> Chest:
-    """The person's attenuation on an image."""
+    """Project a person's chest onto an image: attenuation, lung and vessels at each pixel."""
     x, y = view.grid()
     soft, lung, bone = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     # In bands that fit the processor's cache: three times as fast as whole images, and no memory to speak of.
@@ -109,6 +109,7 @@ def _airways(person: Anatomy, x: Array, y: Array) -> Array:
 
 
 def _bubble(person: Anatomy, x: Array, y: Array) -> Array:
+    """Gas in the stomach, under the diaphragm at the right of the picture."""
     if not person.bubble:
         return np.zeros_like(x)
     r = person.bubble
@@ -138,7 +139,7 @@ def _body(person: Anatomy, x: Array, y: Array, cage: Array) -> Array:
 
 def _vessel_tree(person: Anatomy, rng: np.random.Generator) -> list[Tube]:
     """Arteries and veins fanning out from both hila, as tapering tubes."""
-    found: list[Tube] = []
+    tree: list[Tube] = []
     for side in SIDES:
         hilum = (side * (3.4 + 0.2 * person.yaw * side), -1.2 if side < 0 else -1.9)
         for direction in np.linspace(-1.25, 1.35, 7):
@@ -148,25 +149,22 @@ def _vessel_tree(person: Anatomy, rng: np.random.Generator) -> list[Tube]:
                 hilum[1] + 1.5 * direction + rng.normal(0, 0.2),
             )
             thick = rng.uniform(0.5, 0.75) * (1.15 if direction > 0.2 else 0.85)
-            _branch(found, rng, side, start, angle, thick, rng.uniform(2.4, 3.2))
-    return found
+            tree += _branch(rng, side, start, angle, thick, rng.uniform(2.4, 3.2))
+    return tree
 
 
 def _branch(
-    found: list[Tube],
-    rng: np.random.Generator,
-    side: int,
-    start: tuple[float, float],
-    angle: float,
-    radius: float,
-    length: float,
-) -> None:
+    rng: np.random.Generator, side: int, start: tuple[float, float], angle: float, radius: float, length: float
+) -> list[Tube]:
+    """One vessel and, after it, the two that it forks into, down to those that are too thin to be seen."""
     if radius < 0.17:
-        return
+        return []
     bend = angle + float(rng.normal(0, 0.1))
     end = (start[0] + side * float(np.cos(bend)) * length, start[1] + float(np.sin(bend)) * length)
-    found.append(Tube(start, end, (radius, 0.85 * radius)))
     fork = float(rng.uniform(0.25, 0.55)) * (1 if rng.random() < 0.5 else -1)
     shorter = length * float(rng.uniform(0.7, 0.95))
-    _branch(found, rng, side, end, bend - 0.35 * fork, 0.79 * radius, shorter)
-    _branch(found, rng, side, end, bend + fork, 0.52 * radius, shorter)
+    return [
+        Tube(start, end, (radius, 0.85 * radius)),
+        *_branch(rng, side, end, bend - 0.35 * fork, 0.79 * radius, shorter),
+        *_branch(rng, side, end, bend + fork, 0.52 * radius, shorter),
+    ]

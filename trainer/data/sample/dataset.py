@@ -1,4 +1,4 @@
-"""The set: patients, labels and hospitals, image by image or as a folder of PNG files."""
+"""A sample set: its patients, labels and hospitals, image by image or as a folder of PNG files."""
 
 import csv
 import os
@@ -28,6 +28,42 @@ CONFOUNDING = 0.95
 """Share of the pneumonias at the first hospital, and of the tuberculoses at the second, if confounded."""
 
 
+@dataclass(frozen=True)
+class SampleSet:
+    """What decides a sample set.
+
+    An image depends on ``seed`` and its position only, not on ``images``; a patient's label and body do not depend
+    on ``hospitals`` or ``size``, and a hospital is the same in every set.
+
+    Raises:
+        UserError: a number out of range, or ``confounded`` with one hospital.
+    """
+
+    images: int
+    """Number of images, each patient's 1 to 4 in a row; the last patient's may be cut short."""
+    size: int
+    """Side of the images in pixels."""
+    hospitals: int
+    """Number of hospitals, 1 to 26."""
+    seed: int
+    """Not negative."""
+    confounded: bool = False
+    """95 % of the pneumonias come from the first hospital, 95 % of the tuberculoses from the second, and the normal
+    images from both; otherwise class and hospital are independent."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("images", 1, 10_000_000),
+            ("size", 32, 4096),
+            ("hospitals", 1, 26),
+            ("seed", 0, 2**63),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"sample set: {name} is {getattr(self, name)}; give {low} to {high}")
+        if self.confounded and self.hospitals < 2:
+            raise UserError("sample set: class and hospital can only go together with two hospitals or more")
+
+
 @dataclass(frozen=True, eq=False)
 class Radiograph:
     """One synthetic frontal radiograph."""
@@ -48,7 +84,7 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class _Patient:
-    """What is known of a patient before any image is taken; cheap to draw."""
+    """What is known of a patient before an image is made; cheap to draw."""
 
     number: int
     label: str
@@ -62,83 +98,52 @@ class _Patient:
 
 
 def generate(images: int, size: int, hospitals: int, seed: int, confounded: bool = False) -> Iterator[Radiograph]:
-    """Images one after the other, made as they are asked for.
-
-    An image depends on ``seed`` and its place only, not on ``images``; a patient's label and body do not depend
-    on ``hospitals`` or ``size``, and a hospital is the same in every set.
-
-    Args:
-        images: number of images, the patients' 1 to 4 images in a row; the last patient's may be cut short.
-        size: side of the images in pixels.
-        hospitals: number of hospitals, 1 to 26.
-        seed: not negative.
-        confounded: 95 % of the pneumonias come from the first hospital, 95 % of the tuberculoses from the
-            second, and the normal images from both; otherwise class and hospital are independent.
+    """The images of a :class:`SampleSet`, one after the other, made as they are asked for.
 
     Raises:
-        UserError: a number out of range, or ``confounded`` with one hospital.
+        UserError: see :class:`SampleSet`.
     """
-    _check(images, size, hospitals, seed, confounded)
-    radiographs = (radiograph for p in _patients(hospitals, seed, confounded) for radiograph in _images(p, size))
+    wanted = SampleSet(images, size, hospitals, seed, confounded)
+    radiographs = (radiograph for patient in _patients(wanted) for radiograph in _images(patient, size))
     return islice(radiographs, images)
 
 
-def write(
-    folder: Path,
-    images: int,
-    size: int,
-    hospitals: int,
-    seed: int,
-    confounded: bool = False,
-    workers: int = 0,
-) -> None:
-    """Write the images of :func:`generate` as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
+def write(folder: Path, wanted: SampleSet, workers: int = 0) -> None:
+    """Write a sample set as ``folder/<LABEL>/<name>`` and ``folder/manifest.csv``.
 
     The manifest (path, label, site, patient) is written last; every file appears whole or not at all.
-    The same arguments give the same bytes. ``workers``: processes; 0: one a core.
+    The same set gives the same bytes. ``workers``: processes; 0: one per core.
 
     Raises:
-        UserError: as :func:`generate`, or the folder already holds other images.
+        UserError: the folder already holds other images.
     """
-    _check(images, size, hospitals, seed, confounded)
     patients: list[tuple[_Patient, int]] = []
     rows: list[tuple[str, str, str, str]] = []
-    for patient in _patients(hospitals, seed, confounded):
-        if len(rows) >= images:
+    for patient in _patients(wanted):
+        if len(rows) >= wanted.images:
             break
-        names = [f"{patient.name}_{i + 1}.png" for i in range(patient.radiographs)][: images - len(rows)]
+        names = [f"{patient.name}_{i + 1}.png" for i in range(patient.radiographs)][: wanted.images - len(rows)]
         site = Hospital.numbered(patient.hospital).name
         rows += [(f"{patient.label}/{name}", patient.label, site, patient.name) for name in names]
         patients.append((patient, len(names)))
     _prepare(folder, {row[0] for row in rows})
     workers = min(workers or os.cpu_count() or 1, len(patients))
-    job = partial(_write_patient, folder, size)
+    job = partial(_write_patient, folder, wanted.size)
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         tqdm(total=len(rows), desc="generate", unit="radiograph") as bar,
     ):
-        for done in pool.map(job, patients, chunksize=4):
-            bar.update(done)
-    part = folder / "manifest.csv.part"
-    with part.open("w", newline="", encoding="utf-8") as file:
+        for written in pool.map(job, patients, chunksize=4):
+            bar.update(written)
+    temporary = folder / "manifest.csv.part"
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    part.replace(folder / "manifest.csv")
+    temporary.replace(folder / "manifest.csv")
 
 
-def _check(images: int, size: int, hospitals: int, seed: int, confounded: bool) -> None:
-    for name, value, low, high in (
-        ("images", images, 1, 10_000_000),
-        ("size", size, 32, 4096),
-        ("hospitals", hospitals, 1, 26),
-        ("seed", seed, 0, 2**63),
-    ):
-        if not low <= value <= high:
-            raise UserError(f"sample set: {name} is {value}; give {low} to {high}")
-    if confounded and hospitals < 2:
-        raise UserError("sample set: class and hospital can only go together with two hospitals or more")
-
-
-def _patients(hospitals: int, seed: int, confounded: bool) -> Iterator[_Patient]:
+def _patients(wanted: SampleSet) -> Iterator[_Patient]:
+    """All patients of the set, without end."""
+    hospitals, seed = wanted.hospitals, wanted.seed
     number = 0
     while True:
         # Three patients at a time, one of each class, so that the classes stay equal at any length.
@@ -148,13 +153,14 @@ def _patients(hospitals: int, seed: int, confounded: bool) -> Iterator[_Patient]
             chance, elsewhere = rng.random(2)
             radiographs = int(rng.choice(4, p=(0.3, 0.3, 0.25, 0.15))) + 1
             hospital = int(chance * hospitals)
-            if confounded:
+            if wanted.confounded:
                 hospital = _confounded(label, chance, elsewhere, hospitals)
             yield _Patient(number, label, hospital, radiographs, seed)
             number += 1
 
 
 def _confounded(label: str, chance: float, elsewhere: float, hospitals: int) -> int:
+    """Number of the hospital of a patient whose class and hospital go together; two random numbers decide."""
     if label == "NORMAL":
         return int(chance * 2)
     home = LABELS.index(label) - 1
@@ -164,6 +170,7 @@ def _confounded(label: str, chance: float, elsewhere: float, hospitals: int) -> 
 
 
 def _images(patient: _Patient, size: int) -> Iterator[Radiograph]:
+    """A patient's images, each of another day and exposure."""
     rng = np.random.default_rng((patient.seed, patient.number, 2))
     person = Anatomy.draw(rng)
     disease = lesions.draw(patient.label, person, rng)
@@ -190,7 +197,7 @@ def _images(patient: _Patient, size: int) -> Iterator[Radiograph]:
 
 
 def _prepare(folder: Path, paths: set[str]) -> None:
-    """Class folders; refuses a folder with other images, which would be taken for part of this set."""
+    """Make the class folders; refuse a folder with other images, which would be taken for part of this set."""
     held = {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
     strangers = sorted(path for path in held - paths if not path.endswith(".part"))
     if strangers:
@@ -202,10 +209,11 @@ def _prepare(folder: Path, paths: set[str]) -> None:
 
 
 def _write_patient(folder: Path, size: int, job: tuple[_Patient, int]) -> int:
-    patient, wanted = job
-    for radiograph in islice(_images(patient, size), wanted):
+    """Write a patient's first images; how many they are."""
+    patient, count = job
+    for radiograph in islice(_images(patient, size), count):
         path = folder / radiograph.label / radiograph.name
-        part = path.with_name(path.name + ".part")
-        Image.fromarray(radiograph.pixels).save(part, format="PNG")
-        part.replace(path)
-    return wanted
+        temporary = path.with_name(path.name + ".part")
+        Image.fromarray(radiograph.pixels).save(temporary, format="PNG")
+        temporary.replace(path)
+    return count

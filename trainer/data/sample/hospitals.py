@@ -1,4 +1,4 @@
-"""Hospitals: how a machine and its habits turn attenuation into a picture."""
+"""Hospitals: how each one's X-ray machine and habits turn a map of attenuation into a picture."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -27,6 +27,7 @@ class Hospital:
     sharpening: float
     """Strength of the processing's edge enhancement."""
     gamma: float
+    """Exponent of the grey scale."""
     steepness: float
     """Of the S-shaped image curve."""
     black: float
@@ -35,6 +36,7 @@ class Hospital:
     border: tuple[float, float, float, float]
     """Collimation: width of the black border, left, top, right, bottom."""
     marker: str
+    """Burnt-in letter, R or L."""
     marker_at: tuple[float, float]
     """Centre of the burnt-in letter as a share of the side; the letter tells the side it lies on."""
     marker_height: float
@@ -45,7 +47,7 @@ class Hospital:
         rng = np.random.default_rng((2041, index))
         right = bool(rng.random() < 0.6)
         across = float(rng.uniform(0.07, 0.16))
-        left, top, rest = rng.uniform(0, 1.6, 3).tolist()
+        left, top, right_border = rng.uniform(0, 1.6, 3).tolist()
         return cls(
             name=f"hospital-{chr(ord('a') + index)}",
             energy=float(rng.uniform(0.8, 1.1)),
@@ -57,7 +59,7 @@ class Hospital:
             steepness=float(rng.uniform(0.8, 2.6)),
             black=float(rng.uniform(0, 0.06)),
             white=float(rng.uniform(0.88, 1)),
-            border=(left, top, rest, 0.6 * top),
+            border=(left, top, right_border, 0.6 * top),
             marker="R" if right else "L",
             marker_at=(across if right else 1 - across, float(rng.uniform(0.08, 0.22))),
             marker_height=float(rng.uniform(1.3, 2.4)),
@@ -93,7 +95,7 @@ class Hospital:
         return grey
 
     def _finish(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Black border and burnt-in marker."""
+        """The picture with its black border and the burnt-in marker."""
         size = picture.shape[0]
         left, top, right, bottom = (round(width / FIELD * size) for width in self.border)
         framed = np.zeros_like(picture)

@@ -1,4 +1,4 @@
-"""Disease: where it lies, how dense it is, and what it adds to a projected chest."""
+"""Pneumonia and tuberculosis: where their lesions lie, how dense they are, and what they add to a projected chest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ class Disease:
     roughness: float
     """Of the infiltrates' texture: share of the density that varies."""
     seed: int
+    """Of the infiltrates' texture."""
 
 
 def draw(label: str, person: Anatomy, rng: np.random.Generator) -> Disease:
@@ -49,6 +50,7 @@ def draw(label: str, person: Anatomy, rng: np.random.Generator) -> Disease:
 
 
 def _healthy(_person: Anatomy, _severity: float, _rng: np.random.Generator) -> Disease:
+    """No lesion at all."""
     return Disease((), 1.0, 0.0, 0)
 
 
@@ -65,9 +67,9 @@ def _pneumonia(person: Anatomy, severity: float, rng: np.random.Generator) -> Di
         radius = (float(size), float(size * rng.uniform(0.55, 0.9)))
         foci.append(Focus("infiltrate", at, radius, float(rng.normal(0, 0.4)), 18.0 * severity))
     for _ in range(int(rng.integers(1, 4)) if lobar else int(rng.integers(3, 8))):
-        place = side if lobar or rng.random() < 0.65 else -side
+        lung = side if lobar or rng.random() < 0.65 else -side
         at = person.lung_point(
-            place, float(rng.uniform(0.1, 0.9)), float(np.clip(down + rng.normal(0, 0.13), 0.1, 0.97))
+            lung, float(rng.uniform(0.1, 0.9)), float(np.clip(down + rng.normal(0, 0.13), 0.1, 0.97))
         )
         radius = (float(rng.uniform(1.8, 3.6)), float(rng.uniform(1.5, 2.8)))
         thickness = severity * float(rng.uniform(9.0, 16.0))
@@ -82,9 +84,9 @@ def _tuberculosis(person: Anatomy, severity: float, rng: np.random.Generator) ->
     lower = rng.random() < 0.11
 
     def place() -> tuple[float, float]:
-        s = -side if both and rng.random() < 0.4 else side
+        lung = -side if both and rng.random() < 0.4 else side
         down = rng.uniform(0.4, 0.62) if lower else 0.06 + 0.32 * rng.beta(1.3, 1.5)
-        return person.lung_point(s, float(rng.uniform(0.1, 0.9)), float(down))
+        return person.lung_point(lung, float(rng.uniform(0.1, 0.9)), float(down))
 
     foci = []
     for _ in range(int(rng.integers(3, 8))):

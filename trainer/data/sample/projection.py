@@ -1,4 +1,6 @@
-"""Thickness maps of simple bodies under a parallel beam: what Beer-Lambert's law needs, in closed form per pixel.
+"""Thickness of simple bodies (ellipsoids, tubes) along a parallel beam, in closed form for each pixel.
+
+Beer-Lambert's law turns the sum of these thicknesses into a radiograph.
 
 Lengths are centimetres in the body's frame: x to the right of the picture (the patient's left), y downwards,
 origin in the middle of the chest.
@@ -65,7 +67,7 @@ class View:
         step = self.pixel / grain
         a, b = step * np.cos(self.angle), step * np.sin(self.angle)
         # Pillow counts from the corner of the first pixel, to_pixels from its middle.
-        column, row = (place + 0.5 for place in self.to_pixels(0.0, 0.0))
+        column, row = (position + 0.5 for position in self.to_pixels(0.0, 0.0))
         data = (
             a, b, side / 2 - a * column - b * row,
             -b, a, side / 2 + b * column - a * row,
@@ -107,7 +109,7 @@ def smooth_step(values: Array, start: float, end: float) -> Array:
 
 
 def hollow(distance: Array, radius: float) -> Array:
-    """Profile across a bone, 0 to 1: a dense rind round a lighter core. ``distance`` from its middle line."""
+    """Thickness across a bone, 0 to 1, at a distance from its middle line: a dense rind round a lighter core."""
     square = (distance / np.float32(radius)) ** 2
     return chord(square) - np.float32(0.55) * chord(square * np.float32(1 / 0.72**2))
 
@@ -151,6 +153,6 @@ def _add_tube(canvas: Array, view: View, tube: Tube) -> None:
     square = (u - along * np.float32(ax)) ** 2 + (v - along * np.float32(ay)) ** 2
     # A Gaussian across the tube with a cylinder's area (pi r^2) instead of its hard edge.
     profile = np.float32(np.sqrt(np.pi)) * radius**2 / width * np.exp(-square / width**2)
-    part = canvas[top:bottom, left:right]
+    window = canvas[top:bottom, left:right]
     # The larger of the two, so that a joint is not brighter than its tubes.
-    np.maximum(part, profile * np.float32(view.pixel), out=part)
+    np.maximum(window, profile * np.float32(view.pixel), out=window)

@@ -1,0 +1,125 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from bento.imaging.intake import load_array
+from bento.imaging.preprocessing import Preprocessing
+from tests.support import pictures
+from tests.support.datasets import contents, radiograph, radiographs, settings
+from tests.support.dicoms import SECRET, dicom
+from trainer.data.fetch import describe_dataset, fetch
+from trainer.data.raw import RAW, read_raw
+from trainer.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return radiographs(tmp_path / "set", "normal/a.png", "normal/b.png", "tb/a.png", "tb/deep/c.png")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_copies_do_where_links_are_not_possible(folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    fetch(settings(folder, data))
+    assert (data / "raw/TB/c.png").read_bytes() == (folder / "tb/deep/c.png").read_bytes()
+    assert not (data / "raw/TB/c.png").samefile(folder / "tb/deep/c.png")
+
+
+def test_images_that_do_not_decode_are_listed_and_left_out(
+    folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (folder / "tb/a.png").read_bytes()
+    (folder / "tb/cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "tb/empty.png").write_bytes(b"")
+    (folder / "normal/notes.txt").write_text("no image")
+    Path(os.fsdecode(os.fsencode(folder / "tb") + b"/\xff.png")).write_bytes(whole)
+    report = fetch(settings(folder, data))
+    assert report.images == 4
+    assert {name.encode("ascii", "replace"): reason for name, reason in report.unreadable.items()} == {
+        b"normal/notes.txt": "not an image in an accepted format (JPEG, PNG, DICOM)",
+        b"tb/cut.png": "the image is truncated or damaged",
+        b"tb/empty.png": "the file is empty",
+        b"tb/?.png": "the file's name is not UTF-8 or has control characters",
+    }
+    assert len(json.loads((data / "raw/fetch_report.json").read_text())["unreadable"]) == 4
+    assert "4 unreadable files left out" in capsys.readouterr().out
+
+
+def test_dicom_images_become_pictures_without_a_header(
+    folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = pictures.radiograph().astype(np.uint16) * 16
+    (folder / "tb/image.dcm").write_bytes(dicom(deep, bits=12, PhotometricInterpretation="MONOCHROME1"))
+    (folder / "tb/FILM2.DICOM").write_bytes(dicom(deep // 2, uid.JPEGLSLossless, Modality="OT"))
+    (folder / "tb/ct.dcm").write_bytes(dicom(deep, Modality="CT"))
+    (folder / "tb/cut.dcm").write_bytes(dicom(deep)[:5000])
+    report = fetch(settings(folder, data))
+    assert report.classes == {"NORMAL": 2, "TB": 4}
+    assert report.unreadable.keys() == {"tb/ct.dcm", "tb/cut.dcm"}
+    assert list(report.doubtful) == ["tb/FILM2.DICOM"]
+    assert "1 images that their DICOM header leaves in doubt" in capsys.readouterr().out
+    spec = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
+    for name in ("image.dcm", "FILM2.DICOM"):
+        picture = data / f"raw/TB/{name}.png"
+        np.testing.assert_array_equal(load_array(picture, spec), load_array(folder / "tb" / name, spec))
+    assert not [name for name, content in contents(data).items() if SECRET.encode() in content]
+    assert sorted(entry.name for entry in data.iterdir()) == [RAW]
+    assert fetch(settings(folder, data)) == report
+
+
+def test_a_class_without_a_readable_image_ends_it_and_leaves_no_dataset(folder: Path, data: Path) -> None:
+    for file in (folder / "tb").rglob("*.png"):
+        file.write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"class TB: no readable image, e.g. tb/a.png: not an image"):
+        fetch(settings(folder, data))
+    assert not (data / RAW).exists()
+
+
+def test_images_of_one_name_get_distinct_names_and_suffixes_that_imagefolder_knows(tmp_path: Path, data: Path) -> None:
+    root = radiographs(
+        tmp_path / "set", "train/n/x.png", "test/N/x.png", "test/N/X.PNG", "train/t/z.png", "test/t/y.png"
+    )
+    radiograph(root / "train/t/plain", 7)
+    radiograph(root / "train/t/scan.dat", 8, kind="JPEG")
+    fetch(settings(root, data))
+    names = {raw.original: raw.path for raw in read_raw(data)}
+    assert names["train/t/plain"] == "raw/T/plain.png"
+    assert names["train/t/scan.dat"] == "raw/T/scan.dat.jpg"
+    same = [names["train/n/x.png"], names["test/N/x.png"], names["test/N/X.PNG"]]
+    assert len({name.casefold() for name in same}) == 3
+    assert all((data / name).read_bytes() == (root / original).read_bytes() for original, name in names.items())
+    fetch(settings(root, tmp_path / "again"))
+    assert contents(tmp_path / "again") == contents(data)
+
+
+def test_duplicates_are_counted_and_those_in_two_classes_named(folder: Path, data: Path) -> None:
+    (folder / "normal/same.png").write_bytes((folder / "normal/a.png").read_bytes())
+    (folder / "tb/also.png").write_bytes((folder / "normal/a.png").read_bytes())
+    report = fetch(settings(folder, data))
+    assert report.images == 6
+    assert report.duplicates == 2
+    assert report.conflicts == [["normal/a.png", "normal/same.png", "tb/also.png"]]
+
+
+def test_a_damaged_report_says_what_to_do(folder: Path, data: Path) -> None:
+    fetch(settings(folder, data))
+    (data / "raw/fetch_report.json").write_text("{")
+    with pytest.raises(UserError, match=r"damaged; remove .*raw"):
+        fetch(settings(folder, data))
+
+
+def test_asking_before_fetching_says_so(data: Path) -> None:
+    for ask in (describe_dataset, read_raw):
+        with pytest.raises(UserError, match="run `python -m trainer fetch` first"):
+            ask(data)
