@@ -13,6 +13,8 @@ An artifact is a folder (an entry of the BentoML model store) with three files:
 
 import hashlib
 import json
+import shutil
+import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,17 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def git_revision(project: Path) -> str:
+    """Give the commit that is checked out in a project's folder, with ``-dirty`` where a file differs from it.
+
+    Empty without git, or where the folder is not a repository's root.
+    """
+    if not (project / ".git").exists() or (git := shutil.which("git")) is None:
+        return ""
+    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def load_manifest(folder: Path) -> Manifest:

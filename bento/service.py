@@ -10,28 +10,30 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import bentoml
 import numpy as np
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
-from bentoml.validators import ContentType
-from pydantic import ValidationError, WrapValidator
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from bento.artifact import STORE_NAME, ArtifactError
 from bento.http import metrics, uvicorn_protocol
 from bento.http.access_log import Observation, Untraced, log_as_json
-from bento.http.admission import Admission, Door, Places, UploadMemory
+from bento.http.admission import Admission, Door, Places
 from bento.http.app import create_app
-from bento.http.problems import ProblemDocuments, ProblemError, answered, problem_content, request_id
+from bento.http.auth import ApiKeys
+from bento.http.inputs import OneImage, SeveralImages, UploadedImage
+from bento.http.multipart import Form
+from bento.http.problems import ProblemDocuments, ProblemError, problem_content, problems_answered, request_id
 from bento.http.schemas import BatchResponse, BatchResult, Metadata, Problem
-from bento.http.uploads import Form, UploadGuard, explanation_wanted, received
-from bento.http.worker_pool import Threads
+from bento.http.upload_memory import UploadMemory
+from bento.http.uploads import UploadGuard
+from bento.http.worker_pool import WorkerPool
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake, take_in
 from bento.inference import heatmaps
@@ -39,8 +41,8 @@ from bento.inference.answer import ExplainedResponse, PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
-from bento.keys import ApiKeys, read_hashes
-from bento.packaging.image import image
+from bento.keys import read_hashes
+from bento.packaging.image import service_image
 from bento.settings import ENV_PREFIX, Settings
 
 # It warns of every malformed body; the client is told, and the access log knows.
@@ -107,40 +109,23 @@ if os.environ.get(SUPERVISOR) != str(os.getppid()):
 PLACES = Places(SETTINGS.max_concurrency)
 
 
-def _bytes_of(value: object, _: object) -> bytes | bytearray:
-    """Instead of BentoML's temporary file: what the upload guard holds, or a file of a caller in this process."""
-    return value.read_bytes() if isinstance(value, Path) else received(str(value))
-
-
-# To BentoML, its schema and its clients a file; to the method the bytes.
-Radiograph = Annotated[Path, ContentType("image/*"), WrapValidator(_bytes_of)]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An image, and whether heat maps are wanted."""
-
-    radiograph: bytes | bytearray
-    explain: bool = False
-
-
-def decode(asked: Asked) -> tuple[Intake, bool]:
-    """The image on its way to the model.
+def decode(image: UploadedImage) -> tuple[Intake, bool]:
+    """Read an uploaded image for the model; beside it, whether heat maps are wanted.
 
     Raises:
         ProblemError: it is no image that the service takes.
     """
     try:
-        return take_in(asked.radiograph, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), asked.explain
+        return take_in(image.data, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), image.explain
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
 
 
-def classify(radiographs: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
-    """An answer for each image, or why it gets none."""
-    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in radiographs]))
+def classify(images: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
+    """Give each image that :func:`decode` has read its answer, or the error that it ended with, in one pass."""
+    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in images]))
     answers: list[PredictResponse | Exception] = []
-    for index, (intake, explain) in enumerate(radiographs):
+    for index, (intake, explain) in enumerate(images):
         try:
             answers.append(_answer(intake, predictions.row(index), explain))
         except Exception as error:  # whatever it is, a neighbour's answer stands
@@ -151,7 +136,7 @@ def classify(radiographs: Sequence[tuple[Intake, bool]]) -> list[PredictResponse
 def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictResponse:
     assessment = assess_input(intake, prediction, MANIFEST)
     for warning in assessment.warnings:
-        metrics.DOUBTS.labels(warning.kind).inc()
+        metrics.INPUT_WARNINGS.labels(warning.kind).inc()
     if SETTINGS.refuse_unknown and assessment.refusal:
         raise ProblemError("outside-what-the-model-knows", assessment.refusal)
     response = PredictResponse.of(prediction.probabilities[0], assessment, MANIFEST)
@@ -163,7 +148,7 @@ def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictRes
     return response
 
 
-THREADS = Threads(SETTINGS.threads, decode, classify)
+WORKERS = WorkerPool(SETTINGS.threads, decode, classify)
 
 
 class ChestXray:
@@ -173,10 +158,9 @@ class ChestXray:
 
     def __init__(self) -> None:
         log_as_json()
+        uvicorn_protocol.check_in_force()
         metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version).set(1)
         self._ready_until = 0.0
-        # BentoML would bind them anew for each request, and inspect their signatures.
-        self.predict, self.predict_batch = self.predict, self.predict_batch
         PREDICTOR.session  # noqa: B018 - loaded from here on
         give_back()
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
@@ -190,25 +174,25 @@ class ChestXray:
             self._ready_until = time.monotonic() + READY_SECONDS
         return True
 
-    @bentoml.api(route=PREDICT)  # type: ignore[untyped-decorator]
-    @answered
-    async def predict(self, file: Radiograph) -> PredictResponse:
+    @bentoml.api(route=PREDICT, input_spec=OneImage)  # type: ignore[untyped-decorator]
+    @problems_answered
+    async def predict(self, file: UploadedImage) -> PredictResponse:
         """Classify one JPEG, PNG or DICOM image: the most probable classes, the first one first."""
-        answer = await THREADS.run(Asked(cast(bytes, file), explanation_wanted()))
+        answer = await WORKERS.run(file, file.ticket)
         # BentoML passes a response through; an answer it would write down itself, slower and without what an
         # explained one has more than the declared type.
         return cast(PredictResponse, Response(answer.model_dump_json(), media_type="application/json"))
 
-    @bentoml.api(route=BATCH)  # type: ignore[untyped-decorator]
-    async def predict_batch(self, files: list[Radiograph]) -> BatchResponse:
+    @bentoml.api(route=BATCH, input_spec=SeveralImages)  # type: ignore[untyped-decorator]
+    async def predict_batch(self, files: list[UploadedImage]) -> BatchResponse:
         """Classify several images: a prediction or a problem for each of them, in their order."""
-        results = [_result(index, cast(bytes, file)) for index, file in enumerate(files)]
+        results = [_result(index, file) for index, file in enumerate(files)]
         return BatchResponse(results=await asyncio.gather(*results))
 
 
-async def _result(index: int, radiograph: bytes) -> BatchResult:
+async def _result(index: int, file: UploadedImage) -> BatchResult:
     try:
-        return BatchResult(index=index, prediction=await THREADS.run(Asked(radiograph)))
+        return BatchResult(index=index, prediction=await WORKERS.run(file, file.ticket))
     except ProblemError as error:
         content = problem_content(error.slug, error.detail, request_id.get())
         return BatchResult(index=index, problem=Problem.model_validate(content))
@@ -220,7 +204,7 @@ FORMS = {
 }
 service = bentoml.service(
     name="chest_xray",
-    image=image(str(TAG)),
+    image=service_image(str(TAG)),
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.
     traffic={"timeout": SETTINGS.upload_timeout + SETTINGS.predict_timeout + 10},

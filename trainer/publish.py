@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 import shutil
-import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from bento.artifact import (
     Manifest,
     OperatingPoint,
     TestMetrics,
+    git_revision,
     sha256_file,
 )
 from trainer.data.fetch import describe_dataset
@@ -34,6 +34,7 @@ from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.files import read_json, write_text
 from trainer.runs import Run, saved_settings
 
+PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
 LIMITS = [
     "Frontal chest radiographs only. Photographs, other examinations and other parts of the body, and images that are "
@@ -92,7 +93,7 @@ def build_manifest(run: Run) -> Manifest:
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
-        git_commit=_git_commit(),
+        git_commit=git_revision(PROJECT).removesuffix("-dirty") or None,
         files=training["files"],
         limits=[
             *(LIMITS if rates else [UNNOTICED, *LIMITS[1:]]),
@@ -191,12 +192,3 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Settings without this machine's folders: a manifest travels."""
     names = {"dataset", "data_dir", "runs_dir", "weights"}
     return {key: Path(value).name if key in names and value else value for key, value in config.items()}
-
-
-def _git_commit() -> str | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    root = Path(__file__).parent
-    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,23 +1,18 @@
 """One line of JSON and one measurement a request; nothing of an image, no file name."""
 
-import asyncio
-import json
 import logging
 import time
-from collections import deque
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.http.metrics import REQUESTS
 from bento.http.problems import CLIENT_GONE, request_id
 
 logger = logging.getLogger(__name__)
-WRITE_SECONDS = 0.1
-PIPE_BYTES = 4096
-"""What a pipe takes in one piece (``PIPE_BUF``): lines of several workers are not torn."""
 
 
 class Observation:
@@ -61,7 +56,7 @@ class Observation:
                 "status": status,
                 "ms": round(1000 * seconds, 1),
             }
-            logger.info("request", extra={"details": details})
+            logger.info("request", extra=details)
 
 
 class Untraced:
@@ -75,67 +70,25 @@ class Untraced:
             await self.app(scope, receive, send)
 
 
-class JsonFormatter(logging.Formatter):
-    """A log record as one line of JSON."""
+class RequestJsonFormatter(JsonFormatter):
+    """A log record as one line of JSON, with the id of the request that it belongs to."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if request_id.get():
-            line["request_id"] = request_id.get()
-        line |= getattr(record, "details", {})
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+    def __init__(self) -> None:
+        names = {"levelname": "level", "name": "logger", "exc_info": "exception"}
+        # uvicorn repeats its messages in colour.
+        reserved = [*RESERVED_ATTRS, "color_message"]
+        super().__init__(
+            "{levelname}{name}{message}", style="{", timestamp="time", rename_fields=names, reserved_attrs=reserved
+        )
 
-
-class Buffered:
-    """A stream whose lines the event loop writes ten times a second, and every other caller at once.
-
-    Each write gives up Python's lock, and the loop would wait to get it back from a thread that decodes.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lines: deque[str] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def write(self, line: str) -> None:
-        """Keep a whole line."""
-        self._lines.append(line)
-
-    def flush(self) -> None:
-        """Have what is kept written, soon or now."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._write()
-            return
-        if self._timer is None:
-            self._timer = loop.call_later(WRITE_SECONDS, self._write)
-
-    def _write(self) -> None:
-        self._timer = None
-        size = 0
-        while self._lines:
-            line = self._lines.popleft()
-            size += len(line)
-            if size > PIPE_BYTES:
-                self._stream.flush()
-                size = len(line)
-            self._stream.write(line)
-        self._stream.flush()
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Add the request's id."""
+        return log_data | ({"request_id": request_id.get()} if request_id.get() else {})
 
 
 def log_as_json() -> None:
     """Have every handler that BentoML has set up in this process write JSON; this package speaks from INFO on."""
     for name in ("", "bentoml", "uvicorn.error"):
         for handler in logging.getLogger(name).handlers:
-            handler.setFormatter(JsonFormatter())
-            if isinstance(handler, logging.StreamHandler) and not isinstance(handler.stream, Buffered):
-                handler.setStream(Buffered(handler.stream))
+            handler.setFormatter(RequestJsonFormatter())
     logging.getLogger(__package__).setLevel(logging.INFO)

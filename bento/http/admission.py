@@ -1,8 +1,7 @@
-"""Bounded work: how many images may wait or run, for how long, and how many bytes of them are held."""
+"""Bounded work: how many images of a worker may wait or be classified at the same time, and for how long."""
 
 import asyncio
 from collections.abc import MutableMapping
-from contextvars import ContextVar
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,8 +13,10 @@ FULL = "the service is at its limit"
 EXPECTED_SECONDS = 0.01
 EXPECTATION = "chest_xray.expectation"
 """Key of the ASGI scope: the request's :class:`Expectation`."""
-IMAGES = "chest_xray.images"
-"""Key of the ASGI scope: number of images in the request, as the upload guard has counted them."""
+FILES = "chest_xray.files"
+"""Key of the ASGI scope: the bytes of each file of the request, as the upload guard has read them."""
+TICKET = "chest_xray.ticket"
+"""Key of the ASGI scope: the request's :class:`Ticket`."""
 
 
 class Places:
@@ -69,14 +70,6 @@ class Ticket:
         """Nobody waits for the answer any more: the deadline has passed, or the client went away."""
 
 
-_ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
-
-
-def current_ticket() -> Ticket | None:
-    """Of the request that this task answers; None outside of any."""
-    return _ticket.get()
-
-
 class Admission:
     """Middleware: requests to ``paths`` take ``places``, one for each image, for at most ``timeout`` seconds.
 
@@ -95,18 +88,17 @@ class Admission:
         if scope["type"] != "http" or scope["path"] not in self.paths or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        radiographs = scope.get(IMAGES, 1)
+        count = len(scope[FILES]) if FILES in scope else 1
         if EXPECTATION in scope:
             scope[EXPECTATION].end()
-        if not self.places.take(radiographs):
+        if not self.places.take(count):
             problem = ProblemError("overloaded", FULL, {"Retry-After": RETRY_AFTER})
             await problem.response()(scope, receive, send)
             return
-        ticket = Ticket()
-        _ticket.set(ticket)
+        ticket = scope[TICKET] = Ticket()
         answer = _Answer(send)
         task = asyncio.ensure_future(_run(self.app, scope, receive, answer.send))
-        task.add_done_callback(lambda _: self.places.give_back(radiographs))
+        task.add_done_callback(lambda _: self.places.give_back(count))
         task.add_done_callback(_look_at)
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
@@ -171,52 +163,3 @@ class Door:
         # Without it, all that arrives until the first of them takes its place would go the long way to a refusal.
         scope[EXPECTATION] = Expectation(self.places)
         return True
-
-
-class UploadMemory:
-    """The bytes of uploads that are held, unfinished ones and those that wait for their answer.
-
-    Where they would be too many, the oldest unfinished upload gives way: a client that sends at an ordinary speed
-    is never the oldest for long, and clients that stall only drive out one another.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._left = limit
-        self._held: dict[object, int] = {}
-        self._unfinished: dict[object, asyncio.Timeout] = {}
-
-    def begin(self, upload: object, deadline: asyncio.Timeout) -> None:
-        """An upload begins; moving its deadline to now ends it."""
-        self._held[upload] = 0
-        self._unfinished[upload] = deadline
-
-    def add(self, upload: object, count: int) -> None:
-        """``count`` bytes of it have arrived.
-
-        Raises:
-            ProblemError: there is no room, and nothing unfinished that could make it.
-        """
-        if upload not in self._held:
-            return  # it is giving way already
-        self._held[upload] += count
-        self._left -= count
-        while self._left < 0:
-            victim = next(iter(self._unfinished))
-            deadline = self._unfinished.pop(victim)
-            self._left += self._held.pop(victim)
-            if victim is upload:
-                raise ProblemError("overloaded", "no memory is left for uploads", {"Retry-After": RETRY_AFTER})
-            deadline.reschedule(0)
-
-    def finish(self, upload: object) -> None:
-        """It is complete, and held until it is forgotten."""
-        self._unfinished.pop(upload, None)
-
-    def gave_way(self, upload: object) -> bool:
-        """It was ended for others."""
-        return upload not in self._held
-
-    def forget(self, upload: object) -> None:
-        """Nothing of it is held any more."""
-        self._unfinished.pop(upload, None)
-        self._left += self._held.pop(upload, 0)

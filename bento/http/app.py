@@ -1,26 +1,21 @@
 """The routes beside ``/predict``: the page, health, metadata, problems, and documentation that needs no internet."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, HTTPException
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bento.http.metrics import exposition
-from bento.http.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
-from bento.http.schemas import BatchResponse, Health, Metadata, Problem, ProblemKind
-from bento.http.uploads import Form
-from bento.inference.answer import ExplainedResponse, PredictResponse
+from bento.http.multipart import Form
+from bento.http.openapi import openapi_document
+from bento.http.problems import KINDS, TYPE_PREFIX
+from bento.http.schemas import Health, Metadata, ProblemKind
 
 TITLE = "Chest X-ray classifier"
 VERSION = "1"
@@ -36,18 +31,6 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_REFS = "#/components/schemas/{model}"
-_KEYS = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
-_EXPLAIN = {
-    "name": "explain",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "add a heat map for each class, and the image that they belong on",
-}
-_NOT_OF_PREDICT = ("not-found", "request-error")
 
 
 def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
@@ -91,7 +74,7 @@ def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
 
     app.mount(PAGE_PREFIX, StaticFiles(directory=PAGE))
 
-    document = _openapi(app, forms)
+    document = openapi_document(app, forms)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app
 
@@ -99,60 +82,6 @@ def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
 def _description(metadata: Metadata) -> str:
     parts = (metadata.notice and f"**{metadata.notice}**", metadata.intended_use)
     return "\n\n".join(part for part in parts if part)
-
-
-def _openapi(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
-    """FastAPI's document of its routes, and BentoML's routes added."""
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    models: list[type[BaseModel]] = [PredictResponse, ExplainedResponse, BatchResponse, Problem]
-    schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFS)[1]
-    document["components"]["schemas"].update(schemas["$defs"])
-    document["components"]["securitySchemes"] = _KEYS
-    for path, form in forms.items():
-        document["paths"][path] = {"post": _predict_operation(path, form)}
-    return document
-
-
-def _predict_operation(path: str, form: Form) -> dict[str, Any]:
-    file = {"type": "string", "format": "binary", "description": "a JPEG, PNG or DICOM image"}
-    one = form.max_files == 1
-    fields = file if one else {"type": "array", "items": file, "minItems": 1, "maxItems": form.max_files}
-    schema = {
-        "type": "object",
-        "properties": {form.field: fields},
-        "required": [form.field],
-        "additionalProperties": False,
-    }
-    answers = ["BatchResponse"] if not one else ["PredictResponse", "ExplainedResponse"][: 1 + form.explains]
-    references = [{"$ref": _REFS.format(model=model)} for model in answers]
-    answer = references[0] if len(references) == 1 else {"anyOf": references}
-    return {
-        "summary": "Classify one image" if one else f"Classify up to {form.max_files} images",
-        "operationId": path.strip("/").replace("/", "_"),
-        "security": [{}, *({name: []} for name in _KEYS)],
-        **({"parameters": [_EXPLAIN]} if form.explains else {}),
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
-        "responses": {
-            "200": {
-                "description": "The most probable classes, the first one first"
-                + ("" if one else "; or a problem, for each file in order"),
-                "content": {"application/json": {"schema": answer}},
-            },
-            **_problem_responses(),
-        },
-    }
-
-
-def _problem_responses() -> dict[str, Any]:
-    titles: dict[int, list[str]] = defaultdict(list)
-    for slug, kind in KINDS.items():
-        if slug not in _NOT_OF_PREDICT:
-            titles[kind.status].append(f"{kind.title} (`{TYPE_PREFIX}{slug}`)")
-    schema = {"$ref": _REFS.format(model="Problem")}
-    return {
-        str(int(status)): {"description": "; ".join(lines), "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status, lines in sorted(titles.items())
-    }
 
 
 class ContentSecurityPolicy:

@@ -1,6 +1,6 @@
 """What Prometheus sees. BentoML's own request metrics are off: they take a new label for each unknown path.
 
-``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there several workers' figures
+``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there several workers' numbers
 meet, and any of them can answer for all. One worker does without: the folder belongs to every service of this
 BentoML home, and each that starts empties it.
 """
@@ -39,7 +39,9 @@ CONFIDENCE = Histogram(
     "Confidence of the most probable class",
     buckets=(0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99, 1),
 )
-DOUBTS = Counter("chest_xray_doubts", "Images with a doubt, by its kind; not-like-training: novel ones", ["kind"])
+INPUT_WARNINGS = Counter(
+    "chest_xray_input_warnings", "Input warnings by their kind; not-like-training: novelty", ["kind"]
+)
 REJECTIONS = Counter("chest_xray_rejections", "Problem documents by kind", ["reason"])
 MODEL = Gauge(
     "chest_xray_model_info",
@@ -50,7 +52,7 @@ MODEL = Gauge(
 
 
 def exposition() -> tuple[bytes, str]:
-    """All figures, and their media type."""
+    """Give all metrics as text, and its media type."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

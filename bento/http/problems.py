@@ -176,7 +176,7 @@ def _document(slug: str, status: int, detail: str, headers: Mapping[str, str] | 
     return JSONResponse(content, int(status), headers, MEDIA_TYPE)
 
 
-def answered(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def problems_answered(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Let a BentoML API answer a :class:`ProblemError` with its document: BentoML passes responses through."""
 
     @functools.wraps(function)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
+import uvicorn
 import uvicorn.config
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -16,41 +17,14 @@ from bento.http.problems import MEDIA_TYPE, REQUEST_ID_HEADER, new_request_id, p
 MAX_HEADER_BYTES = 64 * 1024
 
 
-class Gathering:
-    """A transport that sends what is written in one turn of the event loop at once.
-
-    uvicorn writes a response's headers and its body apart: two system calls, and two packets that wake the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send ``data``, soon."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Send what is left, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._parts and not self._transport.is_closing():
-            self._transport.write(b"".join(self._parts))
-        self._parts.clear()
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """Headers must be complete within ``header_timeout`` seconds and ``MAX_HEADER_BYTES``, and pass the ``door``.
 
-    What is no HTTP at all is answered with a problem document, as everything else that is refused.
+    Bytes that are no HTTP are answered with a problem document, as everything else that is refused.
     """
+
+    # Private: uvicorn's methods and attributes that are used here (`_start_asgi_task`, `_unset_keepalive_if_required`,
+    # `cycle`, `pipeline`, `send_400_response`, `timeout_keep_alive_task`) are not promised by it.
 
     header_timeout = 10.0
     wrap: Callable[[ASGIApp], ASGIApp]
@@ -64,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        super().connection_made(transport)
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -152,8 +126,23 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
 
+class _Selection:
+    """What uvicorn finds where it looks for its protocol: it looks once, before its server starts."""
+
+    def __init__(self) -> None:
+        self.taken = False
+
+    @property
+    def protocol(self) -> type[BoundedProtocol]:
+        self.taken = True
+        return BoundedProtocol
+
+
+selection = _Selection()
+
+
 def install(header_timeout: float, door: Door, wrap: Callable[[ASGIApp], ASGIApp]) -> None:
-    """Make uvicorn use it. BentoML starts uvicorn by itself, without a word on the protocol's class.
+    """Make uvicorn use the bounded protocol.
 
     Args:
         header_timeout: in seconds.
@@ -163,4 +152,18 @@ def install(header_timeout: float, door: Door, wrap: Callable[[ASGIApp], ASGIApp
     BoundedProtocol.header_timeout = header_timeout
     BoundedProtocol.door = door
     BoundedProtocol.wrap = staticmethod(wrap)
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedProtocol.__name__}"
+    # Private: BentoML makes uvicorn's configuration by itself and names no protocol; uvicorn then takes this entry.
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:selection.protocol"
+
+
+def check_in_force() -> None:
+    """Check, in a process that serves, that uvicorn has taken the bounded protocol.
+
+    Raises:
+        RuntimeError: it has not, and nothing bounds a request's headers.
+    """
+    if not selection.taken:
+        raise RuntimeError(
+            f"uvicorn {uvicorn.__version__} does not use this service's HTTP protocol: the limits on a request's "
+            "headers are not in force. Install the versions of bentoml and uvicorn that the project asks for"
+        )

@@ -1,4 +1,4 @@
-"""The threads that do the work, two images in one pass where more wait than there are threads."""
+"""The threads that decode and classify images, two images in one pass where more wait than there are threads."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from bento.http.admission import Ticket, current_ticket
+from bento.http.admission import Ticket
 from bento.http.metrics import QUEUE, WORK
 from bento.http.problems import ProblemError
 
@@ -27,10 +27,15 @@ class _Job(Generic[A, R]):
     answer: "asyncio.Future[R]"
 
 
-class Threads(Generic[A, B, R]):
+class WorkerPool(Generic[A, B, R]):
     """Threads that work in two steps: on each item alone, then on one or two together.
 
-    Nobody waits for a second item: it is taken along only while no thread is free for it.
+    No item waits for a second one: it is taken along only while no thread is free for it.
+
+    Args:
+        count: number of threads.
+        prepare: the first step; it may raise for its item.
+        finish: the second step: an answer or an error for each item that could be prepared.
     """
 
     def __init__(
@@ -39,13 +44,12 @@ class Threads(Generic[A, B, R]):
         prepare: Callable[[A], B],
         finish: Callable[[Sequence[B]], Sequence[R | Exception]],
     ) -> None:
-        """``prepare``: may raise for an item. ``finish``: an answer or error for each item that could be prepared."""
         self._count, self._prepare, self._finish = count, prepare, finish
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="work")
         self._waiting: deque[_Job[A, R]] = deque()
 
-    async def run(self, item: A) -> R:
-        """The item's answer; what nobody waits for any more is never begun.
+    async def run(self, item: A, ticket: Ticket | None = None) -> R:
+        """Give the item's answer; an item whose ``ticket`` is abandoned before a thread is free is never begun.
 
         Raises:
             ProblemError: the request was abandoned before a thread was free.
@@ -53,7 +57,7 @@ class Threads(Generic[A, B, R]):
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[R] = loop.create_future()
-        self._waiting.append(_Job(item, current_ticket(), time.perf_counter(), answer))
+        self._waiting.append(_Job(item, ticket, time.perf_counter(), answer))
         self._pool.submit(self._work, loop)
         return await answer
 

@@ -1,4 +1,4 @@
-"""What people copy: the recipe of the bento, ``compose.yaml``, the Kubernetes manifests, the tools of ``make bento``."""
+"""What people copy: the bento's recipe, ``compose.yaml``, the Kubernetes manifests, the tools of ``make bento``."""
 
 import importlib.util
 import json
@@ -78,7 +78,7 @@ def test_the_image_says_what_it_is_how_it_is_asked_and_how_it_is_stopped(
 def test_labels_are_the_project_s_version_and_the_commit_that_is_checked_out(tmp_path: Path) -> None:
     # In a process of its own: BentoML's import warns of what pydantic has deprecated.
     script = (
-        "import pathlib, sys; from bento.packaging.image import image; recipe = image('chest_xray:1'); "
+        "import pathlib, sys; from bento.packaging.image import service_image; recipe = service_image('chest_xray:1'); "
         "recipe.lock_python_packages = False; print(recipe.freeze(pathlib.Path(sys.argv[1]), []).post_commands[0])"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

@@ -86,7 +86,7 @@ def test_what_is_outside_or_looks_wrong_is_answered_with_doubts(client: httpx.Cl
     assert [one["kind"] for one in post(client, red).json()["input_warnings"]] == ["colour"]
     counted = client.get("/metrics").text
     for kind in ("not-like-training", "inverted", "colour"):
-        assert f'chest_xray_doubts_total{{kind="{kind}"}}' in counted
+        assert f'chest_xray_input_warnings_total{{kind="{kind}"}}' in counted
 
 
 @pytest.mark.parametrize("name", pictures.BAD)
@@ -255,7 +255,7 @@ def test_a_dicom_file_is_told_by_its_content_and_shown_as_a_picture(client: http
     ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
-    assert answers[0].json()["explanation"]["radiograph"].startswith("data:image/png;base64,")
+    assert answers[0].json()["explanation"]["image"].startswith("data:image/png;base64,")
     assert "DICOM" in client.get("/metadata").json()["request_limits"]["formats"]
 
 

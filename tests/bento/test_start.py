@@ -51,7 +51,7 @@ def test_without_a_model_one_line_says_how_to_make_one(tmp_path: Path) -> None:
         (
             "newer",
             lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 99}'),
-            "is newer than 4",
+            "is newer than 5",
         ),
     ],
 )

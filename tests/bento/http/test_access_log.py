@@ -1,5 +1,3 @@
-import asyncio
-import io
 import json
 import logging
 
@@ -9,7 +7,7 @@ from prometheus_client import REGISTRY
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.http.access_log import PIPE_BYTES, WRITE_SECONDS, Buffered, JsonFormatter, Observation
+from bento.http.access_log import Observation, RequestJsonFormatter
 from bento.http.problems import CLIENT_GONE, ProblemDocuments
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +48,7 @@ async def test_every_request_is_measured_and_logged(
     caplog: pytest.LogCaptureFixture, path: str, route: str, status: int
 ) -> None:
     before = count(route, status)
-    caplog.handler.setFormatter(JsonFormatter())
+    caplog.handler.setFormatter(RequestJsonFormatter())
     with caplog.at_level(logging.INFO, logger="bento.http.access_log"):
         response = await get(path)
     assert response.status_code == status
@@ -82,45 +80,6 @@ async def test_probes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_multi_line_message_stays_one_line() -> None:
     record = logging.LogRecord("x", logging.ERROR, __file__, 1, "a\nb %s", ("ü",), None)
-    text = JsonFormatter().format(record)
+    text = RequestJsonFormatter().format(record)
     assert "\n" not in text
     assert json.loads(text)["message"] == "a\nb ü"
-
-
-class Pipe(io.StringIO):
-    """Remembers what left in one piece."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[str] = []
-
-    def flush(self) -> None:
-        self.pieces.append(self.getvalue())
-        self.seek(0)
-        self.truncate()
-
-
-async def test_lines_of_the_event_loop_leave_together() -> None:
-    pipe = Pipe()
-    handler = logging.StreamHandler(Buffered(pipe))
-    for number in range(3):
-        handler.emit(logging.makeLogRecord({"msg": str(number)}))
-    assert pipe.pieces == []
-    await asyncio.sleep(2 * WRITE_SECONDS)
-    assert pipe.pieces == ["0\n1\n2\n"]
-    handler.emit(logging.makeLogRecord({"msg": "later"}))
-    await asyncio.to_thread(handler.emit, logging.makeLogRecord({"msg": "from a thread: at once"}))
-    assert pipe.pieces[1:] == ["later\nfrom a thread: at once\n"]
-    await asyncio.sleep(2 * WRITE_SECONDS)
-    assert "".join(pipe.pieces).count("later") == 1
-
-
-def test_without_a_loop_lines_leave_at_once_and_whole() -> None:
-    pipe = Pipe()
-    lines = [f"{number:04}" + "x" * 995 + "\n" for number in range(10)]
-    stream = Buffered(pipe)
-    for line in lines:
-        stream.write(line)
-    stream.flush()
-    assert "".join(pipe.pieces) == "".join(lines)
-    assert all(len(piece) <= PIPE_BYTES and piece.endswith("\n") for piece in pipe.pieces)

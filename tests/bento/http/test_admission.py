@@ -7,9 +7,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bento.http.admission import IMAGES, Admission, Door, Places, UploadMemory
-from bento.http.problems import ProblemError
-from bento.http.worker_pool import Threads
+from bento.http.admission import FILES, TICKET, Admission, Door, Places
+from bento.http.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
 
@@ -87,10 +86,10 @@ async def test_work_that_nobody_waits_for_is_not_begun() -> None:
         done.append(name)
         return name
 
-    threads: Threads[str, str, str] = Threads(1, slow, list)
+    threads: WorkerPool[str, str, str] = WorkerPool(1, slow, list)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await threads.run(Headers(scope=scope)["x-name"])
+        await threads.run(Headers(scope=scope)["x-name"], scope[TICKET])
         await PlainTextResponse("done")(scope, receive, send)
 
     async with client(admission(app, limit=3, timeout=0.45)) as http:
@@ -123,7 +122,7 @@ async def test_a_batch_takes_a_place_for_each_image() -> None:
     app = Admission(Worker(0.2), paths=frozenset({"/predict"}), places=places, timeout=5)
 
     async def batch(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, IMAGES: 2}, receive, send)
+        await app({**scope, FILES: [b"", b""]}, receive, send)
 
     async with client(batch) as http:
         answers = await asyncio.gather(http.post("/predict"), http.post("/predict"))
@@ -160,20 +159,6 @@ async def test_uploads_that_have_just_begun_count_for_a_moment_only(monkeypatch:
         assert (await http.post("/predict")).text == "done"  # it is expected no more: it is here
     await asyncio.sleep(0.3)
     assert (places.taken, places.expected) == (0, 0)
-
-
-async def test_finished_uploads_keep_their_memory_until_they_are_forgotten() -> None:
-    memory = UploadMemory(100)
-    async with asyncio.timeout(5) as deadline:
-        memory.begin("a", deadline)
-        memory.add("a", 80)
-        memory.finish("a")
-        memory.begin("b", deadline)
-        with pytest.raises(ProblemError, match="memory"):
-            memory.add("b", 30)
-        memory.forget("a")
-        memory.begin("c", deadline)
-        memory.add("c", 100)
 
 
 async def test_a_crash_reaches_the_middleware_outside() -> None:

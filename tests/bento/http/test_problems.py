@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bento.http.problems import KINDS, MEDIA_TYPE, ProblemDocuments, ProblemError, answered, request_id
+from bento.http.problems import KINDS, MEDIA_TYPE, ProblemDocuments, ProblemError, problems_answered, request_id
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_a_crash_is_logged_with_its_request_id(caplog: pytest.LogCaptureFi
 
 
 async def test_an_answered_function_returns_the_problem_as_a_response() -> None:
-    @answered
+    @problems_answered
     async def refuse() -> int:
         raise ProblemError("not-an-image", "no")
 

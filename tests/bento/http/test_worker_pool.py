@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bento.http.worker_pool import Threads
+from bento.http.worker_pool import WorkerPool
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def begun(work: Work, count: int) -> None:
 
 async def test_what_threads_are_free_for_is_done_alone() -> None:
     work = Work()
-    threads = Threads(2, work.prepare, work.finish)
+    threads = WorkerPool(2, work.prepare, work.finish)
     tasks = [asyncio.create_task(threads.run(number)) for number in (1, 2)]
     await begun(work, 2)
     work.go.set()
@@ -55,7 +55,7 @@ async def test_what_threads_are_free_for_is_done_alone() -> None:
 
 async def test_under_load_two_share_a_pass_and_each_gets_its_own() -> None:
     work = Work()
-    threads = Threads(2, work.prepare, work.finish)
+    threads = WorkerPool(2, work.prepare, work.finish)
     first = [asyncio.create_task(threads.run(number)) for number in (1, 2)]
     await begun(work, 2)  # both threads are taken
     rest = [asyncio.create_task(threads.run(number)) for number in range(3, 10)]
@@ -69,7 +69,7 @@ async def test_under_load_two_share_a_pass_and_each_gets_its_own() -> None:
 
 async def test_one_that_fails_does_not_take_its_neighbour_along() -> None:
     work = Work()
-    threads = Threads(1, work.prepare, work.finish)
+    threads = WorkerPool(1, work.prepare, work.finish)
     first = asyncio.create_task(threads.run(1))
     await begun(work, 1)
     rest = [asyncio.create_task(threads.run(number)) for number in (-5, 2, 13, 3)]
@@ -85,14 +85,14 @@ async def test_a_pass_that_fails_fails_for_all_who_share_it() -> None:
         time.sleep(0.05)
         raise RuntimeError("out of memory")
 
-    threads: Threads[int, int, int] = Threads(1, lambda number: number, broken)
+    threads: WorkerPool[int, int, int] = WorkerPool(1, lambda number: number, broken)
     found = await asyncio.gather(*(threads.run(number) for number in range(4)), return_exceptions=True)
     assert [type(one) for one in found] == [RuntimeError] * 4
 
 
 async def test_who_has_gone_gets_nothing_and_the_others_theirs() -> None:
     work = Work()
-    threads = Threads(1, work.prepare, work.finish)
+    threads = WorkerPool(1, work.prepare, work.finish)
     tasks = [asyncio.create_task(threads.run(number)) for number in (1, 2, 3)]
     await begun(work, 1)
     tasks[1].cancel()
