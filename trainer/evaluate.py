@@ -1,6 +1,10 @@
 """Evaluation of a run and of a stored model: judge, write down, print."""
 
+import shutil
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from trainer.data.holdout import run_records
 from trainer.data.listing import open_dataset
@@ -9,16 +13,18 @@ from trainer.errors import UserError
 from trainer.evaluation.confounding import Call, calls_text
 from trainer.evaluation.cross_site import Present, Transfer, present_text, transfer_table
 from trainer.evaluation.novelty_rates import NoveltyRates, novelty_text
-from trainer.evaluation.scoring import evaluation_tables, score_images
+from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
 from trainer.evaluation.suite import assess_run, assess_stored
 from trainer.files import read_json, write_text
 from trainer.inference.predict import stored_model
-from trainer.plots import confusion_plot
+from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
 from trainer.runs import Run, find_run, saved_settings
 from trainer.settings import Settings
-from trainer.training.tensorboard import log_evaluation
+
+TENSORBOARD = "evaluation"
+"""Folder of an evaluation's TensorBoard events in the run's folder; each evaluation writes it anew."""
 
 
 def evaluate_run(settings: Settings) -> Run:
@@ -76,3 +82,41 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     if "novelty_rates" in document:
         print(novelty_text(NoveltyRates.model_validate(document["novelty_rates"])))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
+
+
+def log_evaluation(run: Run, evaluation: Evaluation) -> None:
+    """Show a test in TensorBoard: curves, reliability, embeddings with thumbnails, settings with final metrics."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    metrics = read_json(run.metrics, "evaluate")
+    folder = run.folder / TENSORBOARD
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        _log(writer, run, evaluation, metrics)
+
+
+def _log(writer: Any, run: Run, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
+    import torch  # TensorBoard brings it anyway
+
+    for i, name in enumerate(evaluation.classes):
+        writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
+    calibration = metrics["calibration"]
+    for when in ("before", "after"):
+        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(calibration, when))
+    writer.add_figure("test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test"))
+    predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
+    rows = [
+        [radiograph.label, radiograph.site, guess, "right" if radiograph.label == guess else "wrong", radiograph.path]
+        for radiograph, guess in zip(evaluation.radiographs, predicted, strict=True)
+    ]
+    thumbnails = torch.from_numpy(np.repeat(evaluation.thumbnails[:, None], 3, axis=1)).float() / 255
+    header = ["label", "site", "predicted", "right", "path"]
+    writer.add_embedding(evaluation.embeddings, rows, thumbnails, metadata_header=header)
+    settings = {
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in saved_settings(run).model_dump(mode="json").items()
+    }
+    final = {f"final/{name}": metrics["test"][name] for name in ("accuracy", "macro_f1", "weighted_f1")}
+    final["final/ece"] = calibration["after"]["ece"]["value"]
+    # In this very folder: by default each call makes a run of its own.
+    writer.add_hparams(settings, final, run_name=".")

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.evaluation.bootstrap import Judged
-from trainer.evaluation.cross_site import Transfer
+from bento.artifact import Interval
+from trainer.types import Floats, Integers
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -32,31 +32,33 @@ def confusion_plot(matrix: list[list[int]], classes: list[str], title: str) -> F
     return figure
 
 
-def roc_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
+def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Any]) -> Figure:
     """ROC curves, one a class against all others; areas with their intervals."""
     from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
 
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
-    for i, positive in _told_apart(judged):
-        x, y, _ = roc_curve(positive, judged.probabilities[:, i])
-        name = judged.classes[i]
+    for i, positive in _told_apart(classes, truth):
+        x, y, _ = roc_curve(positive, probabilities[:, i])
+        name = classes[i]
         axes.plot(x, y, color=COLOURS[i % len(COLOURS)], label=f"{name} {_interval(intervals[f'roc_auc.{name}'])}")
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC (area under the curve)")
     axes.legend(fontsize="small", loc="lower right")
     return _quiet(figure, axes)
 
 
-def precision_recall_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
+def precision_recall_plot(
+    classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Any]
+) -> Figure:
     """Precision-recall curves, one a class against all others; average precisions with their intervals."""
     from sklearn.metrics import precision_recall_curve  # as in roc_plot
 
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
-    for i, positive in _told_apart(judged):
-        precision, recall, _ = precision_recall_curve(positive, judged.probabilities[:, i])
-        name = judged.classes[i]
+    for i, positive in _told_apart(classes, truth):
+        precision, recall, _ = precision_recall_curve(positive, probabilities[:, i])
+        name = classes[i]
         label = f"{name} {_interval(intervals[f'average_precision.{name}'])}"
         axes.step(recall, precision, where="post", color=COLOURS[i % len(COLOURS)], label=label)
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall (average precision)")
@@ -65,9 +67,9 @@ def precision_recall_plot(judged: Judged, intervals: dict[str, Any]) -> Figure:
     return _quiet(figure, axes)
 
 
-def _told_apart(judged: Judged) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+def _told_apart(classes: list[str], truth: Integers) -> list[tuple[int, npt.NDArray[np.bool_]]]:
     """Classes that some images have and others have not: index, and which images."""
-    truths = [judged.truth == i for i in range(len(judged.classes))]
+    truths = [truth == i for i in range(len(classes))]
     return [(i, positive) for i, positive in enumerate(truths) if positive.any() and not positive.all()]
 
 
@@ -88,18 +90,18 @@ def reliability_plot(calibration: dict[str, Any], when: str) -> Figure:
     return _quiet(figure, axes)
 
 
-def cross_site_plot(found: Sequence[Transfer]) -> Figure:
-    """The cross-site matrix: macro F1 in site beside that of the site that was left out, with intervals."""
-    figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(found)), layout="constrained")
+def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
+    """The cross-site matrix: for each left-out site its name, macro F1 on the training sites' images and on its own."""
+    figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    for k, (name, side) in enumerate((("in site", "in"), ("out of site", "out"))):
-        for row, one in enumerate(found):
-            value = (one.in_site if side == "in" else one.held_out_site.figures)["macro_f1"]
+    for k, name in enumerate(("in site", "out of site")):
+        for row, (_, *values) in enumerate(rows):
+            value = values[k]
             errors = [[value.value - value.low], [value.high - value.value]]
             label = name if row == 0 else None
             axes.errorbar(value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label)
-    axes.set_yticks(range(len(found)), [f"without {one.site}" for one in found])
-    axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(found) - 0.5, -0.5))
+    axes.set_yticks(range(len(rows)), [f"without {site}" for site, *_ in rows])
+    axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
     axes.legend(fontsize="small", loc="lower left")
     return _quiet(figure, axes)
 

@@ -23,9 +23,10 @@ from trainer.data.split import split
 from trainer.device import prepare
 from trainer.evaluation.bootstrap import macro_f1, patient_weights
 from trainer.features.batches import Fetch, PlainBatches, Rows, from_cache
-from trainer.features.dataset import LabelledImages, augmentation_of, load_images
+from trainer.features.dataset import LabelledImages, augmentation_of, load_images, store_of
 from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
-from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
+from trainer.models.backbones import build_classifier, phase_b_cut
+from trainer.models.classifier import Classifier
 from trainer.settings import Settings
 from trainer.training.selection import Selection
 from trainer.types import Array
@@ -57,15 +58,7 @@ class Everything:
         """Of all images and views, by cut."""
         s, prefix = self.settings, Prefix(self.model, self.cuts, self.device)
         views = Views(augmentation_of(s), s.views, s.seed)
-        arrays = prefix_outputs(
-            prefix,
-            self.radiographs.images,
-            s.image_size,
-            self.radiographs.key,
-            s.data_dir / "cache",
-            views,
-            "views",
-        )
+        arrays = prefix_outputs(prefix, self.radiographs.images, self.radiographs.key, views, store_of(s), "views")
         return {cut: from_cache(array, self.device) for cut, array in zip(self.cuts, arrays, strict=True)}
 
 
@@ -143,7 +136,7 @@ def _augmented(whole: Fetch) -> Fetch:
 
 def _some(radiographs: LabelledImages, rows: Rows) -> LabelledImages:
     sites = [radiographs.sites[row] for row in rows]
-    return replace(radiographs, files=[], labels=radiographs.labels[rows], sites=sites)
+    return replace(radiographs, labels=radiographs.labels[rows], sites=sites)
 
 
 def latest_near_best(scores: Array, radiographs: int) -> int:

@@ -18,11 +18,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tests.benchmarks.erasure import site_eraser
 from trainer.data.manifest import Record
 from trainer.evaluation.bootstrap import macro_f1
-from trainer.features.batches import Fetch, PlainBatches, TrainBatch, TrainBatches, even_weights, views_shown
+from trainer.features.batches import Fetch, PlainBatches, Targets, TrainBatch, TrainBatches, even_weights, views_shown
 from trainer.features.dataset import LabelledImages
-from trainer.models.backbones import Tail
+from trainer.models.classifier import Tail
 from trainer.settings import Settings
-from trainer.training.engines import site_distance
+from trainer.training.losses import site_distance
 from trainer.training.phases import cosine_with_warmup, parameter_groups
 from trainer.training.selection import Selection
 from trainer.types import Array
@@ -120,7 +120,7 @@ def _phase(
     # Labelled by group, which tells the class too.
     kind = Drawn if recipe.loss == "drawn" else TrainBatches
     _, sites = np.unique(radiographs.sites, return_inverse=True)
-    batches = kind(bench.train[cut], codes, s.batch_size, s.seed, weights=weights, sites=sites)
+    batches = kind(bench.train[cut], Targets(codes, weights, sites), s.batch_size, s.seed)
     validation = PlainBatches(bench.validation[cut], bench.radiographs["val"].labels)
     loss = Loss(extras, s.label_smoothing, s.site_alignment if cut == bench.cut else 0.0, classes)
     optimizer = AdamW(parameter_groups(tail, lr, s.block_lr_factor), weight_decay=s.weight_decay, fused=True)

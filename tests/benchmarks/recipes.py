@@ -32,8 +32,8 @@ from trainer.evaluation.bootstrap import (
     ranking_metrics,
     weighted_metrics,
 )
-from trainer.evaluation.calibration import fit_temperature
 from trainer.evaluation.confounding import linear_probe
+from trainer.export.temperature import fit_temperature
 from trainer.features.batches import PlainBatches, from_cache
 from trainer.features.dataset import load_images, make_features
 from trainer.features.prefix_cache import Prefix

@@ -29,7 +29,8 @@ from tests.benchmarks.processes import watch
 from trainer.data.manifest import read_manifest
 from trainer.data.sample import generate
 from trainer.device import prepare
-from trainer.models.backbones import Tail, build_classifier, phase_b_cut
+from trainer.models.backbones import build_classifier, phase_b_cut
+from trainer.models.classifier import Tail
 from trainer.runs import Run
 from trainer.settings import Settings
 

@@ -1,6 +1,9 @@
-"""A real, small training run that the tests of this room share."""
+"""A real, small training run and a small disk, which the tests of this room share."""
 
 import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +22,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     done = trainer(*FLAGS, *folders, "--run", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     return Trained(Run(runs_dir / "first"), data_dir, done.stdout)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number, fitted on validation data, that makes probabilities mean what they say."""
+"""Calibration: how far probabilities mean what they say."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,30 +18,8 @@ class Bin(BaseModel):
     accuracy: float
 
 
-def fit_temperature(logits: Floats, truth: Integers) -> float:
-    """The divisor of the logits with the least negative log-likelihood (Guo et al. 2017), within [0.05, 20].
-
-    Args:
-        logits: N×C.
-        truth: N class indices.
-    """
-    # Takes half a second; training should begin before that.
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
-    rows = np.arange(len(truth))
-    logits = logits.astype(np.float64)
-
-    def loss(log_temperature: float) -> float:
-        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-scaled[rows, truth].mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
-    return float(np.exp(found.x))
-
-
 def uncalibrated(probabilities: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """The probabilities N×C as they were before :func:`fit_temperature`'s divisor, which the sealed graph contains.
+    """The probabilities N×C without the temperature, which the sealed graph divides its logits by.
 
     Calibrated log-probabilities are the divided logits, less a constant a row, which softmax forgets.
     """

@@ -1,9 +1,9 @@
 """Class activation maps as fine as the frozen stages' output, still from one forward pass.
 
-A class activation map (Zhou et al. 2016) is as coarse as the last stage: 7×7 cells of an image of 224 pixels, more than a
-small lesion. Gradient times activation (Shrikumar et al. 2016) where the frozen stages end is four times as fine and
-needs a backward pass, which a sealed graph does not have; a linear read-out of the same activations, fitted to it on
-training images, needs one 1×1 convolution.
+A class activation map (Zhou et al. 2016) is as coarse as the last stage: 7×7 cells of an image of 224 pixels, each
+larger than a small lesion. Gradient times activation (Shrikumar et al. 2016) where the frozen stages end is four times
+as fine and needs a backward pass, which a sealed graph does not have; a linear read-out of the same activations, fitted
+to it on training images, needs one 1×1 convolution.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.features.batches import Fetch
-from trainer.models.backbones import Classifier
+from trainer.models.classifier import Classifier
 from trainer.types import Array
 
 MOST_IMAGES = 128
@@ -70,8 +70,8 @@ def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, radiographs: int, se
 
 
 def gradient_times_activation(tail: nn.Module, x: Tensor) -> Tensor:
-    """First-order share of each place of activations N×D×H×W in each of C logits, in units of the logit's mean over
-    places: N×C×H×W."""
+    """First-order share of each place of activations N×D×H×W in each of C logits: N×C×H×W, of which the mean over
+    places is the logit's."""
     with torch.enable_grad():
         x = x.detach().clone().requires_grad_(True)
         totals = tail(x).sum(dim=0)

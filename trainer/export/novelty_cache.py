@@ -1,6 +1,5 @@
-"""A fitted novelty score and its thresholds, kept for later runs: they depend on the frozen stages alone."""
+"""Novelty and orientation as they were fitted, kept for later runs: they depend on the frozen stages alone."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,39 +8,40 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from bento.artifact import NoveltyFit, OrientationPoint
-from trainer.export.novelty import Distance, FittedNovelty, FrozenStageHeads
+from trainer.export.novelty import Distance, FittedHeads, FrozenStageHeads
 from trainer.export.orientation import OrientationHead
 from trainer.features.augmentation import Augmentation
 from trainer.features.prefix_cache import Prefix
+from trainer.features.store import Store
 from trainer.files import write_bytes
 
 FORMAT = 4
-"""To be raised with every change of how it is fitted: what is kept would be out of date."""
+"""To be raised with every change of how they are fitted, which makes the kept files out of date."""
 
 
-def novelty_cache_path(
-    prefix: Prefix, radiographs: tuple[str, str], augmentation: Augmentation, seed: int, cache: Path
+def novelty_path(
+    store: Store, prefix: Prefix, radiographs: tuple[str, str], augmentation: Augmentation, seed: int
 ) -> Path:
-    """Its file in ``cache``, under the key of everything that determines what is in it.
+    """File of what was fitted.
 
     Args:
+        store: the cache folder.
         prefix: the stages before the last blocks.
         radiographs: keys of the training and of the validation images.
         augmentation: of the training images' views.
         seed: of images, views and simulated scanners.
-        cache: folder.
     """
-    content = json.dumps([FORMAT, prefix.digest(), radiographs, repr(augmentation), seed])
-    return cache / f"novelty-{hashlib.sha256(content.encode()).hexdigest()[:16]}.safetensors"
+    determinants = [FORMAT, prefix.digest(), radiographs, repr(augmentation), seed]
+    return store.path("novelty", *determinants, suffix=".safetensors")
 
 
-def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedNovelty]) -> FittedNovelty:
+def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedHeads]) -> FittedHeads:
     """What ``path`` holds; where it is missing or damaged, what ``fit`` gives, which is kept there."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             record = json.loads(file.metadata()["record"])
-        return FittedNovelty(
+        return FittedHeads(
             FrozenStageHeads(
                 cut,
                 Distance(tensors["mean"], tensors["whiten"]),

@@ -3,10 +3,10 @@
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from trainer.errors import UserError
 from trainer.export.cam import FineMap
 from trainer.export.novelty import FrozenStageHeads
 from trainer.features.decoded_store import Images
-from trainer.models.backbones import Classifier
+from trainer.models.classifier import Classifier
 from trainer.types import Array
 
 PARITY_TOLERANCE = 1e-4
@@ -32,8 +32,8 @@ class SealedGraph(nn.Module):
     and orientation N×5.
 
     The network ends in global average pooling and one linear layer, so that the map (Zhou et al. 2016) is one more
-    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty, orientation and
-    the map's detail are read off the same pass too, where the frozen stages end.
+    output of the same pass: its mean over h and w, plus the head's bias, is the uncalibrated logit. Novelty,
+    orientation and the map's detail are read off the same pass too, where the frozen stages end.
     """
 
     def __init__(self, model: Classifier, temperature: float, heads: FrozenStageHeads, fine_map: FineMap) -> None:
@@ -61,7 +61,9 @@ def export_onnx(
     image_size: int,
     path: Path,
 ) -> None:
-    """Write ``path`` as one self-contained ONNX file with a dynamic batch."""
+    """Write ``path`` as one self-contained ONNX file with a dynamic batch, whose bytes depend on the network alone."""
+    import onnx  # takes half a second; training should begin before that
+
     graph = SealedGraph(model, temperature, heads, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
     temporary = path.with_name(f".{path.name}.part")
@@ -83,7 +85,20 @@ def export_onnx(
             external_data=False,
             verbose=False,
         )
-    os.replace(temporary, path)  # noqa: PTH105
+    exported = onnx.load(temporary)
+    _strip(exported)
+    onnx.save(exported, temporary)
+    temporary.replace(path)
+
+
+def _strip(message: Any) -> None:
+    """Remove what the exporter notes of the code's modules, files and stack traces, from a protobuf message on down."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _strip(part)
 
 
 @contextlib.contextmanager

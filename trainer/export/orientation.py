@@ -1,4 +1,4 @@
-"""How an image is shown: upright, inverted, turned on its side or upside down, told from the frozen features.
+"""Orientation: whether an image is upright, inverted, turned on its side or upside down, told from the frozen features.
 
 The head is a multinomial regression on copies of training images that are turned by a program, so that the truth is
 known by construction. Left for right can't be told: a mirrored image is a rare but possible patient.
@@ -6,7 +6,6 @@ known by construction. Left for right can't be told: a mirrored image is a rare 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,40 +15,39 @@ from torch import Tensor, nn
 from bento.artifact import ORIENTATIONS, OrientationPoint
 from bento.cpu import available_cores
 from bento.imaging.intake import fit, read_radiograph
-from bento.imaging.preprocessing import Preprocessing
+from trainer.features.decoded_store import ImageFiles
 from trainer.types import Array
 
 FALSE_ALARMS = 0.005
-"""Most of the untouched validation images that may be taken for one kind of wrong view."""
+"""Most of the untouched validation images that may be taken for one of the wrong orientations."""
 LEAST_PROBABILITY = 0.5
 STRENGTH = 0.01
 """Of the regression's inverse regularisation: with a few hundred images there are more features than needed."""
 
-Turn = Callable[[Image.Image], Image.Image]
-TURNS: dict[str, Turn] = {
+Change = Callable[[Image.Image], Image.Image]
+TURNS: dict[str, Change] = {
     "inverted": ImageOps.invert,
     "rotated-left": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_90),
     "rotated-right": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_270),
     "upside-down": lambda radiograph: radiograph.transpose(Image.Transpose.ROTATE_180),
 }
-"""What makes each wrong view of an image of mode ``L``, before the intake."""
+"""What makes each wrong orientation of an image of mode ``L``, before the intake."""
 
 
-def changed_images(paths: Sequence[Path], changes: Sequence[Turn], spec: Preprocessing, workers: int) -> Array:
+def changed_images(files: ImageFiles, rows: Array, changes: Sequence[Change]) -> Array:
     """Images that are changed before the intake, ``uint8`` N×S×S.
 
     Args:
-        paths: N images.
-        changes: what becomes of each.
-        spec: the intake.
-        workers: threads; 0: one a core.
+        files: image files and their intake.
+        rows: N indices into ``files``.
+        changes: N changes, one per image.
     """
 
-    def one(path: Path, change: Turn) -> Array:
-        return fit(change(read_radiograph(path, spec.image_size).radiograph), spec).image
+    def changed(row: int, change: Change) -> Array:
+        return fit(change(read_radiograph(files.paths[row], files.spec.image_size).radiograph), files.spec).image
 
-    with ThreadPoolExecutor(workers or available_cores()) as pool:
-        return np.stack(list(pool.map(one, paths, changes)))
+    with ThreadPoolExecutor(files.workers or available_cores()) as pool:
+        return np.stack(list(pool.map(changed, rows, changes)))
 
 
 class OrientationHead(nn.Module):
@@ -83,12 +81,12 @@ class OrientationHead(nn.Module):
 
 
 def orientation_points(untouched: Array, turned: dict[str, Array]) -> list[OrientationPoint]:
-    """A threshold for each wrong view, and what it does on validation images.
+    """A threshold for each wrong orientation, and what it does on validation images.
 
     Args:
         untouched: N×5 probabilities of validation images as they are; at most :data:`FALSE_ALARMS` of them may be
-            taken for each wrong view.
-        turned: M×5 probabilities of validation images in each wrong view.
+            taken for each wrong orientation.
+        turned: M×5 probabilities of validation images in each wrong orientation.
     """
     points = []
     for kind, probabilities in turned.items():

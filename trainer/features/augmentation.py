@@ -13,7 +13,7 @@ GRAIN = 512
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a view may differ from its image; see the settings of the same names."""
+    """How far a view may differ from its image; the settings of the same names say what each is."""
 
     rotation: float
     shift: float
@@ -29,7 +29,7 @@ class Augmentation:
 
     @cached_property
     def _grain(self) -> Tensor:
-        """Noise of unit deviation, fine and coarser: 2×G×G. What part of it a view gets is its draw's."""
+        """Noise of unit deviation, fine and coarser: 2×G×G, of which each view gets a part that is drawn."""
         fine = torch.randn(1, 1, GRAIN, GRAIN, generator=torch.Generator().manual_seed(0))
         coarse = F.interpolate(fine[..., : GRAIN // 2, : GRAIN // 2], size=(GRAIN, GRAIN), mode="bilinear")
         return torch.cat([fine, coarse / coarse.std()])[:, 0]
@@ -73,14 +73,14 @@ class Augmentation:
 
     def _noise(self, grain: list[Tensor], places: Tensor, height: int, width: int) -> Tensor:
         """N×H×W. Half of the views have none: most images are clean."""
-        strength, coarse = ((part + 1) / 2 for part in grain)
+        strength, coarse = ((value + 1) / 2 for value in grain)
         down, right = ((places + 1) / 2).unbind(1)
         field = self._grain.to(strength.device)
         # Never larger than the field: intakes of more pixels get it repeated.
         field = field.repeat(1, 1 + height // GRAIN, 1 + width // GRAIN)
-        parts = []
+        patches = []
         for share, y, x in zip(coarse, down, right, strict=True):
             top, left = int(y * (field.shape[1] - height)), int(x * (field.shape[2] - width))
             fine, rough = field[:, top : top + height, left : left + width]
-            parts.append(torch.sqrt(1 - share) * fine + torch.sqrt(share) * rough)
-        return torch.stack(parts) * (self.noise * (2 * strength - 1).clamp_min(0)).view(-1, 1, 1)
+            patches.append(torch.sqrt(1 - share) * fine + torch.sqrt(share) * rough)
+        return torch.stack(patches) * (self.noise * (2 * strength - 1).clamp_min(0)).view(-1, 1, 1)

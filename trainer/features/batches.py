@@ -1,6 +1,7 @@
 """Batches of the prefix's outputs, in an order that is a function of seed and epoch alone."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -21,14 +22,14 @@ Rows = npt.NDArray[np.int64]
 Fetch = Callable[[Rows, Rows | int], Tensor]
 """Row numbers and views to what the tail is given: ``float32`` M×…, on the device.
 
-View 0 is the image as it is; the others, of any number, are augmented. One number for all rows, or one a row.
+View 0 is the image as it is; the others, of any number, are augmented. One number for all rows, or one per row.
 """
 
 
 def from_cache(features: Array, device: torch.device) -> Fetch:
     """Read K×N×… ``float16`` outputs of the prefix; after the last augmented view comes the first again.
 
-    With one view that one is all there is.
+    Where K is 1, every view is the image as it is.
     """
     last = len(features) - 1
 
@@ -49,13 +50,25 @@ def from_images(images: Images, prefix: Prefix, cut: int, views: Views) -> Fetch
         numbers, radiographs = np.broadcast_to(wanted, rows.shape), images[rows]
         batch = torch.empty(radiographs.shape, device=prefix.device)
         for number in np.unique(numbers):
-            own, random = np.flatnonzero(numbers == number), draw(int(number))
-            random = None if random is None else random[rows[own]]
-            batch[torch.from_numpy(own)] = views.make(radiographs[own], random, prefix.device).float()
+            places, random = np.flatnonzero(numbers == number), draw(int(number))
+            random = None if random is None else random[rows[places]]
+            batch[torch.from_numpy(places)] = views.make(radiographs[places], random, prefix.device).float()
         # A clone, because autograd does not take tensors made in inference mode.
         return prefix.outputs(batch, [cut])[0].clone()
 
     return fetch
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the loss is told of N training images."""
+
+    labels: Array
+    """N class indices."""
+    weights: Array | None = None
+    """N ``float32`` weights in the loss; None: all the same."""
+    sites: Array | None = None
+    """N site indices; None: all of one site."""
 
 
 class TrainBatches:
@@ -65,26 +78,18 @@ class TrainBatches:
     """
 
     def __init__(
-        self,
-        fetch: Fetch,
-        labels: Array,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        weights: Array | None = None,
-        sites: Array | None = None,
+        self, fetch: Fetch, targets: Targets, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        """``labels``, ``sites``: N indices. ``weights``: N weights in the loss. None: all the same."""
-        self.fetch, self.labels, self.seed = fetch, labels, seed
-        self.weights = np.ones(len(labels), np.float32) if weights is None else weights
-        self.sites = np.zeros(len(labels), np.int64) if sites is None else sites
-        self.rank, self.world_size = rank, world_size
-        self.batch_size = min(batch_size, len(labels) // world_size)
+        """``rank``: of this process among ``world_size``, which share each epoch's images."""
+        self.fetch, self.seed, self.rank, self.world_size = fetch, seed, rank, world_size
+        self.labels = targets.labels
+        self.weights = np.ones(len(self.labels), np.float32) if targets.weights is None else targets.weights
+        self.sites = np.zeros(len(self.labels), np.int64) if targets.sites is None else targets.sites
+        self.batch_size = min(batch_size, len(self.labels) // world_size)
         self.first_epoch = 1
 
     def __len__(self) -> int:
-        """Batches an epoch; what is left over (another part each time) sits that epoch out."""
+        """Batches per epoch; the images left over, others each time, sit that epoch out."""
         return len(self.labels) // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[TrainBatch]:
@@ -96,7 +101,7 @@ class TrainBatches:
                 rows = np.sort(order[first : first + self.batch_size])
                 x = self.fetch(rows, views_shown(rows, epoch))
                 y, weights, sites = (
-                    torch.from_numpy(part[rows]).to(x.device) for part in (self.labels, self.weights, self.sites)
+                    torch.from_numpy(values[rows]).to(x.device) for values in (self.labels, self.weights, self.sites)
                 )
                 yield x, y, weights, sites
             epoch += 1
@@ -105,8 +110,8 @@ class TrainBatches:
 def views_shown(rows: Rows, epoch: int) -> Rows:
     """The view of each of those images in an epoch (from 1): every other time the image as it is, else the next view.
 
-    A network that was never shown an image as it is finds such images strange, which all of those are that it is for:
-    resampling alone moves the frozen features. About half of every batch is of either kind.
+    About half of every batch is of either kind. Images as they are belong to it, because those are what the network
+    is for, and the resampling of an augmentation alone moves the frozen features.
     """
     return np.where((rows + epoch) % 2 == 0, 0, (epoch + 1) // 2)
 
@@ -132,6 +137,6 @@ class PlainBatches:
 
 
 def even_weights(groups: Sequence[str] | Array) -> Array:
-    """``float32`` weights with which every group weighs the same in all, 1 in the mean."""
+    """``float32`` weights, 1 in the mean, whose sum is the same for every group."""
     _, inverse, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
     return (len(groups) / (len(counts) * counts[inverse])).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import ignite.distributed as idist
 import numpy as np
@@ -10,9 +9,10 @@ import numpy as np
 from trainer.data.manifest import Record
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import Fetch, from_cache, from_images
-from trainer.features.decoded_store import FilesAsImages, Images, decoded_images, images_path
-from trainer.features.memmap import make_room, missing_anywhere
+from trainer.features.decoded_store import ImageFiles, Images, decoded_images, images_path
+from trainer.features.memmap import missing_anywhere
 from trainer.features.prefix_cache import Prefix, Views, cache_bytes, cache_paths, prefix_outputs
+from trainer.features.store import Store
 from trainer.settings import Settings
 from trainer.types import Array
 
@@ -22,7 +22,7 @@ class LabelledImages:
     """One split's images: N images, their N files and N class indices."""
 
     images: Images
-    files: list[Path]
+    files: ImageFiles
     labels: Array
     sites: list[str]
     """Of each image; empty where unknown."""
@@ -43,53 +43,9 @@ class Features:
     validation: dict[int, Fetch]
 
 
-def load_images(records: list[Record], classes: Sequence[str], settings: Settings, title: str) -> LabelledImages:
-    """A split's images: decoded into the image store, or with ``--cache off`` from their files each time."""
-    spec = settings.preprocessing
-    paths = [settings.data_dir / record.path for record in records]
-    hashes = [record.sha256 for record in records]
-    labels = np.array([classes.index(record.label) for record in records], dtype=np.int64)
-    images: Images
-    if settings.cache == "off":
-        images = FilesAsImages(paths, spec, settings.workers)
-    else:
-        cache = settings.data_dir / "cache"
-        if missing_anywhere([images_path(hashes, spec, cache)]):
-            make_room(cache, len(paths) * spec.image_size**2, int(settings.cache_gb * 1e9))
-        images = decoded_images(paths, hashes, spec, cache, settings.workers, title)
-    sites = [record.site for record in records]
-    return LabelledImages(images, paths, labels, sites, f"{spec.model_dump_json()} {hashes}")
-
-
-def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages) -> Features:
-    """Fill the cache, as far as settings and budget let it, and say what to read.
-
-    Raises:
-        UserError: the disk is full.
-    """
-    augmentation = augmentation_of(settings)
-    views = Views(augmentation, settings.views, settings.seed)
-    plain = Views()
-    cache = settings.data_dir / "cache"
-    if settings.cache == "views":
-        affordable = _make_room(settings, prefix, train, validation, views, cache)
-        if affordable:
-            views = replace(views, count=affordable)
-            return Features(
-                _read(prefix, train, views, settings.image_size, cache, "train"),
-                _read(prefix, validation, plain, settings.image_size, cache, "val"),
-            )
-    return Features(
-        {cut: from_images(train.images, prefix, cut, views) for cut in prefix.cuts},
-        {cut: from_images(validation.images, prefix, cut, plain) for cut in prefix.cuts},
-    )
-
-
-def _read(
-    prefix: Prefix, radiographs: LabelledImages, views: Views, image_size: int, cache: Path, title: str
-) -> dict[int, Fetch]:
-    arrays = prefix_outputs(prefix, radiographs.images, image_size, radiographs.key, cache, views, title)
-    return {cut: from_cache(array, prefix.device) for cut, array in zip(prefix.cuts, arrays, strict=True)}
+def store_of(settings: Settings) -> Store:
+    """The settings' cache folder."""
+    return Store(settings.data_dir / "cache", int(settings.cache_gb * 1e9))
 
 
 def augmentation_of(settings: Settings) -> Augmentation:
@@ -98,32 +54,68 @@ def augmentation_of(settings: Settings) -> Augmentation:
     return Augmentation(s.rotation, s.shift, s.scale, s.exposure, s.sharpness, s.noise, s.flip)
 
 
+def load_images(records: list[Record], classes: Sequence[str], settings: Settings, title: str) -> LabelledImages:
+    """A split's images: decoded into the image store, or with ``--cache off`` from their files each time."""
+    spec = settings.preprocessing
+    files = ImageFiles([settings.data_dir / record.path for record in records], spec, settings.workers)
+    hashes = [record.sha256 for record in records]
+    labels = np.array([classes.index(record.label) for record in records], dtype=np.int64)
+    images: Images = files
+    if settings.cache != "off":
+        store = store_of(settings)
+        if missing_anywhere([images_path(store, files, hashes)]):
+            store.make_room(len(files) * spec.image_size**2)
+        images = decoded_images(files, hashes, store, title)
+    sites = [record.site for record in records]
+    return LabelledImages(images, files, labels, sites, f"{spec.model_dump_json()} {hashes}")
+
+
+def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages) -> Features:
+    """Fill the cache, as far as settings and budget let it, and say what to read.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    views, plain = Views(augmentation_of(settings), settings.views, settings.seed), Views()
+    affordable = _make_room(settings, prefix, train, validation, views) if settings.cache == "views" else 0
+    if affordable:
+        store = store_of(settings)
+        return Features(
+            _cached(prefix, train, replace(views, count=affordable), store, "train"),
+            _cached(prefix, validation, plain, store, "val"),
+        )
+    return Features(
+        {cut: from_images(train.images, prefix, cut, views) for cut in prefix.cuts},
+        {cut: from_images(validation.images, prefix, cut, plain) for cut in prefix.cuts},
+    )
+
+
+def _cached(prefix: Prefix, split: LabelledImages, views: Views, store: Store, title: str) -> dict[int, Fetch]:
+    arrays = prefix_outputs(prefix, split.images, split.key, views, store, title)
+    return {cut: from_cache(array, prefix.device) for cut, array in zip(prefix.cuts, arrays, strict=True)}
+
+
 def _make_room(
-    settings: Settings,
-    prefix: Prefix,
-    train: LabelledImages,
-    validation: LabelledImages,
-    views: Views,
-    cache: Path,
+    settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages, views: Views
 ) -> int:
     """Views that the budget has room for, once older caches have gone; says so where they are fewer than asked."""
-    budget = int(settings.cache_gb * 1e9)
+    store = store_of(settings)
     plain = cache_bytes(prefix, len(validation.images), settings.image_size, 1)
-    one = cache_bytes(prefix, len(train.images), settings.image_size, 1)
+    per_view = cache_bytes(prefix, len(train.images), settings.image_size, 1)
     images = settings.image_size**2 * (len(train.images) + len(validation.images))
-    affordable = min(views.count, (budget - images - plain) // one)
+    affordable = min(views.count, (store.budget - images - plain) // per_view)
     affordable = affordable if affordable > 1 else 0  # with one view there would be nothing but the images
     if affordable < views.count and idist.get_rank() == 0:
         rest = f"{affordable} views instead" if affordable else "the prefix runs anew each epoch, as with --cache fresh"
         print(
-            f"cache: {views.count} views need {(images + plain + one * views.count) / 1e9:.1f} GB, "
+            f"cache: {views.count} views need {(images + plain + per_view * views.count) / 1e9:.1f} GB, "
             f"--cache-gb allows {settings.cache_gb:g}: {rest}"
         )
     if not affordable:
-        make_room(cache, 0, budget)
+        store.make_room(0)
         return 0
     views = replace(views, count=affordable)
-    paths = cache_paths(prefix, train.key, views, cache) + cache_paths(prefix, validation.key, Views(), cache)
+    paths = cache_paths(store, prefix, train.key, views) + cache_paths(store, prefix, validation.key, Views())
     if missing_anywhere(paths):
-        make_room(cache, plain + one * affordable, budget)
+        store.make_room(plain + per_view * affordable)
     return affordable

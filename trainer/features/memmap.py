@@ -93,15 +93,3 @@ def missing_anywhere(paths: list[Path]) -> bool:
     """Whether any host lacks any of the files: then all of them make them, together."""
     missing = not all(path.exists() for path in paths)
     return bool(idist.all_reduce(float(missing)))
-
-
-def make_room(cache: Path, need: int, budget: int) -> None:
-    """Remove the caches used longest ago until ``need`` more bytes fit into ``budget`` bytes."""
-    if idist.get_local_rank() == 0 and cache.is_dir():
-        files = sorted(cache.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
-        total = need
-        for path in files:
-            total += path.stat().st_size
-            if total > budget:
-                path.unlink(missing_ok=True)
-    idist.barrier()

@@ -6,7 +6,6 @@ Phase B's the last blocks and the head: one pass through the backbone fills both
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from trainer.device import side_by_side, to_device
 from trainer.features.augmentation import Augmentation
 from trainer.features.decoded_store import Images
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
-from trainer.models.backbones import Classifier, folded
+from trainer.features.store import Store
+from trainer.models.classifier import Classifier, folded
 from trainer.types import Array
 
 BATCH = 32
@@ -51,11 +51,11 @@ class Prefix:
         """Outputs of the stages before each cut (default: all cuts) for grey images N×S×S in [0, 255]."""
         cuts = cuts or self.cuts
         x = self.model.normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
-        found = []
+        outputs = []
         for first, end in zip([0, *cuts[:-1]], cuts, strict=True):
             x = self.stages[first:end](x)
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
     def shapes(self, image_size: int) -> list[tuple[int, ...]]:
         """Shape of one image's output at each cut."""
@@ -98,61 +98,58 @@ def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int
     return 2 * views * images * sum(int(np.prod(shape)) for shape in prefix.shapes(image_size))
 
 
-def cache_paths(prefix: Prefix, fingerprint: str, views: Views, cache: Path) -> list[Path]:
-    """One file a cut, under the key of everything that determines what is in it."""
-    content = json.dumps(["view 0 is the image", prefix.digest(), fingerprint, repr(views)])
-    key = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return [cache / f"prefix-{key}-{cut}.npy" for cut in prefix.cuts]
+def cache_paths(store: Store, prefix: Prefix, key: str, views: Views) -> list[Path]:
+    """The file of each cut's outputs; ``key`` names the images, their order and their preprocessing."""
+    content = ["view 0 is the image", prefix.digest(), key, repr(views)]
+    return [store.path("prefix", *content, cut) for cut in prefix.cuts]
 
 
 def prefix_outputs(
-    prefix: Prefix,
-    images: Images,
-    image_size: int,
-    fingerprint: str,
-    cache: Path,
-    views: Views,
-    title: str = "",
+    prefix: Prefix, images: Images, key: str, views: Views, store: Store, title: str = ""
 ) -> list[Array]:
-    """Outputs of the stages before each cut, from the cache or computed now.
+    """Outputs of the stages before each cut, from the cache or computed here.
 
     Args:
         prefix: what is frozen.
-        images: N images.
-        image_size: S.
-        fingerprint: names the images and how they were decoded.
-        cache: folder of the store.
+        images: N images, at least one.
+        key: names the images, their order and their preprocessing.
         views: K views of each image.
+        store: where the arrays are kept.
         title: label of the progress bar.
 
     Returns:
-        One memory-mapped ``float16`` array a cut: K×N×(shape of one output).
+        One memory-mapped ``float16`` array per cut: K×N×(shape of one output).
 
     Raises:
         UserError: the disk is full.
     """
-    paths = cache_paths(prefix, fingerprint, views, cache)
+    paths = cache_paths(store, prefix, key, views)
     if missing_anywhere(paths):
-        own = np.array(own_rows(len(images)), dtype=np.int64)
-        bar = tqdm(total=views.count * len(own), desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0)
-        with ExitStack() as stack, bar:
-            shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(image_size)]
+        shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(images[np.arange(1)].shape[1])]
+        with ExitStack() as stack:
             arrays = [
                 stack.enter_context(create_array(path, shape, "float16"))
                 for path, shape in zip(paths, shapes, strict=True)
             ]
-            for view in range(views.count):
-                random = views.random(len(images), view)
-
-                def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
-                    own_random = None if random is None else random[rows]
-                    batch = views.make(images[rows], own_random, prefix.device)
-                    for array, x in zip(arrays, prefix.outputs(batch), strict=True):
-                        array[view, rows] = x.half().cpu().numpy()
-                        release(array)
-                    return len(rows)
-
-                batches = [own[start : start + BATCH] for start in range(0, len(own), BATCH)]
-                for count in side_by_side(fill, batches, prefix.device):
-                    bar.update(count)
+            _fill(arrays, prefix, images, views, title)
     return [open_array(path) for path in paths]
+
+
+def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, title: str) -> None:
+    """Compute this process's share of all views."""
+    rows_here = np.array(own_rows(len(images)), dtype=np.int64)
+    batches = [rows_here[start : start + BATCH] for start in range(0, len(rows_here), BATCH)]
+    total = views.count * len(rows_here)
+    with tqdm(total=total, desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0) as bar:
+        for view in range(views.count):
+            random = views.random(len(images), view)
+
+            def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
+                batch = views.make(images[rows], None if random is None else random[rows], prefix.device)
+                for array, x in zip(arrays, prefix.outputs(batch), strict=True):
+                    array[view, rows] = x.half().cpu().numpy()
+                    release(array)
+                return len(rows)
+
+            for count in side_by_side(fill, batches, prefix.device):
+                bar.update(count)

@@ -178,7 +178,9 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     }
     pictures = _pictures(run, metrics, judged, rows)
     if transfers:
-        pictures["transfer"] = _svg(cross_site_plot(transfers))
+        pictures["transfer"] = _svg(
+            cross_site_plot([(t.site, t.in_site["macro_f1"], t.held_out_site.figures["macro_f1"]) for t in transfers])
+        )
     html = environment.get_template("report.html").render(
         **common,
         pictures=pictures,
@@ -220,10 +222,11 @@ def _pictures(run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict
     groups = {"class": [row["label"] for row in rows], "site": sites, "error": errors}
     intervals, calibration = metrics["intervals"]["test"], metrics["calibration"]
     points = [places[rows[i]["path"]] for i in shown]
+    curves = judged.classes, judged.truth, judged.probabilities
     return {
         "confusion": _svg(confusion),
-        "roc": _svg(roc_plot(judged, intervals)),
-        "precision_recall": _svg(precision_recall_plot(judged, intervals)),
+        "roc": _svg(roc_plot(*curves, intervals)),
+        "precision_recall": _svg(precision_recall_plot(*curves, intervals)),
         "before": _svg(reliability_plot(calibration, "before")),
         "after": _svg(reliability_plot(calibration, "after")),
         **{

@@ -1,79 +1,18 @@
-"""Pure factories of Ignite engines, which hold no state and wire nothing, and the loss that they lower."""
+"""Factories of Ignite engines: one that trains, one that measures."""
 
 import torch
 from ignite.engine import Engine
-from ignite.metrics import ConfusionMatrix, Loss, MetricsLambda
+from ignite.metrics import ConfusionMatrix, DiceCoefficient, Loss
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from trainer.features.batches import Batch, TrainBatch
-from trainer.models.backbones import Tail
-
-
-class Objective(nn.Module):
-    """The loss of a batch: cross-entropy, and how far apart the sites of one class are.
-
-    A module around the network, so that processes that train together share its gradients.
-    """
-
-    def __init__(self, tail: Tail, label_smoothing: float = 0.0, site_alignment: float = 0.0) -> None:
-        super().__init__()
-        self.tail = tail
-        self.label_smoothing = label_smoothing
-        self.site_alignment = site_alignment
-
-    def forward(self, x: Tensor, y: Tensor, weights: Tensor, sites: Tensor) -> Tensor:
-        """Input M×…, classes M, weights M and site indices M to a scalar."""
-        embedding = self.tail.stages(x)
-        logits = self.tail.head(self.tail.dropout(embedding))
-        losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
-        loss = (losses * weights).sum() / weights.sum()
-        if self.site_alignment:
-            loss = loss + self.site_alignment * site_distance(embedding, y, sites)
-        return loss
-
-
-def site_distance(embedding: Tensor, y: Tensor, sites: Tensor) -> Tensor:
-    """Squared distance of the mean embeddings of two sites' images of one class, the mean over all such pairs.
-
-    The maximum mean discrepancy with a linear kernel (Gretton et al. 2012) between sites, within each class, since
-    sites may differ in which classes they have (Li et al. 2018, "conditional invariant"). Without bias: the means of
-    a few images lie apart by chance, and a network that is to lower that makes all images alike.
-
-    Args:
-        embedding: M×D.
-        y: M class indices.
-        sites: M site indices.
-
-    Returns:
-        A scalar, in units of a feature's variance, in the mean 0 where sites do not differ (so it can be negative);
-        0 where no class has two sites, or no site two images of a class.
-    """
-    embedding = embedding.float()
-    spread = embedding.detach().var(dim=0, correction=min(1, len(embedding) - 1)) + 1e-3
-    centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
-    classes, count = int(y.max()) + 1, int(sites.max()) + 1
-    group = y * count + sites
-    members = F.one_hot(group, classes * count).to(centred.dtype)
-    radiographs = members.sum(dim=0)
-    means = members.T @ centred / radiographs.clamp_min(1)[:, None]
-    # Pooled over the groups, since one image alone does not tell how its group varies.
-    freedom = len(y) - (radiographs > 0).sum()
-    within = (centred - means[group]).square().mean(dim=1).sum() / freedom.clamp_min(1)
-    chance = (within * (radiographs > 0) / radiographs.clamp_min(1)).view(classes, count).sum(dim=1)
-    means, present = means.view(classes, count, -1), (radiographs > 0).view(classes, count).sum(dim=1)
-    # Of n points: n times the sum of their squares less the square of their sum is the sum over all pairs.
-    apart = present * means.square().mean(dim=2).sum(dim=1) - means.sum(dim=1).square().mean(dim=1)
-    apart = apart - (present - 1).clamp_min(0) * chance
-    pairs = present * (present - 1) / 2
-    return (freedom > 0) * apart.sum() / pairs.sum().clamp_min(1)
 
 
 def create_trainer(objective: nn.Module, optimizer: Optimizer) -> Engine:
     """An engine whose step is forward, backward and update; its output is the batch's loss.
 
-    ``objective``: an :class:`Objective`, or one that several processes share.
+    ``objective``: an :class:`~trainer.training.losses.Objective`, or one that several processes share.
     """
 
     def step(engine: Engine, batch: TrainBatch) -> float:
@@ -101,17 +40,10 @@ def create_evaluator(model: nn.Module, criterion: nn.Module, classes: list[str])
 
     engine = Engine(step)
     confusion = ConfusionMatrix(len(classes))
-    f1 = MetricsLambda(f1_by_class, confusion)
+    f1 = DiceCoefficient(confusion)  # another name for it
     confusion.attach(engine, "confusion")
     Loss(criterion).attach(engine, "loss")
-    MetricsLambda(lambda values: values.mean().item(), f1).attach(engine, "macro_f1")
+    f1.mean().item().attach(engine, "macro_f1")
     for index, name in enumerate(classes):
-        MetricsLambda(lambda values, index=index: values[index].item(), f1).attach(engine, f"f1_{name}")
+        f1[index].item().attach(engine, f"f1_{name}")
     return engine
-
-
-def f1_by_class(confusion: Tensor) -> Tensor:
-    """F1 of each class from counts C×C (rows true): 2 TP / (2 TP + FP + FN), 0 where that is 0 / 0."""
-    matrix = confusion.double()
-    hits = matrix.diagonal()
-    return 2 * hits / (matrix.sum(0) + matrix.sum(1)).clamp_min(1)

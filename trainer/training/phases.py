@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,33 +10,18 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import (
-    Checkpoint,
-    DiskSaver,
-    EarlyStopping,
-    EMAHandler,
-    LRScheduler,
-    ProgressBar,
-    global_step_from_engine,
-)
+from ignite.handlers import EarlyStopping, EMAHandler, LRScheduler, ProgressBar
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.errors import UserError
 from trainer.features.batches import PlainBatches, TrainBatches
-from trainer.models.backbones import Tail
-from trainer.training.engines import Objective, create_evaluator, create_trainer
+from trainer.models.classifier import Tail
+from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
+from trainer.training.engines import create_evaluator, create_trainer
+from trainer.training.losses import Objective
 from trainer.training.selection import Selection
 from trainer.training.tensorboard import Board
-
-
-class TolerantSaver(DiskSaver):
-    """A saver that doesn't mind when a killed run has already removed what it is to remove."""
-
-    def remove(self, filename: str) -> None:
-        """Remove a checkpoint if it is there."""
-        Path(self.dirname, filename).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -60,11 +44,20 @@ class PhasePlan:
 
 
 @dataclass(frozen=True)
+class PhaseData:
+    """What a phase is trained and judged on."""
+
+    train: TrainBatches
+    validation: PlainBatches
+    classes: list[str]
+
+
+@dataclass(frozen=True)
 class PhaseResult:
     """How a phase ended."""
 
     best_epoch: int
-    """The one that became the model, see :class:`~trainer.training.selection.Selection`; 0: the weights at the start."""
+    """Of the weights that became the model, see :class:`~.selection.Selection`; 0: those at the start."""
     best_macro_f1: float
     """Its macro F1 on the validation images."""
     epochs: int
@@ -88,55 +81,32 @@ def cosine_with_warmup(warmup: int, total: int, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
 
 
-def run_phase(
-    plan: PhasePlan,
-    tail: Tail,
-    train: TrainBatches,
-    validation: PlainBatches,
-    classes: list[str],
-    folder: Path,
-    board: Board,
-    resume: bool,
-) -> PhaseResult:
+def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board: Board, resumed: bool) -> PhaseResult:
     """Train ``tail`` and leave its best weights in it.
 
-    ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``resume`` it goes on from the last one.
+    ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``resumed`` it goes on from the last one.
     Everything random is a function of (seed, epoch), so that a resumed run ends as the unbroken one would have.
+
+    Raises:
+        UserError: a checkpoint can't be read.
+        OSError: a checkpoint can't be written.
     """
+    steps = len(data.train)
     optimizer: Optimizer = AdamW(plan.groups, weight_decay=plan.weight_decay, fused=True)
-    total = plan.epochs * len(train)
-    warmup = round(plan.warmup_epochs * len(train))
-    scheduler = LRScheduler(LambdaLR(optimizer, partial(cosine_with_warmup, warmup, total)))
+    factor = partial(cosine_with_warmup, round(plan.warmup_epochs * steps), plan.epochs * steps)
+    scheduler = LRScheduler(LambdaLR(optimizer, factor))
     objective = Objective(tail, plan.label_smoothing, plan.site_alignment)
     trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
-    judged: nn.Module = tail
-    if plan.averaging * len(train) > 1:
-        average = EMAHandler(tail, momentum=1 / (plan.averaging * len(train)))
-        average.attach(trainer)
-        judged = average.ema_model
-    evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), classes)
-
-    selection = Selection(len(validation.labels))
-
-    @evaluator.on(Events.COMPLETED)
-    def select(engine: Engine) -> None:
-        selection.takes(trainer.state.epoch, engine.state.metrics["macro_f1"])
+    judged = _averaged(tail, trainer, plan.averaging * steps)
+    evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), data.classes)
+    selection = Selection(len(data.validation.labels))
+    selection.attach(evaluator, trainer)
 
     def score(_: Engine) -> float:
         return trainer.state.epoch if selection.epoch == trainer.state.epoch else -1
 
     stopping = EarlyStopping(plan.patience, score, trainer)
-    saver = TolerantSaver(str(folder), create_dir=True, require_empty=False)
-    # Ignite removes an old checkpoint before it writes the new one: with two of each, a killed run has one.
-    best = Checkpoint(
-        {"tail": judged},
-        saver,
-        n_saved=2,
-        filename_prefix=f"{plan.name}_best",
-        score_function=score,
-        global_step_transform=global_step_from_engine(trainer),
-        filename_pattern="{filename_prefix}_{name}_epoch={global_step}.pt",
-    )
+    best = best_checkpoint(folder, plan.name, judged, score, trainer)
     state = {
         "trainer": trainer,
         "tail": tail,
@@ -147,60 +117,50 @@ def run_phase(
         "stopping": stopping,
         "best": best,
     }
-    last = Checkpoint(
-        state,
-        saver,
-        n_saved=2,
-        filename_prefix=f"{plan.name}_last",
-        global_step_transform=global_step_from_engine(trainer),
-    )
-
-    @trainer.on(Events.EPOCH_STARTED)
-    def reseed(engine: Engine) -> None:
-        torch.manual_seed(plan.seed * 1_000_003 + engine.state.epoch * 1009 + idist.get_rank())
-
-    @trainer.on(Events.EPOCH_COMPLETED)
-    def share_statistics(_: Engine) -> None:
-        for buffer in tail.buffers():  # each process's BatchNorm has seen its own images
-            buffer.copy_(torch.as_tensor(idist.broadcast(buffer, src=0)))
-
+    trainer.add_event_handler(Events.EPOCH_STARTED, _reseed, plan.seed)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, _share_statistics, tail)
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(validation))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(data.validation))
     evaluator.add_event_handler(Events.COMPLETED, best)
     board.attach(plan.name, trainer, evaluator, optimizer)
-    if idist.get_rank() == 0:
-        _attach_progress(plan, trainer, evaluator)
-
-    checkpoint = newest_checkpoint(folder, plan.name) if resume else None
-    if checkpoint:
-        saved: Mapping[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        if lacking := state.keys() - saved.keys():
-            raise UserError(
-                f"{checkpoint}: of another version of the trainer (no {', '.join(sorted(lacking))}); start a new run"
-            )
-        Checkpoint.load_objects(state, saved)
-        train.first_epoch = trainer.state.epoch + 1
+    _attach_progress(plan, trainer, evaluator)
+    if resumed and resume(folder, plan.name, state):
+        data.train.first_epoch = trainer.state.epoch + 1
     else:
-        evaluator.run(validation)
+        evaluator.run(data.validation)
     evaluator.add_event_handler(Events.COMPLETED, stopping)
     # Last of all, so that it holds what every other handler of this epoch has changed.
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, last)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
     started = time.perf_counter()
     if trainer.state.epoch < plan.epochs and stopping.counter < plan.patience:
-        trainer.run(train, max_epochs=plan.epochs, epoch_length=len(train))
+        trainer.run(data.train, max_epochs=plan.epochs, epoch_length=steps)
     seconds = time.perf_counter() - started
     if idist.get_rank() == 0:  # the others get them from this one when the next phase begins
-        tail.load_state_dict(torch.load(str(best.last_checkpoint), weights_only=True, map_location="cpu"))
+        tail.load_state_dict(read_checkpoint(Path(str(best.last_checkpoint))))
     return PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds)
 
 
-def newest_checkpoint(folder: Path, phase: str) -> Path | None:
-    """The last resumable checkpoint of a phase, if there is one."""
-    found = folder.glob(f"{phase}_last_checkpoint_*.pt")
-    return max(found, key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
+def _averaged(tail: Tail, trainer: Engine, steps: float) -> nn.Module:
+    """The moving average of the weights over ``steps``, which ``trainer`` keeps up; ``tail`` itself for at most one."""
+    if steps <= 1:
+        return tail
+    average = EMAHandler(tail, momentum=1 / steps)
+    average.attach(trainer)
+    return average.ema_model
+
+
+def _reseed(trainer: Engine, seed: int) -> None:
+    torch.manual_seed(seed * 1_000_003 + trainer.state.epoch * 1009 + idist.get_rank())
+
+
+def _share_statistics(_: Engine, tail: Tail) -> None:
+    for buffer in tail.buffers():  # each process's BatchNorm has seen its own images
+        buffer.copy_(torch.as_tensor(idist.broadcast(buffer, src=0)))
 
 
 def _attach_progress(plan: PhasePlan, trainer: Engine, evaluator: Engine) -> None:
+    if idist.get_rank() > 0:
+        return
     bar = ProgressBar(desc=f"Phase {plan.name.upper()}", persist=False)
     bar.attach(trainer, output_transform=lambda loss: {"loss": loss})
 

@@ -4,14 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ignite.engine import Engine, Events
+
 STANDARD_ERRORS = 1.96
 
 
 class Selection:
     """The latest epoch whose validation macro F1 is within 1.96 standard errors of the best one's.
 
-    After the one-standard-error rule (Breiman et al. 1984), at 95 %: a few hundred images can't tell these epochs apart,
-    and the later one's learning rate is annealed further. The more images, the closer this comes to taking the best.
+    After the one-standard-error rule (Breiman et al. 1984), at 95 %: a few hundred images can't tell these epochs
+    apart, and the later one's learning rate is annealed further. The more images, the closer to taking the best.
     """
 
     def __init__(self, radiographs: int) -> None:
@@ -20,10 +22,16 @@ class Selection:
         self.best = 0.0
         self.epoch, self.macro_f1 = 0, 0.0
 
+    def attach(self, evaluator: Engine, trainer: Engine) -> None:
+        """Look at each of ``trainer``'s epochs once ``evaluator`` has measured it."""
+        evaluator.add_event_handler(
+            Events.COMPLETED, lambda: self.takes(trainer.state.epoch, evaluator.state.metrics["macro_f1"])
+        )
+
     def takes(self, epoch: int, macro_f1: float) -> bool:
-        """Whether this epoch, later than all before, is to be the model; ``epoch`` and ``macro_f1`` then are its."""
+        """Whether this epoch, later than all before, is to be the model; ``self`` then holds it and its score."""
         self.best = max(self.best, macro_f1)
-        # That of a share of so many images; that of their macro F1 is near it.
+        # The standard error of a share of so many images, which that of their macro F1 is near.
         error = math.sqrt(self.best * (1 - self.best) / self.radiographs)
         taken = macro_f1 >= self.best - STANDARD_ERRORS * error
         if taken:

@@ -1,12 +1,10 @@
-"""What TensorBoard shows of a run: losses, F1, learning rates, confusion matrix, images; and of its evaluation."""
+"""What TensorBoard shows of training: losses, F1, learning rates, confusion matrix, images."""
 
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ignite.distributed as idist
 import matplotlib
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import TensorboardLogger, global_step_from_engine
@@ -14,22 +12,14 @@ from ignite.handlers.tensorboard_logger import OptimizerParamsHandler, OutputHan
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from trainer.features.decoded_store import Images
-from trainer.files import read_json
-from trainer.plots import confusion_plot, reliability_plot
-from trainer.runs import Run, saved_settings
-
-if TYPE_CHECKING:  # it brings modules that training does without
-    from trainer.evaluation.scoring import Evaluation
+from trainer.plots import confusion_plot
 
 matplotlib.use("Agg")
 
 WORST = 8
-EVALUATION = "evaluation"
-"""Folder of an evaluation's events in the run's folder; each evaluation writes it anew."""
 
 
 class Board:
@@ -83,12 +73,12 @@ class Board:
             losses.append(cross_entropy(logits.float(), labels, reduction="none").cpu())
 
         def show(engine: Engine) -> None:
-            radiographs, found = self.radiographs, torch.cat(losses)
+            radiographs, of_all = self.radiographs, torch.cat(losses)
             losses.clear()
             if radiographs is None or self.logger is None:
                 return
             # Of several processes, the first one judges the first images.
-            worst = found.argsort(descending=True)[:WORST].numpy()
+            worst = of_all.argsort(descending=True)[:WORST].numpy()
             grid = make_grid(torch.from_numpy(radiographs[worst]).unsqueeze(1), nrow=4)
             self.logger.writer.add_image(f"{tag}/worst_images", grid, trainer.state.epoch)
 
@@ -99,47 +89,3 @@ class Board:
         """Flush and close the event file."""
         if self.logger is not None:
             self.logger.close()
-
-
-def log_evaluation(run: Run, evaluation: "Evaluation") -> None:
-    """Show a test: precision-recall curves, reliability, embeddings with thumbnails, settings with final figures."""
-    metrics = read_json(run.metrics, "evaluate")
-    folder = run.folder / EVALUATION
-    shutil.rmtree(folder, ignore_errors=True)
-    with SummaryWriter(str(folder)) as writer:
-        _log(writer, run, evaluation, metrics)
-
-
-def _log(writer: Any, run: Run, evaluation: "Evaluation", metrics: dict[str, Any]) -> None:
-    for i, name in enumerate(evaluation.classes):
-        writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
-    calibration = metrics["calibration"]
-    for when in ("before", "after"):
-        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(calibration, when))
-    writer.add_figure("test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test"))
-    predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
-    rows = [
-        [
-            radiograph.label,
-            radiograph.site,
-            guess,
-            "right" if radiograph.label == guess else "wrong",
-            radiograph.path,
-        ]
-        for radiograph, guess in zip(evaluation.radiographs, predicted, strict=True)
-    ]
-    thumbnails = torch.from_numpy(np.repeat(evaluation.thumbnails[:, None], 3, axis=1)).float() / 255
-    writer.add_embedding(
-        evaluation.embeddings,
-        rows,
-        thumbnails,
-        metadata_header=["label", "site", "predicted", "right", "path"],
-    )
-    settings = {
-        name: value if isinstance(value, bool | int | float) else str(value)
-        for name, value in saved_settings(run).model_dump(mode="json").items()
-    }
-    final = {f"final/{name}": metrics["test"][name] for name in ("accuracy", "macro_f1", "weighted_f1")}
-    final["final/ece"] = calibration["after"]["ece"]["value"]
-    # In this very folder: by default each call makes a run of its own.
-    writer.add_hparams(settings, final, run_name=".")

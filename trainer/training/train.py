@@ -1,7 +1,7 @@
 """Training: wires images, features, phases and export into a run. Holds no logic of its own."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import ignite.distributed as idist
@@ -12,23 +12,42 @@ from torch import Tensor
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from bento.inference.session import Session
 from trainer.data.holdout import run_records
-from trainer.data.manifest import fingerprint
+from trainer.data.manifest import Record, fingerprint
 from trainer.device import prepare
 from trainer.distributed import process_group
-from trainer.evaluation.calibration import fit_temperature
 from trainer.export.cam import fit_fine_map
-from trainer.export.novelty import fit_novelty
-from trainer.export.novelty_cache import cached_novelty, novelty_cache_path
+from trainer.export.novelty import FittedHeads, fit_novelty
+from trainer.export.novelty_cache import cached_novelty, novelty_path
 from trainer.export.onnx import check_parity, export_onnx, logits_of, save_weights
-from trainer.features.batches import PlainBatches, TrainBatches, even_weights
-from trainer.features.dataset import Features, LabelledImages, augmentation_of, load_images, make_features
+from trainer.export.temperature import fit_temperature
+from trainer.features.batches import PlainBatches, Targets, TrainBatches, even_weights
+from trainer.features.dataset import Features, LabelledImages, augmentation_of, load_images, make_features, store_of
 from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
-from trainer.models.backbones import Classifier, Tail, build_classifier, phase_b_cut
+from trainer.models.backbones import build_classifier, phase_b_cut
+from trainer.models.classifier import Classifier, Tail
 from trainer.runs import Run, continued_settings, start_run
 from trainer.settings import Settings
-from trainer.training.phases import PhasePlan, PhaseResult, parameter_groups, run_phase
+from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, parameter_groups, run_phase
 from trainer.training.tensorboard import Board
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What both phases and the export work on."""
+
+    settings: Settings
+    classes: list[str]
+    model: Classifier
+    train: LabelledImages
+    validation: LabelledImages
+    features: Features
+    device: torch.device
+
+    @property
+    def last_blocks(self) -> int:
+        """Index of the first stage that Phase B trains."""
+        return phase_b_cut(self.settings.backbone, self.model)
 
 
 def train_run(settings: Settings) -> Run:
@@ -42,7 +61,7 @@ def train_run(settings: Settings) -> Run:
 
 
 def start_and_train(settings: Settings) -> Run:
-    """The same for processes that are a group already."""
+    """As :func:`train_run`, for processes that are a group already."""
     if not settings.resume:
         run_records(settings)  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
@@ -58,46 +77,21 @@ def train(settings: Settings, run: Run) -> None:
         UserError: data, weights or device are not to be had; the exported graph is not the trained network.
     """
     started = time.perf_counter()
-    device = prepare(settings.device)
     records = run_records(settings)
-    classes = sorted({record.label for record in records})
-    radiographs = {
-        split: load_images([record for record in records if record.split == split], classes, settings, split)
-        for split in ("train", "val")
-    }
-    torch.manual_seed(settings.seed)
-    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
-    model.requires_grad_(False)
-    last_blocks = phase_b_cut(settings.backbone, model)
-    cuts = {"a": len(model.stages), "b": last_blocks} if settings.epochs_b else {"a": len(model.stages)}
-    # The output before the last blocks also tells what is no image of this kind.
-    prefix = Prefix(model, (last_blocks, len(model.stages)), device)
-    features = make_features(settings, prefix, radiographs["train"], radiographs["val"])
+    prepared = _prepare(settings, records)
     cached = time.perf_counter()
-    board = Board(run.folder, classes)
+    board = Board(run.folder, prepared.classes)
     try:
-        board.sample_batch(_sample(settings, radiographs["train"]))
-        board.validation_images(radiographs["val"].images)
-        phases = {
-            name: _run_phase(
-                settings,
-                run,
-                name,
-                Tail(model, cut, settings.batch_norm),
-                cut,
-                features,
-                radiographs,
-                classes,
-                board,
-            )
-            for name, cut in cuts.items()
-        }
+        board.sample_batch(_sample(settings, prepared.train))
+        board.validation_images(prepared.validation.images)
+        phases = {"a": _train_phase(prepared, "a", len(prepared.model.stages), run, board)}
+        if settings.epochs_b:
+            phases["b"] = _train_phase(prepared, "b", prepared.last_blocks, run, board)
     finally:
         board.close()
     if idist.get_rank() == 0:
-        summary = _seal(settings, run, model, radiographs, features, device)
-        summary |= {
-            "classes": classes,
+        summary = _seal(prepared, run) | {
+            "classes": prepared.classes,
             "fingerprint": fingerprint(records),
             "phases": {name: asdict(result) for name, result in phases.items()},
             "processes": idist.get_world_size(),
@@ -108,29 +102,32 @@ def train(settings: Settings, run: Run) -> None:
     idist.barrier()
 
 
-def _run_phase(
-    settings: Settings,
-    run: Run,
-    name: str,
-    tail: Tail,
-    cut: int,
-    features: Features,
-    radiographs: dict[str, LabelledImages],
-    classes: list[str],
-    board: Board,
-) -> PhaseResult:
-    s = settings
-    tail.requires_grad_(True)
-    train = radiographs["train"]
-    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
-    _, sites = np.unique(train.sites, return_inverse=True)
-    rank, world = idist.get_rank(), idist.get_world_size()
+def _prepare(settings: Settings, records: list[Record]) -> Prepared:
+    """Decode the images, build the network and fill the caches."""
+    device = prepare(settings.device)
+    classes = sorted({record.label for record in records})
+    train, validation = (
+        load_images([record for record in records if record.split == split], classes, settings, split)
+        for split in ("train", "val")
+    )
+    torch.manual_seed(settings.seed)
+    model = build_classifier(settings.backbone, len(classes), settings.dropout, settings.weights).to(device)
+    model.requires_grad_(False)
+    # The output before the last blocks is what novelty and orientation are read off, too.
+    prefix = Prefix(model, (phase_b_cut(settings.backbone, model), len(model.stages)), device)
+    features = make_features(settings, prefix, train, validation)
+    return Prepared(settings, classes, model, train, validation, features, device)
+
+
+def _train_phase(prepared: Prepared, name: str, cut: int, run: Run, board: Board) -> PhaseResult:
+    """Train the stages from ``cut`` on and the head."""
+    s, train = prepared.settings, prepared.train
+    tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
     head_only = name == "a"
-    lr, epochs = (s.lr_a, s.epochs_a) if head_only else (s.lr_b, s.epochs_b)
     plan = PhasePlan(
         name=name,
-        epochs=epochs,
-        groups=parameter_groups(tail, lr, s.block_lr_factor),
+        epochs=s.epochs_a if head_only else s.epochs_b,
+        groups=parameter_groups(tail, s.lr_a if head_only else s.lr_b, s.block_lr_factor),
         warmup_epochs=s.warmup_epochs,
         patience=s.patience,
         weight_decay=s.weight_decay,
@@ -139,16 +136,15 @@ def _run_phase(
         averaging=0.0 if head_only else s.averaging,
         seed=s.seed,
     )
-    return run_phase(
-        plan,
-        tail,
-        TrainBatches(features.train[cut], train.labels, s.batch_size, s.seed, rank, world, weights, sites),
-        PlainBatches(features.validation[cut], radiographs["val"].labels, rank, world),
-        classes,
-        run.checkpoints,
-        board,
-        s.resume,
+    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
+    targets = Targets(train.labels, weights, np.unique(train.sites, return_inverse=True)[1])
+    rank, world = idist.get_rank(), idist.get_world_size()
+    data = PhaseData(
+        TrainBatches(prepared.features.train[cut], targets, s.batch_size, s.seed, rank, world),
+        PlainBatches(prepared.features.validation[cut], prepared.validation.labels, rank, world),
+        prepared.classes,
     )
+    return run_phase(plan, tail, data, run.checkpoints, board, s.resume)
 
 
 def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
@@ -158,42 +154,14 @@ def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
     return augmentation.apply(images, augmentation.draw(len(images), settings.seed))
 
 
-def _seal(
-    settings: Settings,
-    run: Run,
-    model: Classifier,
-    radiographs: dict[str, LabelledImages],
-    features: Features,
-    device: torch.device,
-) -> dict[str, object]:
-    validation = radiographs["val"]
-    logits = logits_of(model, validation.images, device)
+def _seal(prepared: Prepared, run: Run) -> dict[str, object]:
+    """Fit what goes beside the network, and write both; returns what ``training.json`` says of it."""
+    settings, model, validation = prepared.settings, prepared.model, prepared.validation
+    logits = logits_of(model, validation.images, prepared.device)
     temperature = fit_temperature(logits, validation.labels)
-    cut = phase_b_cut(settings.backbone, model)
-    fit = partial(
-        fit_novelty,
-        model,
-        cut,
-        radiographs["train"],
-        validation,
-        features,
-        settings.preprocessing,
-        settings.seed,
-        settings.workers,
-        device,
-    )
-    if settings.cache == "off":
-        fitted = fit()
-    else:
-        path = novelty_cache_path(
-            Prefix(model, (cut,), device),
-            (radiographs["train"].key, validation.key),
-            augmentation_of(settings),
-            settings.seed,
-            settings.data_dir / "cache",
-        )
-        fitted = cached_novelty(path, cut, fit)
-    fine_map = fit_fine_map(model, cut, features.train[cut], len(radiographs["train"].labels), settings.seed)
+    fitted = _novelty(prepared)
+    cut, images = prepared.last_blocks, len(prepared.train.labels)
+    fine_map = fit_fine_map(model, cut, prepared.features.train[cut], images, settings.seed)
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE
     save_weights(model, run.sealed / WEIGHTS_FILE)
@@ -208,3 +176,15 @@ def _seal(
         "parity": {"images": len(validation.labels), "largest_difference": difference},
         "files": {name: sha256_file(run.sealed / name) for name in (ONNX_FILE, WEIGHTS_FILE)},
     }
+
+
+def _novelty(prepared: Prepared) -> FittedHeads:
+    """Novelty and orientation, from the cache where an earlier run has fitted them."""
+    settings, train, validation = prepared.settings, prepared.train, prepared.validation
+    prefix = Prefix(prepared.model, (prepared.last_blocks,), prepared.device)
+    fit = partial(fit_novelty, prefix, train, validation, prepared.features, settings.seed)
+    if settings.cache == "off":
+        return fit()
+    keys = (train.key, validation.key)
+    path = novelty_path(store_of(settings), prefix, keys, augmentation_of(settings), settings.seed)
+    return cached_novelty(path, prefix.cuts[0], fit)

@@ -1,4 +1,4 @@
-"""What lies outside what the model knows: fitted to a few generated images, with random and with real weights."""
+"""Novelty and orientation, fitted to a few generated images, with random and with real weights."""
 
 from pathlib import Path
 
@@ -13,15 +13,16 @@ from bento.inference.session import Session
 from trainer.data.sample.dataset import generate
 from trainer.evaluation.novelty_rates import share
 from trainer.export.cam import FineMap
-from trainer.export.novelty import PASS, Distance, FittedNovelty, fit_novelty, novelty_threshold, pooled
+from trainer.export.novelty import PASS, Distance, FittedHeads, fit_novelty, novelty_threshold, pooled
 from trainer.export.onnx import export_onnx
-from trainer.export.orientation import TURNS, changed_images, orientation_points
+from trainer.export.orientation import TURNS, changed_images
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import from_images
 from trainer.features.dataset import Features, LabelledImages
-from trainer.features.decoded_store import FilesAsImages
+from trainer.features.decoded_store import ImageFiles
 from trainer.features.prefix_cache import Prefix, Views
-from trainer.models.backbones import Classifier, build_classifier, phase_b_cut
+from trainer.models.backbones import build_classifier, phase_b_cut
+from trainer.models.classifier import Classifier
 from trainer.types import Array
 
 SPEC = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
@@ -41,10 +42,11 @@ def radiographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def split(paths: list[Path]) -> LabelledImages:
-    return LabelledImages(FilesAsImages(paths, SPEC, 2), paths, np.zeros(len(paths), np.int64), [], "")
+    files = ImageFiles(paths, SPEC, 2)
+    return LabelledImages(files, files, np.zeros(len(paths), np.int64), [], "")
 
 
-def fit(model: Classifier, paths: list[Path], train: int = 60) -> FittedNovelty:
+def fit(model: Classifier, paths: list[Path], train: int = 60) -> FittedHeads:
     cut = phase_b_cut("efficientnet_lite0", model)
     parts = split(paths[:train]), split(paths[train:])
     prefix, views = Prefix(model, (cut,), CPU), Views(MILD, 2, 3)
@@ -52,7 +54,7 @@ def fit(model: Classifier, paths: list[Path], train: int = 60) -> FittedNovelty:
         {cut: from_images(parts[0].images, prefix, cut, views)},
         {cut: from_images(parts[1].images, prefix, cut, Views())},
     )
-    return fit_novelty(model, cut, *parts, features, SPEC, seed=3, workers=2, device=CPU)
+    return fit_novelty(prefix, *parts, features, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +63,12 @@ def model() -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def fitted(model: Classifier, radiographs: list[Path]) -> FittedNovelty:
+def fitted(model: Classifier, radiographs: list[Path]) -> FittedHeads:
     return fit(model, radiographs)
 
 
 @pytest.fixture(scope="module")
-def session(model: Classifier, fitted: FittedNovelty, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(model: Classifier, fitted: FittedHeads, tmp_path_factory: pytest.TempPathFactory) -> Session:
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
     channels = model.stages[: fitted.heads.cut](torch.zeros(1, 3, 64, 64)).shape[1]
     fine_map = FineMap(torch.zeros(3, channels, 1, 1))
@@ -74,19 +76,19 @@ def session(model: Classifier, fitted: FittedNovelty, tmp_path_factory: pytest.T
     return Session(path, 3, SPEC.image_size)
 
 
-def doubts(session: Session, images: Array) -> tuple[Array, Array]:
-    found = session.predict(images)
-    assert found.novelty is not None
-    assert found.orientation is not None
-    return found.novelty, found.orientation
+def answers(session: Session, images: Array) -> tuple[Array, Array]:
+    prediction = session.predict(images)
+    assert prediction.novelty is not None
+    assert prediction.orientation is not None
+    return prediction.novelty, prediction.orientation
 
 
 def novelty(session: Session, images: Array) -> Array:
-    return doubts(session, images)[0]
+    return answers(session, images)[0]
 
 
 def test_images_of_its_own_kind_pass_and_other_pictures_do_not(
-    fitted: FittedNovelty, session: Session, radiographs: list[Path]
+    fitted: FittedHeads, session: Session, radiographs: list[Path]
 ) -> None:
     own = novelty(session, np.asarray(split(radiographs[60:]).images[np.arange(30)]))
     assert (own <= fitted.novelty.threshold).mean() >= PASS
@@ -102,33 +104,33 @@ def test_images_of_its_own_kind_pass_and_other_pictures_do_not(
 
 
 def test_the_graph_says_what_the_network_says(
-    model: Classifier, fitted: FittedNovelty, session: Session, radiographs: list[Path]
+    model: Classifier, fitted: FittedHeads, session: Session, radiographs: list[Path]
 ) -> None:
     images = np.asarray(split(radiographs).images[np.arange(8)])
     with torch.inference_mode():
         frozen = model.stages[: fitted.heads.cut](model.normalise(torch.from_numpy(images)))
-        scores, views = fitted.heads(frozen)
-    together, shown = doubts(session, images)
+        scores, orientations = fitted.heads(frozen)
+    together, shown = answers(session, images)
     np.testing.assert_allclose(together, scores, rtol=1e-3)
-    np.testing.assert_allclose(shown, views, atol=1e-3)
+    np.testing.assert_allclose(shown, orientations, atol=1e-3)
     alone = np.concatenate([novelty(session, images[[row]]) for row in range(8)])
     np.testing.assert_allclose(alone, together, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", TURNS)
 def test_an_image_shown_wrongly_is_told(
-    fitted: FittedNovelty, session: Session, radiographs: list[Path], kind: str
+    fitted: FittedHeads, session: Session, radiographs: list[Path], kind: str
 ) -> None:
     point = next(point for point in fitted.orientations if point.kind == kind)
-    wrong = doubts(session, changed_images(radiographs[60:], 30 * [TURNS[kind]], SPEC, 2))[1]
-    right = doubts(session, np.asarray(split(radiographs[60:]).images[np.arange(30)]))[1]
+    wrong = answers(session, changed_images(ImageFiles(radiographs, SPEC, 2), np.arange(60, 90), 30 * [TURNS[kind]]))[1]
+    right = answers(session, np.asarray(split(radiographs[60:]).images[np.arange(30)]))[1]
     column = ORIENTATIONS.index(kind)
     assert (wrong[:, column] >= point.threshold).mean() > 0.9
     assert not (right[:, column] >= point.threshold).any()
 
 
 def test_the_same_images_give_the_same_fit_and_nobodys_random_state_is_touched(
-    model: Classifier, fitted: FittedNovelty, radiographs: list[Path]
+    model: Classifier, fitted: FittedHeads, radiographs: list[Path]
 ) -> None:
     before, numpys = torch.get_rng_state(), repr(np.random.get_state())
     again = fit(model, radiographs)
@@ -178,19 +180,6 @@ def test_the_threshold_is_the_least_that_lets_the_wanted_share_pass(images_: int
     scores = RNG.permutation(np.arange(1.0, images_ + 1))
     assert novelty_threshold(scores, scores / 2) == rank
     assert novelty_threshold(scores / 2, scores) == rank
-
-
-def test_a_views_threshold_spares_untouched_images() -> None:
-    untouched = np.zeros((1000, len(ORIENTATIONS)))
-    untouched[:, 1] = np.arange(1000) / 1000
-    turned = np.zeros((10, len(ORIENTATIONS)))
-    turned[:5, 1] = 1
-    (point,) = orientation_points(untouched, {"inverted": turned})
-    assert point.validation_false_alarms <= 0.005
-    assert point.threshold == pytest.approx(0.9941)
-    assert point.validation_recall == 0.5
-    (point,) = orientation_points(np.zeros((3, len(ORIENTATIONS))), {"inverted": turned})
-    assert point.threshold == 0.5
 
 
 def test_pooling_is_mean_and_spread_of_each_channel() -> None:

@@ -1,4 +1,4 @@
-"""What a run has learnt of images outside its kind is kept, and fitted anew where it is not what is asked for."""
+"""Novelty and orientation are kept once fitted, and fitted anew where they are not what is asked for."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
-from trainer.export.novelty import Distance, FittedNovelty, FrozenStageHeads
-from trainer.export.novelty_cache import cached_novelty, novelty_cache_path
+from trainer.export.novelty import Distance, FittedHeads, FrozenStageHeads
+from trainer.export.novelty_cache import cached_novelty, novelty_path
 from trainer.export.orientation import OrientationHead
 from trainer.features.augmentation import Augmentation
 from trainer.features.prefix_cache import Prefix
+from trainer.features.store import Store
 from trainer.models.backbones import build_classifier
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ class Fit:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> FittedNovelty:
+    def __call__(self) -> FittedHeads:
         self.times += 1
         rng = np.random.default_rng(self.times)
         features = rng.normal(size=(40, 4)).astype(np.float32)
@@ -37,7 +38,7 @@ class Fit:
             validation_false_alarms=0,
             test_false_alarms=None,
         )
-        return FittedNovelty(heads.eval(), novelty, [point])
+        return FittedHeads(heads.eval(), novelty, [point])
 
 
 def test_it_is_fitted_once_and_kept_whole(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_its_key_holds_weights_images_views_and_seed(tmp_path: Path) -> None:
         torch.manual_seed(weights_seed)
         model = build_classifier("resnet18", 3, weights="none")
         turned = Augmentation(rotation, 0.03, 0.05, 0.1, 0.2, 0, False)
-        return novelty_cache_path(Prefix(model, (cut,), CPU), (radiographs, "v"), turned, seed, tmp_path)
+        return novelty_path(Store(tmp_path, 0), Prefix(model, (cut,), CPU), (radiographs, "v"), turned, seed)
 
     others = {path(weights_seed=1), path(cut=3), path(radiographs="b"), path(rotation=6), path(seed=2)}
     assert path() == path()

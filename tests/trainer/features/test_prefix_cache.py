@@ -1,8 +1,5 @@
-"""The frozen-prefix cache and the arrays it is kept in."""
+"""The frozen-prefix cache: it holds what the prefix computes, under a key of all that determines it."""
 
-import os
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from bento.imaging.intake import load_array
-from bento.imaging.preprocessing import Preprocessing
 from trainer.data.sample import generate
-from trainer.errors import UserError
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import from_cache, from_images
-from trainer.features.decoded_store import decoded_images
-from trainer.features.memmap import create_array, open_array
 from trainer.features.prefix_cache import Prefix, Views, prefix_outputs
-from trainer.models.backbones import Classifier, Tail, build_classifier
+from trainer.features.store import Store
+from trainer.models.backbones import build_classifier
+from trainer.models.classifier import Classifier, Tail
 from trainer.types import Array
 
 CPU = torch.device("cpu")
 AUGMENTATION = Augmentation(rotation=7, shift=0.05, scale=0.1, exposure=0.25, sharpness=1, noise=0, flip=False)
-ORIENTATIONS = Views(AUGMENTATION, count=3, seed=1)
+VIEWS = Views(AUGMENTATION, count=3, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +34,8 @@ def images() -> Array:
 
 
 def outputs(model: Classifier, images: Array, cache: Path, **changes: Any) -> list[Array]:
-    arguments: dict[str, Any] = {"fingerprint": "f", "views": ORIENTATIONS} | changes
-    return prefix_outputs(Prefix(model, (4, 6), CPU), images, images.shape[1], cache=cache, **arguments)
+    arguments: dict[str, Any] = {"key": "k", "views": VIEWS} | changes
+    return prefix_outputs(Prefix(model, (4, 6), CPU), images, store=Store(cache, 0), **arguments)
 
 
 def test_the_cache_holds_what_the_prefix_computes(model: Classifier, images: Array, tmp_path: Path) -> None:
@@ -60,7 +54,7 @@ def test_views_are_the_image_and_the_augmentations_of_their_seed(
     (plain,) = outputs(model, images, tmp_path, views=Views())[:1]
     radiographs = torch.from_numpy(images)
     np.testing.assert_array_equal(maps[0], plain[0])
-    for view in range(1, ORIENTATIONS.count):
+    for view in range(1, VIEWS.count):
         drawn = AUGMENTATION.apply(radiographs, AUGMENTATION.draw(5, 1_000_003 + view))
         with torch.inference_mode():
             augmented = model.stages[:4](model.normalise(drawn)).numpy()
@@ -70,7 +64,7 @@ def test_views_are_the_image_and_the_augmentations_of_their_seed(
 
 def test_fresh_views_are_those_of_the_cache(model: Classifier, images: Array, tmp_path: Path) -> None:
     cached = from_cache(outputs(model, images, tmp_path)[0], CPU)
-    fresh = from_images(images, Prefix(model, (4, 6), CPU), 4, ORIENTATIONS)
+    fresh = from_images(images, Prefix(model, (4, 6), CPU), 4, VIEWS)
     for rows, wanted in (
         (np.array([0, 3, 4]), np.array([2, 0, 1])),
         (np.array([1, 2]), 0),
@@ -106,10 +100,10 @@ def test_the_same_key_is_reused_and_any_change_makes_another(model: Classifier, 
     assert {path: path.stat().st_ino for path in tmp_path.iterdir()} == first
     other = build_classifier("resnet18", classes=3, weights="none").eval()
     for changed, changes in (
-        (model, {"views": replace(ORIENTATIONS, seed=2)}),
-        (model, {"views": replace(ORIENTATIONS, count=2)}),
-        (model, {"views": replace(ORIENTATIONS, augmentation=replace(AUGMENTATION, rotation=8))}),
-        (model, {"fingerprint": "g"}),
+        (model, {"views": replace(VIEWS, seed=2)}),
+        (model, {"views": replace(VIEWS, count=2)}),
+        (model, {"views": replace(VIEWS, augmentation=replace(AUGMENTATION, rotation=8))}),
+        (model, {"key": "l"}),
         (other, {}),
     ):
         before = len(list(tmp_path.iterdir()))
@@ -123,56 +117,6 @@ def test_another_head_or_classes_do_not_spoil_the_cache(model: Classifier, image
     other.stages.load_state_dict(model.stages.state_dict())
     outputs(other, images, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_images_are_decoded_by_the_services_intake_once(tmp_path: Path) -> None:
-    from PIL import Image
-
-    paths = []
-    for radiograph in generate(4, 64, hospitals=1, seed=2):
-        paths.append(tmp_path / radiograph.name)
-        Image.fromarray(radiograph.pixels).save(paths[-1])
-    spec = Preprocessing(image_size=48)
-    cache = tmp_path / "cache"
-    store = decoded_images(paths, list("abcd"), spec, cache, workers=2, title="t")
-    assert store.dtype == np.uint8
-    for index, path in enumerate(paths):
-        np.testing.assert_array_equal(store[index], load_array(path, spec))
-    for path in paths:
-        path.unlink()
-    np.testing.assert_array_equal(decoded_images(paths, list("abcd"), spec, cache, 2, "t"), store)
-
-
-def fill(path: Path, value: int, *, interrupt: bool = False) -> None:
-    with create_array(path, (2_000_000,), "uint8") as array:
-        array[:] = value
-        if interrupt:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_array_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fill(tmp_path / "a.npy", 1, interrupt=True)
-    assert list(tmp_path.iterdir()) == []
-    fill(tmp_path / "a.npy", 3)
-    assert (open_array(tmp_path / "a.npy") == 3).all()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk: Path) -> None:
-    with pytest.raises(UserError, match=r"no space left for 0\.00 GB of cache; free some"):
-        fill(small_disk / "big.npy", 1)
-    assert list(small_disk.iterdir()) == []
 
 
 def test_the_cache_does_not_depend_on_the_number_of_threads(model: Classifier, tmp_path: Path) -> None:

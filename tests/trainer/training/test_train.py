@@ -11,23 +11,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import yaml
-from scipy.special import softmax
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.datasets import ImageFolder
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
-from bento.imaging.intake import load_array
-from bento.imaging.preprocessing import Preprocessing
-from bento.inference.session import Session
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
-from trainer.errors import UserError
 from trainer.evaluation.metrics import compute_metrics
-from trainer.export.onnx import check_parity, logits_of
-from trainer.models.backbones import build_classifier
 
 
 def test_a_run_leaves_what_its_readme_promises(trained: Trained) -> None:
@@ -83,30 +75,6 @@ def test_metrics_can_be_rebuilt_from_predictions(trained: Trained) -> None:
     sites = {row["site"] for row in rows}
     assert set(written["by_site"]) == sites
     assert sum(figures["images"] for figures in written["by_site"].values()) == len(rows)
-
-
-def test_the_sealed_graph_is_the_trained_network(trained: Trained) -> None:
-    weights = str(trained.run.sealed / WEIGHTS_FILE)
-    model = build_classifier("efficientnet_lite0", 3, weights=weights)
-    spec = Preprocessing(image_size=96)
-    files = sorted((trained.data_dir / "val").rglob("*.png"))
-    images = np.stack([load_array(file, spec) for file in files])
-    temperature = json.loads(trained.run.training.read_text())["temperature"]
-    session = Session(trained.run.sealed / ONNX_FILE, classes=3, image_size=96)
-    logits = logits_of(model, images, torch.device("cpu"))
-    probabilities = softmax(logits / temperature, axis=1)
-    assert check_parity(session, images, probabilities) < 1e-4
-    prediction = session.predict(images)
-    # The map's mean and the head's bias are the logit: a class activation map explains the very score it is shown with.
-    assert prediction.cam.shape[1:] == (
-        3,
-        6,
-        6,
-    )  # as fine as the frozen stages' output, not as the last stage's
-    from_map = prediction.cam.mean(axis=(2, 3)) + model.head.bias.detach().numpy()
-    np.testing.assert_allclose(from_map, logits, atol=1e-3)
-    with pytest.raises(UserError, match="not the trained network"):
-        check_parity(session, images, np.roll(probabilities, 1, axis=1))
 
 
 def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(trained: Trained) -> None:
