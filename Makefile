@@ -43,7 +43,7 @@ pictures: $(VENV)/.dev chromium
 	$(PY) -m tests.support.showcase
 
 reference: $(VENV)/.train
-	$(PY) -m trainer.reference
+	$(PY) -m docs.scripts.configuration
 
 check: lint types test
 

@@ -1,8 +1,8 @@
 """The configuration reference: up to date and whole."""
 
 from bento.settings import Settings as ServiceSettings
+from docs.scripts.configuration import FILE, reference
 from trainer.cli import COMMANDS
-from trainer.reference import FILE, reference
 
 
 def test_the_committed_page_is_up_to_date() -> None:

@@ -1,4 +1,4 @@
-"""``python -m trainer.reference`` writes ``docs/configuration.md``: every setting of both rooms, from its docstring."""
+"""``make reference`` writes ``docs/configuration.md``: every setting of both rooms, from its docstring."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ from trainer.cli import COMMANDS
 from trainer.files import write_text
 from trainer.settings import ENV_PREFIX, Settings
 
-FILE = Path(__file__).parents[1] / "docs" / "configuration.md"
+FILE = Path(__file__).parents[1] / "configuration.md"
 HEAD = """\
 # Configuration
 
