@@ -9,19 +9,21 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 IMAGE ?= chest_xray:latest
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo serve test chromium pictures reference check lint types bento audit container clean
+.PHONY: help demo serve test chromium pictures reference check docs lint types bento audit container clean
 
 help:
-	@echo "make demo    train on generated films, serve the model, ask it about one film"
-	@echo "make test    run the tests"
-	@echo "make check   ruff, mypy and the tests"
-	@echo "make serve   serve the newest model on port 3000"
-	@echo "make bento   build the service and the newest model into build/bento, with its SBOM beside it"
-	@echo "make audit   look up the bento's packages in the advisory database (needs PyPI)"
-	@echo "make container   the bento's image, by docker, podman or buildah; trains first if there is no model"
+	@echo "make demo       train on generated images, serve the model, ask it about one image"
+	@echo "make test       run the tests"
+	@echo "make check      lint, types, documentation and tests: what must pass"
+	@echo "make lint       ruff and the import contracts"
+	@echo "make docs       the documentation as pages in site/, from docs/"
+	@echo "make serve      serve the newest model on port 3000"
+	@echo "make bento      build the service and the newest model into build/bento, with its SBOM beside it"
+	@echo "make audit      look up the bento's packages in the advisory database (needs PyPI)"
+	@echo "make container  the bento's image, by docker, podman or buildah; trains first if there is no model"
 	@echo "make pictures   the README's pictures, from a real run and its service in Chromium"
 	@echo "make reference  docs/configuration.md, from the settings' docstrings"
-	@echo "make clean   remove .venv and caches; data, runs and models stay"
+	@echo "make clean      remove .venv, site and caches; data, runs and models stay"
 
 demo: $(VENV)/.train
 	$(PY) -m trainer.demo
@@ -45,7 +47,10 @@ pictures: $(VENV)/.dev chromium
 reference: $(VENV)/.train
 	$(PY) -m docs.scripts.configuration
 
-check: lint types test
+check: lint types docs test
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check
@@ -88,4 +93,4 @@ $(VENV)/.dev: $(PY) pyproject.toml
 	@touch $(VENV)/.train $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) site .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -27,7 +27,7 @@ def blocks(document: Path, language: str) -> list[str]:
 
 def prepare(folder: Path) -> dict[str, str]:
     """Put into a folder what the documents' commands name; the environment that makes them quick."""
-    sample.write(folder / "path/to/images", images=90, size=64, hospitals=2, seed=3)
+    sample.write(folder / "path/to/images", sample.SampleSet(images=90, size=64, hospitals=2, seed=3))
     first = next((folder / "path/to/images").rglob("*.png"))
     Image.open(first).save(folder / "image.png")
     activate = folder / ".venv/bin/activate"
