@@ -1,9 +1,9 @@
-"""Every image judged once, by a model that never saw its patient: ``python -m tests.benchmarks.folds --dataset FOLDER``.
+"""Ten-fold cross-validation by patient: ``python -m tests.benchmarks.folds --dataset FOLDER``.
 
-Ten-fold cross-validation, grouped by patient and stratified by class and site: one fold is for the test, the next one
-for validation. Three seeds' test images are too few to tell a gain of 0.02 from luck; all images together are not. Rows:
-views with and without the image itself among them, and three ways to choose the epoch, from the same training. What is
-finished is kept in ``--work``, so that a broken run goes on where it stopped.
+Every image is judged once, by a model that never saw its patient; folds are stratified by class and site. One fold is
+for the test, the next one for validation. Three seeds' test images are too few to tell a gain of 0.02 from luck; all
+images together are not. The table's rows are views with and without the image itself among them, and three ways to
+choose the epoch, from the same training. What is finished is kept in ``--work``: a broken run goes on where it stopped.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from trainer.types import Array
 FOLDS = 10
 ORIENTATIONS = ("the image every other epoch", "augmented views only")
 RECIPE = Recipe("default", ema=0.99)
-"""Of the trainer: its moving average reaches back 1.5 epochs."""
+"""Epochs that the moving average of the weights reaches back: the trainer's default."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Everything:
 
     @cached_property
     def cuts(self) -> tuple[int, int]:
-        """Of Phase B and Phase A."""
+        """Number of frozen stages in Phase B and in Phase A."""
         return phase_b_cut(self.settings.backbone, self.model), len(self.model.stages)
 
     @cached_property
     def fetches(self) -> dict[int, Fetch]:
-        """Of all images and views, by cut."""
+        """How to get the frozen stages' output for all images and views, by the number of stages."""
         s, prefix = self.settings, Prefix(self.model, self.cuts, self.device)
         views = Views(augmentation_of(s), s.views, s.seed)
         arrays = prefix_outputs(prefix, self.radiographs.images, self.radiographs.key, views, store_of(s), "views")
@@ -140,7 +140,7 @@ def _some(radiographs: LabelledImages, rows: Rows) -> LabelledImages:
 
 
 def latest_near_best(scores: Array, radiographs: int) -> int:
-    """The trainer's rule."""
+    """The epoch that the trainer chooses: see :class:`trainer.training.selection.Selection`."""
     selection = Selection(radiographs)
     for epoch, score in enumerate(scores):
         selection.takes(epoch, float(score))

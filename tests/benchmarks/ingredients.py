@@ -40,12 +40,12 @@ class Recipe:
     ema: float = 0.0
     """Decay of an exponential moving average of the weights, which is what is then judged."""
     mix: str = ""
-    """Of the prefix's outputs. ``mixup``: of two images and their labels (Verma et al. 2019); ``style``: their channels'
-    mean and deviation only (Zhou et al. 2021)."""
+    """What of the frozen stages' outputs is mixed. ``mixup``: two images and their labels (Verma et al. 2019);
+    ``style``: the mean and deviation of their channels alone (Zhou et al. 2021)."""
     l2sp: float = 0.0
     """Pull towards the pre-trained weights (Li et al. 2018)."""
     erase: bool = False
-    """Afterwards take out of the embedding what tells the site; see ``trainer.erasure``."""
+    """Afterwards take out of the embedding what tells the site; see :mod:`tests.benchmarks.erasure`."""
 
 
 @dataclass(frozen=True)

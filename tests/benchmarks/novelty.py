@@ -1,8 +1,8 @@
-"""What does a model notice that it does not know? ``python -m tests.benchmarks.novelty --run RUN``.
+"""How many images of another kind does a model notice? ``python -m tests.benchmarks.novelty --run RUN``.
 
-Judges the run's sealed model on pictures that are no chest images (``--not-radiographs FOLDER``), on its own test images, on
-those through simulated scanners and turned by a program, and on other hospitals' images (``--radiographs FOLDER``), as the
-service would: by novelty alone, and with all checks.
+Judges a run's sealed model as the service would, by novelty alone and with all input warnings: on pictures that are
+no chest radiographs (``--not-images FOLDER``), on its own test images, on those through simulated scanners and turned
+by a program, and on other hospitals' images (``--images FOLDER``).
 """
 
 import argparse
@@ -57,18 +57,18 @@ class Row:
 
 
 def judge(title: str, intakes: Sequence[Intake], predictor: Predictor) -> Row:
-    """The service's doubts about images."""
+    """What the service would say against answers for images."""
     manifest = predictor.manifest
     if manifest.novelty is None:
-        raise UserError("the model can't tell what it does not know; train it again")
-    found = [assess_input(one, predictor.predict(one.image[None]), manifest) for one in intakes]
-    kinds = [warning.kind for doubts in found for warning in doubts.warnings]
-    scores = np.array([doubts.score for doubts in found], dtype=np.float64) / manifest.novelty.threshold
+        raise UserError("the model has no novelty score; train it again")
+    assessments = [assess_input(one, predictor.predict(one.image[None]), manifest) for one in intakes]
+    kinds = [warning.kind for assessment in assessments for warning in assessment.warnings]
+    scores = np.array([assessment.score for assessment in assessments], dtype=np.float64) / manifest.novelty.threshold
     return Row(
         title,
-        len(found),
-        sum(doubts.in_distribution is False for doubts in found),
-        sum(bool(doubts.refusal) for doubts in found),
+        len(assessments),
+        sum(assessment.in_distribution is False for assessment in assessments),
+        sum(bool(assessment.refusal) for assessment in assessments),
         {kind: kinds.count(kind) for kind in set(kinds)},
         float(scores.max()),
         float(scores.min()),
@@ -116,7 +116,7 @@ def main() -> int:
     try:
         settings = saved_settings(run)
         predictor = Predictor(run.sealed)
-        met = report(predictor, images_of_test(settings.data_dir), options.not_images, options.radiographs)
+        met = report(predictor, images_of_test(settings.data_dir), options.not_images, options.images)
     except UserError as error:
         print(f"novelty: {error}", file=sys.stderr)
         return 2
@@ -132,13 +132,13 @@ def images_of_test(data_dir: Path) -> list[Path]:
 
 def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
     """A folder's pictures; what the intake refuses is named and left out."""
-    found = []
+    assessments = []
     for file in image_files([folder]):
         try:
-            found.append(take_in(file, spec))
+            assessments.append(take_in(file, spec))
         except ImageError as error:
             print(f"{file.name}: refused: {error}")
-    return found
+    return assessments
 
 
 def report(predictor: Predictor, test: list[Path], not_images: Path | None, others: list[Path]) -> bool:

@@ -24,7 +24,7 @@ from torchvision.transforms import v2
 SIZE = 224
 BATCH = 32
 WORKERS = 2
-"""One a core of the machine that the figures come from; other numbers were not tried."""
+"""One for each core of the machine that was measured; other numbers were not tried."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 

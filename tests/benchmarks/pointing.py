@@ -87,8 +87,8 @@ def main() -> None:
     for name in (*LABELS[1:], "all"):
         chosen = points[name] if name != "all" else [p for label in LABELS[1:] for p in points[label]]
         count = diseased[name] if name != "all" else sum(diseased[label] for label in LABELS[1:])
-        figures = np.array([(p.inside, p.near, p.chance, p.chance_near) for p in chosen]).mean(axis=0)
-        inside, near, chance, chance_near = (f"{value:.0%}" for value in figures)
+        shares = np.array([(p.inside, p.near, p.chance, p.chance_near) for p in chosen]).mean(axis=0)
+        inside, near, chance, chance_near = (f"{value:.0%}" for value in shares)
         print(f"{name:14} {count:5}  {len(chosen):5}  {inside:>6}  {near:>18}  ({chance}, {chance_near})")
 
 

@@ -1,8 +1,8 @@
 """What the speed costs in quality: ``python -m tests.benchmarks.quality --dataset FOLDER``.
 
-The reference project's loop (``plain_loop.py``: two phases, weighted cross-entropy, cosine schedule, best checkpoint by
-validation accuracy, the images' middle at test) and ours by the command line, with the same images, split, size, backbone
-and weights. Test macro F1 of both, over all images and within each site, for each seed.
+Compares the reference project's loop (``plain_loop.py``: two phases, weighted cross-entropy, cosine schedule, best
+checkpoint by validation accuracy, the middle of the images at test) with the trainer's command line, on the same
+images, split, size, backbone and weights: test macro F1 of both, over all images and within each site, for each seed.
 """
 
 import argparse
@@ -58,12 +58,12 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
 
 
 def our_probabilities(file: Path, classes: list[str]) -> dict[str, list[float]]:
-    """Of a run's ``predictions.csv``, by path."""
+    """Probabilities in a run's ``predictions.csv``, by path."""
     with file.open(newline="") as stream:
         return {row["path"]: [float(row[name]) for name in classes] for row in csv.DictReader(stream)}
 
 
-def figures(radiographs: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
+def macro_f1_by_site(radiographs: list[Record], classes: list[str], probabilities: Array) -> dict[str, float]:
     """Macro F1 over all images and within each site."""
     truth = np.array([classes.index(radiograph.label) for radiograph in radiographs])
     sites = [radiograph.site for radiograph in radiographs]
@@ -73,7 +73,7 @@ def figures(radiographs: list[Record], classes: list[str], probabilities: Array)
 
 
 def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dict[str, float]]:
-    """Both designs' figures for one seed."""
+    """Macro F1 of both designs for one seed."""
     data, runs = work / f"data-{seed}", work / "runs"
     words = [
         "--dataset",
@@ -97,8 +97,8 @@ def compare(options: argparse.Namespace, seed: int, work: Path) -> dict[str, dic
     radiographs.sort(key=lambda radiograph: (radiograph.label, Path(radiograph.path).name))
     plain = plain_probabilities(data, options.backbone, options.image_size, seed)
     return {
-        "plain": figures(radiographs, classes, plain),
-        "ours": figures(radiographs, classes, np.array([ours[radiograph.path] for radiograph in radiographs])),
+        "plain": macro_f1_by_site(radiographs, classes, plain),
+        "ours": macro_f1_by_site(radiographs, classes, np.array([ours[radiograph.path] for radiograph in radiographs])),
     }
 
 

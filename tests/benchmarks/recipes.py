@@ -1,8 +1,8 @@
 """What does each ingredient of the recipe bring? ``python -m tests.benchmarks.recipes --dataset FOLDER``.
 
 Every recipe is trained on several seeds (each with a grouped split of its own) from the same frozen prefix, and judged
-on the test images: as they are, through the simulated scanners (``trainer.data.corruptions``, strength 3) and through one
-that has several faults at once. Differences from the first recipe are paired, with intervals by patient. What is
+on the test images: as they are, through the simulated scanners (``trainer.data.corruptions``, strength 3) and through
+one that has several faults at once. Differences from the first recipe are paired, with intervals by patient. What is
 finished is kept in ``--work``, so that a broken run goes on where it stopped, and a row can be added later.
 """
 
@@ -184,29 +184,29 @@ def measure(bench: Bench, recipe: Recipe, settings: Settings, path: Path) -> Non
 
 
 def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
-    """The means over the seeds; of the two figures to decide by also the difference from ``base``."""
+    """The means over the seeds; of the two metrics to decide by also the difference from ``base``."""
     runs, bases = ([dict(np.load(path)) for path in group] for group in (paths, base))
-    means = [figures(run, np.ones((1, len(run["truth"])))) for run in runs]
+    means = [metrics_of(run, np.ones((1, len(run["truth"])))) for run in runs]
     row = {name: f"{np.mean([one[name] for one in means]):.3f}" for name in means[0]}
     for name in ("macro F1", "scanners"):
         draws = []
         for seed, (run, other) in enumerate(zip(runs, bases, strict=True)):
             blocks = [
-                figures(run, weights)[name] - figures(other, weights)[name]
+                metrics_of(run, weights)[name] - metrics_of(other, weights)[name]
                 for weights in patient_weights(run["patients"].tolist(), 1000, seed)
             ]
             draws.append(np.concatenate(blocks))
         low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
-        middle = np.mean([figures(run, np.ones((1, len(run["truth"]))))[name] for run in runs]) - np.mean(
-            [figures(run, np.ones((1, len(run["truth"]))))[name] for run in bases]
+        middle = np.mean([metrics_of(run, np.ones((1, len(run["truth"]))))[name] for run in runs]) - np.mean(
+            [metrics_of(run, np.ones((1, len(run["truth"]))))[name] for run in bases]
         )
         if paths != base:
             row[name] += f" ({middle:+.3f}: {low:+.3f} to {high:+.3f})"
     return row
 
 
-def figures(run: dict[str, Array], weights: Array) -> Figures:
-    """Of B weightings of the images, as :func:`trainer.evaluation.bootstrap.weighted_metrics` does."""
+def metrics_of(run: dict[str, Array], weights: Array) -> Figures:
+    """Metrics under each of B weightings of the images, as ``trainer.evaluation.bootstrap.weighted_metrics`` does."""
     logits, truth, classes = run["logits"], run["truth"], run["classes"].tolist()
     predicted = logits.argmax(axis=2)
     count = len(classes)

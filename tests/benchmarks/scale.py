@@ -23,12 +23,12 @@ from trainer.tables import to_csv
 SIZE = 64
 
 
-def make_data(folder: Path, radiographs: int) -> None:
+def make_data(folder: Path, images: int) -> None:
     """A data folder as ``split`` leaves it: one image in nine validates."""
     rng = np.random.default_rng(0)
     drawn = list(generate(48, SIZE, hospitals=3, seed=1))
     records = []
-    for index in range(radiographs * 9 // 8):
+    for index in range(images * 9 // 8):
         radiograph = drawn[index % len(drawn)]
         noisy = radiograph.pixels.astype(np.int16) + rng.integers(-6, 7, radiograph.pixels.shape)
         stream = io.BytesIO()
@@ -55,11 +55,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 2000, 4000, 16000])
     options = parser.parse_args()
-    print(f"{'radiographs':>7}{'cache s':>9}{'epoch A':>9}{'epoch B':>9}{'whole s':>9}{'peak MB':>9}{'disk MB':>9}")
-    for radiographs in options.radiographs:
+    print(f"{'images':>7}{'cache s':>9}{'epoch A':>9}{'epoch B':>9}{'whole s':>9}{'peak MB':>9}{'disk MB':>9}")
+    for images in options.images:
         with tempfile.TemporaryDirectory() as name:
             data = Path(name)
-            make_data(data, radiographs)
+            make_data(data, images)
             words = ["--data-dir", name, "--runs-dir", name, "--run", "r", "--image-size", str(SIZE)]
             words += ["--weights", "none", "--views", "1", "--epochs-a", "1", "--epochs-b", "1"]
             seen = watch("trainer", "train", *words)
@@ -67,7 +67,7 @@ def main() -> None:
             disk = sum(path.stat().st_size for path in (data / "cache").iterdir()) / 1e6
         a, b = (summary["phases"][phase]["seconds"] for phase in "ab")
         row = (summary["cache_seconds"], a, b, seen.seconds, seen.peak, disk)
-        print(f"{radiographs:7}" + "".join(f"{value:9.1f}" for value in row), flush=True)
+        print(f"{images:7}" + "".join(f"{value:9.1f}" for value in row), flush=True)
 
 
 if __name__ == "__main__":

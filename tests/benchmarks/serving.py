@@ -79,7 +79,7 @@ def load(url: str, radiographs: Sequence[Path], clients: int, seconds: float, *m
 
 
 def in_process(folder: Path, radiographs: Sequence[Path], seconds: float) -> float:
-    """The machine's limit now."""
+    """Images a second of the machine without a server, measured at this moment."""
     command = [sys.executable, "-m", "tests.benchmarks.in_process", str(folder), str(seconds)]
     return float(subprocess.check_output([*command, *map(str, radiographs)], cwd=ROOT))
 
@@ -104,7 +104,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 def compare(folder: Path, names: Sequence[str], levels: Sequence[int], rounds: int, seconds: float, side: int) -> None:
     """Run everything, print a table for each number of clients, and the limit."""
-    figures: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    results: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     limits: list[float] = []
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         radiographs = make_images(Path(temporary), side)
@@ -117,7 +117,7 @@ def compare(folder: Path, names: Sequence[str], levels: Sequence[int], rounds: i
                     result = load(url, radiographs, clients, seconds)
                     result["cpu"] = 1000 * (cpu_seconds(process) - before) / max(1, result["answers"])
                     result["memory"] = memory(process)
-                    figures[name, clients].append(result)
+                    results[name, clients].append(result)
     limit = statistics.median(limits)
     print(f"in-process limit: {limit:.0f} images a second (median of {len(limits)})")
     print(
@@ -126,7 +126,7 @@ def compare(folder: Path, names: Sequence[str], levels: Sequence[int], rounds: i
     )
     for clients in levels:
         for name in names:
-            runs = figures[name, clients]
+            runs = results[name, clients]
             middle = {key: statistics.median(run[key] for run in runs) for key in ("per_second", "p50", "p99")}
             print(
                 f"{name:<10}{clients:>8}{middle['per_second']:>8.0f}{100 * middle['per_second'] / limit:>9.0f}"

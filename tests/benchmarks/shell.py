@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folders = make_folders(Path(temporary))
         radiographs = sorted(Path(temporary).glob("*.jpg"))
-        figures: dict[int, list[tuple[float, ...]]] = {count: [] for count in COUNTS}
+        measured: dict[int, list[tuple[float, ...]]] = {count: [] for count in COUNTS}
         limits, cpu = [in_process(model, radiographs, options.seconds)], 0.0
         for _ in range(options.rounds):
             for count, folder in folders.items():
@@ -74,11 +74,11 @@ def main() -> None:
                 cpu += _children() - before
                 # The limit just before and just after, as neighbours come and go.
                 ratio = count / seconds / statistics.mean(limits[-2:])
-                figures[count].append((count / seconds, ratio, 1000 * own / count, peak))
+                measured[count].append((count / seconds, ratio, 1000 * own / count, peak))
     done = options.seconds * sum(limits[1:])
     print("| images | images a second | of the limit | CPU ms an image | peak MB |\n|---|---|---|---|---|")
     for count in COUNTS:
-        rate, ratio, own, peak = map(statistics.median, zip(*figures[count], strict=True))
+        rate, ratio, own, peak = map(statistics.median, zip(*measured[count], strict=True))
         print(f"| {count:,} | {rate:.0f} | {ratio:.0%} | {own:.1f} | {peak:.0f} |")
     print(f"| in-process limit | {statistics.median(limits):.0f} | | {1000 * cpu / done:.1f} | |")
 

@@ -1,8 +1,8 @@
 """Training, timed against the plain loop that the reference project has: ``python -m tests.benchmarks.training``.
 
-The plain loop (``plain_loop.py``) and ours (``trainer train``, cold cache first, then warm with another learning rate
-and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that
-is shared, ``--folder DIR --stage STAGE`` runs one stage and keeps its figures in DIR; ``--stage table`` prints them.
+The plain loop (``plain_loop.py``) and the trainer (``trainer train``, cold cache first, then warm with another learning
+rate and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that is
+shared, ``--folder DIR --stage STAGE`` runs one stage and keeps what it measures in DIR; ``--stage table`` prints it.
 """
 
 import argparse
@@ -38,15 +38,15 @@ BACKBONE = "efficientnet_b0"
 EPOCHS = 10
 SIZE = 224
 WEIGHTS = "random.safetensors"
-FIGURES = "figures.jsonl"
+MEASUREMENTS = "measurements.jsonl"
 STAGES = ("prepare", "plain", "cold", "warm", "limit", "table")
 
 
-def make_images(folder: Path, radiographs: int) -> None:
+def make_images(folder: Path, images: int) -> None:
     """Generated images as 1000×800 JPEGs; a few dozen drawings, each several times with its own noise."""
     rng = np.random.default_rng(0)
-    drawn = list(generate(min(radiographs, 48), 400, hospitals=3, seed=1))
-    for index in range(radiographs):
+    drawn = list(generate(min(images, 48), 400, hospitals=3, seed=1))
+    for index in range(images):
         radiograph = drawn[index % len(drawn)]
         pixels = np.asarray(Image.fromarray(radiograph.pixels).resize((800, 1000)), dtype=np.int16)
         noisy = (pixels + rng.integers(-6, 7, pixels.shape)).clip(0, 255).astype(np.uint8)
@@ -55,17 +55,17 @@ def make_images(folder: Path, radiographs: int) -> None:
         Image.fromarray(noisy).save(target, quality=90)
 
 
-def prepare_data(folder: Path, radiographs: int) -> None:
+def prepare_data(folder: Path, images: int) -> None:
     """Images, fetched and split, and random weights whose BatchNorm keeps activations from vanishing.
 
     ImageNet weights of this backbone come from a hub; for time they make no difference, vanishing activations would.
     """
     from trainer.cli import main
 
-    make_images(folder / "radiographs", radiographs)
+    make_images(folder / "originals", images)
     words = [
         "--dataset",
-        str(folder / "radiographs"),
+        str(folder / "originals"),
         "--data-dir",
         str(folder / "data"),
         "--patient-pattern",
@@ -80,7 +80,7 @@ def prepare_data(folder: Path, radiographs: int) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
     spec = Preprocessing(image_size=SIZE, crop="anatomy", contrast="clahe")
-    files = sorted((folder / "radiographs").rglob("*.jpg"))[:32]
+    files = sorted((folder / "originals").rglob("*.jpg"))[:32]
     grey = torch.from_numpy(np.stack([load_array(file, spec) for file in files])).float().unsqueeze(1) / 255
     with torch.no_grad():
         network(((grey - 0.45) / 0.225).expand(-1, 3, -1, -1))
@@ -105,7 +105,7 @@ def plain_loop(folder: Path, epochs: int) -> dict[str, float]:
 def tail_limit(folder: Path) -> dict[str, float]:
     """Seconds an epoch of Phase B would take if only the tail's forward and backward were left."""
     prepare("cpu")
-    radiographs = training_images(folder)
+    count = training_images(folder)
     model = build_classifier(BACKBONE, 3, weights=str(folder / WEIGHTS))
     cut = phase_b_cut(BACKBONE, model)
     tail = Tail(model, cut, Settings.model_fields["batch_norm"].default).train()
@@ -119,11 +119,11 @@ def tail_limit(folder: Path) -> dict[str, float]:
         tail.zero_grad(set_to_none=True)
         torch.autograd.backward(nn.functional.cross_entropy(tail(x), y))
         times.append(time.perf_counter() - started)
-    return {"limit": statistics.median(times[2:]) * (radiographs // 32)}
+    return {"limit": statistics.median(times[2:]) * (count // 32)}
 
 
 def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
-    """A whole run of 10 + 10 epochs by the command line; figures in seconds and megabytes."""
+    """A whole run of 10 + 10 epochs by the command line; in seconds and megabytes."""
     data, runs = folder / "data", folder / "runs"
     if name == "cold":
         shutil.rmtree(data / "cache", ignore_errors=True)
@@ -133,7 +133,7 @@ def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
     seen = watch("trainer", "train", *words, "--patience", "99", *changes)
     summary = json.loads(Run(runs / name).training.read_text())
     disk = sum(path.stat().st_size for path in (data / "cache").iterdir()) / 1e6
-    figures = {
+    seconds_and_megabytes = {
         "whole": seen.seconds,
         "start": seen.first("Phase A"),  # the line on the untrained weights, just before the first step
         "cache": summary["cache_seconds"],
@@ -142,13 +142,13 @@ def ours(folder: Path, name: str, *changes: str) -> dict[str, float]:
         "memory": seen.peak,
         "disk": disk,
     }
-    return {f"{name} {key}": value for key, value in figures.items()}
+    return {f"{name} {key}": value for key, value in seconds_and_megabytes.items()}
 
 
-def run_stage(stage: str, folder: Path, radiographs: int, epochs: int) -> None:
-    """Run one stage and add its figures to the folder's."""
+def run_stage(stage: str, folder: Path, images: int, epochs: int) -> None:
+    """Run one stage and add its measurements to the folder's."""
     if stage == "prepare":
-        return prepare_data(folder, radiographs)
+        return prepare_data(folder, images)
     if stage == "table":
         return print_table(folder)
     if stage == "plain":
@@ -157,7 +157,7 @@ def run_stage(stage: str, folder: Path, radiographs: int, epochs: int) -> None:
         found = tail_limit(folder)
     else:
         found = ours(folder, stage, *(["--lr-a", "2e-3", "--dropout", "0.3"] if stage == "warm" else []))
-    with (folder / FIGURES).open("a") as stream:
+    with (folder / MEASUREMENTS).open("a") as stream:
         stream.write(json.dumps(found) + "\n")
 
 
@@ -173,15 +173,15 @@ def main() -> None:
     if (options.folder is None) != (options.stage is None):
         parser.error("--folder and --stage go together")
     if options.stage:
-        return run_stage(options.stage, options.folder, options.radiographs, options.plain_epochs)
+        return run_stage(options.stage, options.folder, options.images, options.plain_epochs)
     with tempfile.TemporaryDirectory() as name:
         for stage in (STAGES[0], *(STAGES[1:-1] * options.repeats), STAGES[-1]):
-            run_stage(stage, Path(name), options.radiographs, options.plain_epochs)
+            run_stage(stage, Path(name), options.images, options.plain_epochs)
 
 
 def print_table(folder: Path) -> None:
     """Medians and ratios."""
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / FIGURES).read_text().splitlines()]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / MEASUREMENTS).read_text().splitlines()]
     keys = dict.fromkeys(key for row in rows for key in row)
     f = {key: statistics.median(row[key] for row in rows if key in row) for key in keys}
     plain_run = EPOCHS * (f["plain a"] + f["plain b"])

@@ -1,4 +1,4 @@
-"""Would a faster variant of a model keep its answers? ``python -m tests.benchmarks.variants --radiographs FOLDER``.
+"""Would a faster variant of a model keep its answers? ``python -m tests.benchmarks.variants --images FOLDER``.
 
 FOLDER holds ``train`` and ``val`` as the trainer's split leaves them. Each variant is timed on one thread and
 compared with fp32 on the validation images: it may be served only if at least 99.5 % of them keep their top class.
@@ -98,8 +98,8 @@ def main() -> None:
     options = parser.parse_args()
     artifact = Path(bentoml.models.get(options.model).path)
     spec = load_manifest(artifact).preprocessing
-    train = read_images(options.radiographs / "train", spec, CALIBRATION)
-    val = read_images(options.radiographs / "val", spec, 10_000)
+    train = read_images(options.images / "train", spec, CALIBRATION)
+    val = read_images(options.images / "val", spec, 10_000)
     path = artifact / ONNX_FILE
     fp32 = onnx_runtime(path)
     expected = np.concatenate([fp32(image[np.newaxis]) for image in val])
