@@ -80,7 +80,7 @@ def main() -> None:
         if int(prediction.probabilities[0].argmax()) == index:
             points[radiograph.label].append(judge(prediction.cam[0, index], intake.frame, radiograph.lesion))
 
-    for radiograph in generate(arguments.radiographs, SIZE, 3, arguments.seed):
+    for radiograph in generate(arguments.images, SIZE, 3, arguments.seed):
         if radiograph.lesion.any():
             look_at(radiograph)
     print(f"{'class':14} images  right  inside  within half a cell  (chance: inside, within)")
