@@ -16,12 +16,12 @@ MISTAKES = [
     (["nonsense"], "unknown command 'nonsense'; choose from run, fetch"),
     (["train", "--nonsense", "3"], "unrecognized arguments: --nonsense"),
     (["train", "--imag", "64"], "unrecognized arguments: --imag"),
-    (["train", "--image-size", "5000"], "image_size: Input should be less than or equal to 1024"),
-    (["train", "--image-size", "big"], "image_size: Input should be a valid integer"),
-    (["train", "--backbone", "vgg16"], "backbone: Input should be 'efficientnet_b0'"),
+    (["train", "--image-size", "5000"], "--image-size: Input should be less than or equal to 1024"),
+    (["train", "--image-size", "big"], "--image-size: Input should be a valid integer"),
+    (["train", "--backbone", "vgg16"], "--backbone: Input should be 'efficientnet_b0'"),
     (["train", "--weights", "nowhere.pth"], "'nowhere.pth' is not a file; give imagenet, none or a file"),
-    (["train", "--device", "tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
-    (["train", "--run", "../up"], "run: String should match pattern"),
+    (["train", "--device", "tpu"], "--device: Input should be 'auto', 'cpu' or 'cuda'"),
+    (["train", "--run", "../up"], "--run: String should match pattern"),
     (["train", "--config", "nowhere.yaml"], "--config nowhere.yaml: no such file"),
     (
         ["train", "--data-dir", "nowhere"],
@@ -61,7 +61,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
     config.write_text("seed: 5\nbatch_size: 6\nimage_size: 64\n")
     monkeypatch.setenv("TRAINER_BATCH_SIZE", "7")
     monkeypatch.setenv("TRAINER_IMAGE_SIZE", "96")
-    settings = load_settings(Settings, "train", "", ["--config", str(config), "--image-size", "128"])
+    settings = load_settings(Settings, "run", ["--config", str(config), "--image-size", "128"])
     assert (settings.seed, settings.batch_size, settings.image_size) == (5, 7, 128)
     assert settings.model_fields_set == {"seed", "batch_size", "image_size"}
 
@@ -101,7 +101,7 @@ def test_help_shows_every_setting_with_its_default(command: str, capsys: pytest.
 def test_a_saved_config_is_a_config(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(Settings(seed=9).model_dump(mode="json")))
-    assert load_settings(Settings, "train", "", ["--config", str(path)]).seed == 9
+    assert load_settings(Settings, "run", ["--config", str(path)]).seed == 9
 
 
 def test_training_starts_without_the_libraries_of_what_comes_after_it() -> None:
