@@ -284,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         if words[:1] == ["--version"]:
-            print(f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}")
+            print(f"{DISTRIBUTION} {_version()}")
             return 0
         if words[:1] in (["-h"], ["--help"]):
             _print_commands()
@@ -308,6 +308,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"trainer: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: see pyproject.toml)"
 
 
 def _print_commands() -> None:
