@@ -24,7 +24,7 @@ from trainer.inference.predict import stored_model
 from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
-from trainer.runs import Run, find_run, saved_settings
+from trainer.runs import Run, find_run, read_training, saved_settings
 from trainer.settings import RobustnessSettings, Settings
 
 TENSORBOARD = "evaluation"
@@ -39,7 +39,7 @@ def evaluate_run(settings: Settings) -> Run:
     """
     run = find_run(settings)
     saved = saved_settings(run)
-    training = read_json(run.training, "train")
+    training = read_training(run)
     given = settings.model_fields_set & {"data_dir", "target_sensitivity", "normal_class", "workers"}
     saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
     records = run_records(saved)
@@ -103,7 +103,7 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
         run = find_run(settings)
         saved = saved_settings(run)
         data_dir = settings.data_dir if "data_dir" in settings.model_fields_set else saved.data_dir
-        classes, preprocessing = read_json(run.training, "train")["classes"], saved.preprocessing
+        classes, preprocessing = read_training(run)["classes"], saved.preprocessing
         session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
         radiographs = split_radiographs(read_manifest(data_dir), data_dir, "test")
     robustness = measure_robustness(radiographs, classes, session, preprocessing, strengths, settings.workers)

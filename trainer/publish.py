@@ -32,7 +32,7 @@ from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
 from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.files import read_json, write_text
-from trainer.runs import Run, saved_settings
+from trainer.runs import Run, read_training, saved_settings
 
 PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
@@ -60,7 +60,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
     """
     settings = saved_settings(run)
     settings = settings.model_copy(update={"data_dir": data_dir or settings.data_dir})
-    training = read_json(run.training, "train")
+    training = read_training(run)
     metrics = read_json(run.metrics, "evaluate")
     records = run_records(settings)
     if fingerprint(records) != training["fingerprint"]:
@@ -115,7 +115,7 @@ def _held_out_limit(site: str | None) -> list[str]:
 
 def model_version(run: Run) -> str:
     """The version under which a run's model is published: the run's name and the graph's hash."""
-    digest: str = read_json(run.training, "train")["files"][ONNX_FILE]
+    digest: str = read_training(run)["files"][ONNX_FILE]
     return f"{run.name.lower()}-{digest[:8]}"
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from bento.artifact import FORMER_NAMES, rename_fields
 from trainer.errors import UserError, first_error
-from trainer.files import write_text
+from trainer.files import read_json, write_text
 from trainer.settings import RunName, Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
 """Settings that may differ between a run and its continuation."""
-RENAMED = {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"}
-"""Names of settings in the ``config.yaml`` of runs that an earlier version has made."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: can't be read (not YAML: {' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: can't be read (it must hold a setting a line, as in `seed: 3`)")
-    return {RENAMED.get(str(name), str(name)): value for name, value in values.items()}
+    former = FORMER_NAMES["config"]
+    return {former.get(str(name), str(name)): value for name, value in values.items()}
 
 
 def saved_settings(run: Run) -> Settings:
@@ -163,6 +163,17 @@ def saved_settings(run: Run) -> Settings:
         return Settings.model_validate(read_config(run.config))
     except ValidationError as error:
         raise UserError(f"{run.config}: can't be read ({': '.join(first_error(error))}); start a new run") from error
+
+
+def read_training(run: Run) -> dict[str, Any]:
+    """What training has written down, under the names of today where a former version has made the run.
+
+    Raises:
+        UserError: the run is not trained.
+    """
+    training: dict[str, Any] = read_json(run.training, "train")
+    rename_fields(training)
+    return training
 
 
 def continued_settings(run: Run, given: Settings) -> Settings:

@@ -8,8 +8,7 @@ from pydantic import BaseModel
 from bento.artifact import Interval
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import Judged, macro_f1, paired_difference
-from trainer.files import read_json
-from trainer.runs import Run
+from trainer.runs import Run, read_training
 from trainer.tables import read_table
 
 
@@ -71,13 +70,13 @@ def compare(first: Run, second: Run) -> Difference:
         images=len(shared),
         first_macro_f1=float(macro_f1(truth, predicted[0], len(classes), once)[0]),
         second_macro_f1=float(macro_f1(truth, predicted[1], len(classes), once)[0]),
-        difference=paired_difference(truth, *predicted, len(classes), patients),
+        difference=paired_difference(truth, predicted[0], predicted[1], len(classes), patients),
     )
 
 
 def _predicted(run: Run) -> tuple[list[str], dict[tuple[str, str], tuple[int, str]]]:
     """A run's classes; and of each test image, by path and label, the class that it was given, and the patient."""
-    classes = read_json(run.training, "train")["classes"]
+    classes = read_training(run)["classes"]
     rows, judged = read_predictions(run.predictions, classes)
     predicted = judged.probabilities.argmax(axis=1).tolist()
     return classes, {

@@ -30,7 +30,7 @@ from trainer.plots import (
 )
 from trainer.reporting.comparison import Difference, compare, read_predictions
 from trainer.reporting.guidelines import REPORTING_ITEMS
-from trainer.runs import Run
+from trainer.runs import Run, read_training
 from trainer.tables import read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -96,7 +96,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "metrics": metrics,
         "who": {"sensitivity": WHO_SENSITIVITY, "specificity": WHO_SPECIFICITY},
         "meets_who": {point.label: meets_who_profile(point) for point in manifest.operating_points},
-        "training": read_json(run.training, "train"),
+        "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
     }
     pictures = _pictures(run, metrics, judged, rows)
