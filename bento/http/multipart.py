@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _MEDIA_TYPES = ("", "application/octet-stream", "application/dicom")
-"""Content types of a part that are taken, beside ``image/*``."""
+"""Of a part, beside ``image/*``."""
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """The files that a path takes."""
+    """What a path takes."""
 
     field: str
     max_files: int
     max_bytes: int
-    """Most bytes of one file."""
+    """Of one file."""
     max_total: int
-    """Most bytes of all files of a request together."""
+    """Of all files of a request."""
     explains: bool = False
-    """Whether it knows the query parameter ``explain``."""
+    """It knows the query parameter ``explain``."""
 
 
 class Upload:

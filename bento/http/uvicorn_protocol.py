@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import logging
-import os
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
@@ -16,7 +14,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from bento.http.admission import FULL, RETRY_AFTER, Door
 from bento.http.problems import MEDIA_TYPE, REQUEST_ID_HEADER, new_request_id, problem_content
 
-logger = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -130,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Selection:
-    """Gives uvicorn the protocol, and remembers that it asked; it asks once, before its application starts."""
+    """What uvicorn finds where it looks for its protocol: it looks once, before its server starts."""
 
     def __init__(self) -> None:
         self.taken = False
@@ -160,11 +157,13 @@ def install(header_timeout: float, door: Door, wrap: Callable[[ASGIApp], ASGIApp
 
 
 def check_in_force() -> None:
-    """End this process, which is about to serve, where uvicorn has not taken the bounded protocol."""
+    """Check, in a process that serves, that uvicorn has taken the bounded protocol.
+
+    Raises:
+        RuntimeError: it has not, and nothing bounds a request's headers.
+    """
     if not selection.taken:
-        logger.critical(
-            "The limits on a request's headers are not in force, as uvicorn %s does not use this service's HTTP "
-            "protocol. Install the versions of bentoml and uvicorn that the project asks for.",
-            uvicorn.__version__,
+        raise RuntimeError(
+            f"uvicorn {uvicorn.__version__} does not use this service's HTTP protocol: the limits on a request's "
+            "headers are not in force. Install the versions of bentoml and uvicorn that the project asks for"
         )
-        os._exit(1)  # an exception would be logged as BentoML's and uvicorn's tracebacks

@@ -14,6 +14,7 @@ import pydantic.dataclasses
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bento.imaging.crop_contrast import anatomy_box, equalise
+from bento.imaging.dicom.signature import HEAD, first_element
 from bento.imaging.errors import (
     DamagedImageError,
     EmptyImageError,
@@ -21,14 +22,15 @@ from bento.imaging.errors import (
     TooManyScansError,
     UnknownFormatError,
 )
+from bento.imaging.greyscale import deep_to_grey, is_deep, to_grey
 from bento.imaging.preprocessing import MAX_PIXELS, MAX_SCANS, Preprocessing
 from bento.imaging.quality import InputWarning, check_colour, check_content
 
 _BY_PILLOW = ("JPEG", "PNG")
 FORMATS = (*_BY_PILLOW, "DICOM")
 
-_PREAMBLE, _DICOM_MARK = 128, b"DICM"
-"""What a DICOM file begins with (PS3.10): so many bytes of anything, and the mark."""
+DECODING = 2
+"""Version of what :func:`read_radiograph` makes of a file; part of the key of caches of decoded images."""
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -87,8 +89,8 @@ def open_image(data: bytes | bytearray | Path, *, max_pixels: int = MAX_PIXELS) 
 def read_radiograph(data: bytes | bytearray | Path, size: int, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode a file to 8-bit grey, upright, no smaller than needed for a model of ``size`` pixels.
 
-    JPEG is decoded at a reduced scale where that loses nothing the model would see. 16-bit data keep their
-    full range's upper eight bits; transparency lies on black; of an animation the first frame is taken.
+    JPEG is decoded at a reduced scale where that loses nothing the model would see. Of 16-bit data the upper eight of
+    the bits in use are kept; transparency lies on black; of several images in one file the first is taken.
 
     Args:
         data: the file's bytes or its path.
@@ -103,18 +105,22 @@ def read_radiograph(data: bytes | bytearray | Path, size: int, *, max_pixels: in
 
 
 def is_dicom(data: bytes | bytearray | Path) -> bool:
-    """Whether a file begins as PS3.10 has it. Without its preamble nothing tells a DICOM file from garbage."""
+    """Whether a file begins as DICOM does, with or without preamble."""
     if isinstance(data, Path):
         with data.open("rb") as stream:
-            data = stream.read(_PREAMBLE + len(_DICOM_MARK))
-    return data[_PREAMBLE : _PREAMBLE + len(_DICOM_MARK)] == _DICOM_MARK
+            data = stream.read(HEAD)
+    return first_element(data) is not None
 
 
 def _read_dicom(data: bytes | bytearray | Path, max_pixels: int) -> DecodedImage:
     from bento.imaging.dicom.reader import read_dicom  # 0.3 s and 25 MB: for those alone who send DICOM
 
-    radiograph, sentences = read_dicom(data.read_bytes() if isinstance(data, Path) else data, max_pixels)
+    radiograph, sentences = read_dicom(_content(data), max_pixels)
     return DecodedImage(radiograph, "DICOM", tuple(InputWarning("dicom", sentence) for sentence in sentences))
+
+
+def _content(data: bytes | bytearray | Path) -> bytes | bytearray:
+    return data.read_bytes() if isinstance(data, Path) else data
 
 
 def _open_picture(data: bytes | bytearray | Path, max_pixels: int) -> Image.Image:
@@ -142,20 +148,34 @@ def _open_picture(data: bytes | bytearray | Path, max_pixels: int) -> Image.Imag
 
 def _scans(data: bytes | bytearray | Path) -> int:
     """Number of start-of-scan markers; within a scan's data such a pair of bytes can't occur."""
-    return (data.read_bytes() if isinstance(data, Path) else data).count(b"\xff\xda")
+    return _content(data).count(b"\xff\xda")
 
 
 def _read_picture(data: bytes | bytearray | Path, size: int, max_pixels: int) -> DecodedImage:
     """Decode a JPEG or PNG file."""
     with _open_picture(data, max_pixels) as image:
         try:
+            deep = is_deep(image)
             image.draft(_stored_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
             image.load()
-            _turn_upright(image)
-            return DecodedImage(_to_grey(image), image.format or "", check_colour(image))
+            if deep:
+                grey, warnings = deep_to_grey(image, _content(data))
+                _turn_upright(grey)
+            else:
+                _turn_upright(image)
+                grey, warnings = to_grey(image)
+            stored_format = "PNG" if image.format == "PNG" else "JPEG"  # also where Pillow says MPO: JPEGs in one file
+            return DecodedImage(grey, stored_format, (*_frames(image), *warnings, *check_colour(image)))
         except Exception as error:
             # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
             raise DamagedImageError("the image is truncated or damaged") from error
+
+
+def _frames(image: Image.Image) -> tuple[InputWarning, ...]:
+    """A warning where the file holds further images: of an animated PNG, or of a phone's multi-picture JPEG."""
+    count = getattr(image, "n_frames", 1)
+    sentence = f"The file holds {count} images; only the first one was read."
+    return (InputWarning("several-images", sentence),) if count > 1 else ()
 
 
 def _stored_colours(image: Image.Image) -> str:
@@ -178,21 +198,6 @@ def _turn_upright(image: Image.Image) -> None:
     # A corrupt EXIF block is no reason to refuse the picture.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    """The image in mode ``L``."""
-    if image.mode == "L":
-        return image
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        if image.mode not in ("LA", "RGBA"):
-            image = image.convert("RGBA")
-        black = Image.new("L", image.size, 0)
-        black.paste(image.convert("L"), mask=image.getchannel("A"))
-        return black
-    return image.convert("L")
 
 
 def fit(radiograph: Image.Image, spec: Preprocessing) -> Intake:

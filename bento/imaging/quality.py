@@ -25,7 +25,8 @@ class InputWarning:
     """Something about the image that speaks against trusting an answer for it."""
 
     kind: str
-    """`not-like-training`, `blank`, `colour`, `inverted`, `rotated`, `upside-down` or, later, others."""
+    """`not-like-training`, `inverted`, `rotated` or `upside-down`, told by the model; `blank` or `colour`, told by the
+    image; `bit-depth`, `transparent`, `several-images` or `dicom`, told by the file; or, later, others."""
     text: str
     """A sentence for people."""
 

@@ -41,7 +41,7 @@ async function sentence(answer) {
 }
 
 /** Runs jobs in their order, at most `width` at a time. */
-export class JobQueue {
+export class Lanes {
   #waiting = [];
   #running = 0;
 

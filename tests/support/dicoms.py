@@ -8,6 +8,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+import pydicom
 from pydicom import Dataset, uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -84,6 +85,14 @@ def dicom(
         delattr(data, keyword)
     target = io.BytesIO()
     data.save_as(target, enforce_file_format=True)
+    return target.getvalue()
+
+
+def bare_dicom(pixels: Pixels, syntax: uid.UID, **elements: Any) -> bytes:
+    """A native DICOM file without preamble and file meta information, as old archives have them."""
+    data = pydicom.dcmread(io.BytesIO(dicom(pixels, syntax, **elements)))
+    target = io.BytesIO()
+    pydicom.dcmwrite(target, Dataset(data), implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
     return target.getvalue()
 
 

@@ -5,12 +5,13 @@ import struct
 import zlib
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pydicom import uid
 
-from tests.support.dicoms import dicom
+from tests.support.dicoms import bare_dicom, dicom
 
 
 def radiograph(height: int = 90, width: int = 120) -> npt.NDArray[np.uint8]:
@@ -33,9 +34,20 @@ def grey() -> Image.Image:
     return Image.fromarray(radiograph())
 
 
-def sixteen_bit() -> Image.Image:
-    """:func:`radiograph` in the upper eight of sixteen bits."""
-    return Image.fromarray(radiograph().astype(np.uint16) * 256)
+def deep(bits: int) -> npt.NDArray[np.uint16]:
+    """:func:`radiograph` in the upper eight of so many bits, which 16 have room for."""
+    return radiograph() * np.uint16(1 << (bits - 8))
+
+
+def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk before its pixels."""
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk(name, content) + png[at:]
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def with_alpha(mode: str, opacity: int) -> Image.Image:
@@ -57,6 +69,11 @@ def glaring() -> bytes:
     return encode(Image.fromarray(205 + radiograph(96, 96) // 5), "PNG")
 
 
+def multi_picture() -> bytes:
+    """A phone's JPEG of two pictures (MPO), the second one black."""
+    return encode(grey(), "MPO", quality=98, save_all=True, append_images=[Image.new("L", (120, 90))])
+
+
 def animated() -> bytes:
     """An animated PNG whose first frame is :func:`radiograph` and whose second is black."""
     black = Image.new("L", (120, 90))
@@ -65,10 +82,6 @@ def animated() -> bytes:
 
 def huge(width: int, height: int) -> bytes:
     """A PNG of a few bytes that announces any number of pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
@@ -89,7 +102,11 @@ GOOD: dict[str, bytes] = {
     "an RGB JPEG": encode(grey().convert("RGB"), "JPEG", quality=98),
     "a CMYK JPEG": encode(grey().convert("RGB").convert("CMYK"), "JPEG", quality=98),
     "a palette PNG": encode(grey().convert("P"), "PNG"),
-    "a 16-bit PNG": encode(sixteen_bit(), "PNG"),
+    "a 16-bit PNG": encode(Image.fromarray(deep(16)), "PNG"),
+    "a 16-bit PNG of 14 bits": encode(Image.fromarray(deep(14)), "PNG"),
+    "a 16-bit PNG that says it has 12 bits": with_chunk(encode(Image.fromarray(deep(12)), "PNG"), b"sBIT", b"\x0c"),
+    "a 16-bit RGB PNG of 12 bits": bytes(imagecodecs.png_encode(np.stack(3 * [deep(12)], axis=-1))),
+    "a phone's multi-picture JPEG": multi_picture(),
     "an opaque grey-alpha PNG": encode(with_alpha("LA", 255), "PNG"),
     "an opaque RGBA PNG": encode(with_alpha("RGBA", 255), "PNG"),
     "an EXIF-rotated PNG": turned(),
@@ -103,8 +120,27 @@ GOOD: dict[str, bytes] = {
         WindowCenter=128,
         WindowWidth=256,
     ),
+    "a DICOM image without preamble": dicom(radiograph(), WindowCenter=128, WindowWidth=256)[132:],
+    "a DICOM image without preamble and file meta information": bare_dicom(
+        radiograph(), uid.ImplicitVRLittleEndian, WindowCenter=128, WindowWidth=256
+    ),
+    "a DICOM image stored upside down": dicom(
+        radiograph()[::-1], PatientOrientation=["L", "H"], WindowCenter=128, WindowWidth=256
+    ),
+    "a DICOM image of pixels that are twice as high as wide": dicom(
+        radiograph()[::2], PixelAspectRatio=[2, 1], WindowCenter=128, WindowWidth=256
+    ),
 }
 """Every one of them shows :func:`radiograph`."""
+
+WARNED: dict[str, list[str]] = {
+    "a 16-bit PNG of 14 bits": ["bit-depth"],
+    "a 16-bit RGB PNG of 12 bits": ["bit-depth"],
+    "a phone's multi-picture JPEG": ["several-images"],
+    "an animated PNG, of which the first frame counts": ["several-images"],
+    "a DICOM image stored upside down": ["dicom"],
+}
+"""Kinds of input warnings of those that have any."""
 
 BAD: dict[str, tuple[bytes, str]] = {
     "an empty file is called empty": (b"", "empty-file"),
@@ -128,7 +164,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a JPEG of 40 scans keeps a decoder busy": (many_scans(40), "too-many-scans"),
     "a PNG of no height is no image": (huge(10, 0), "not-an-image"),
     "half a DICOM file is damaged": (GOOD["a DICOM image"][:9000], "damaged-image"),
-    "a DICOM file without its preamble is no image": (GOOD["a DICOM image"][132:], "not-an-image"),
+    "a DICOM file without its first elements is no image": (GOOD["a DICOM image"][150:], "not-an-image"),
+    "half a DICOM file without preamble is damaged": (GOOD["a DICOM image without preamble"][:9000], "damaged-image"),
     "a CT slice is no chest image": (dicom(radiograph(), Modality="CT"), "not-a-chest-image"),
     "an image of a hand is no chest image": (
         dicom(radiograph(), BodyPartExamined="HAND"),

@@ -175,7 +175,7 @@ def _print_report(data_dir: Path, report: FetchReport) -> None:
     print(f"{data_dir / RAW}: {report.images:,} images of {report.dataset} ({counts})")
     notes = [
         (len(report.unreadable), "unreadable files left out"),
-        (len(report.doubtful), "images that their DICOM header leaves in doubt"),
+        (len(report.input_warnings), "images with input warnings"),
         (report.duplicates, "exact duplicates"),
         (len(report.conflicts), "images in more than one class"),
         (len(report.skipped), "folders beside train, val and test left out"),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
@@ -71,8 +71,10 @@ class FetchReport(BaseModel):
     """Images by class."""
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Why files were left out, by their path in the dataset."""
-    doubtful: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """What the headers of DICOM images that were taken leave in doubt, by path in the dataset."""
+    input_warnings: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, validation_alias=AliasChoices("input_warnings", "doubtful")
+    )
+    """What the service would warn of, whatever the model, by path in the dataset; the images were taken."""
     duplicates: int = 0
     """Images with the same bytes as another one; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
@@ -147,7 +149,7 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
     report = report.model_copy(update={
         "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
-        "doubtful": {radiograph.path: seen.doubts for radiograph, seen in good if seen.doubts},
+        "input_warnings": {radiograph.path: seen.warnings for radiograph, seen in good if seen.warnings},
         **_duplicates(records),
     })  # fmt: skip
     write_text(raw / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
@@ -164,7 +166,7 @@ class _Checked(NamedTuple):
     sha256: str = ""
     error: str = ""
     """Why the image is left out, or empty."""
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def _check(radiograph: Radiograph, converted: Path) -> _Checked:
@@ -174,14 +176,14 @@ def _check(radiograph: Radiograph, converted: Path) -> _Checked:
     try:
         decoded = read_radiograph(radiograph.file, 32)  # all of the file is read at any size
         file, kind = radiograph.file, decoded.stored_format
-        doubts = tuple(warning.text for warning in decoded.warnings if warning.kind == "dicom")
+        warnings = tuple(warning.text for warning in decoded.warnings)
         if kind == "DICOM":
             name = hashlib.sha256(radiograph.path.encode()).hexdigest()
             file, kind = converted / f"{name}.png", "PNG"
             Image.fromarray(np.asarray(decoded.radiograph)).save(file)
         suffixes = _SUFFIXES[kind]
         known = radiograph.file.suffix.lower() in sum(_SUFFIXES.values(), ())
-        return _Checked(file, "" if known else suffixes[0], sha256_file(file), doubts=doubts)
+        return _Checked(file, "" if known else suffixes[0], sha256_file(file), warnings=warnings)
     except ImageError as error:
         return _Checked(radiograph.file, error=str(error))
     except OSError as error:

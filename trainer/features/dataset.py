@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import ignite.distributed as idist
 import numpy as np
 
+from bento.imaging.intake import DECODING
 from trainer.data.manifest import Record
 from trainer.features.augmentation import Augmentation
 from trainer.features.batches import Fetch, from_cache, from_images
@@ -67,7 +68,7 @@ def load_images(records: list[Record], classes: Sequence[str], settings: Setting
             store.make_room(len(files) * spec.image_size**2)
         images = decoded_images(files, hashes, store, title)
     sites = [record.site for record in records]
-    return LabelledImages(images, files, labels, sites, f"{spec.model_dump_json()} {hashes}")
+    return LabelledImages(images, files, labels, sites, f"{DECODING} {spec.model_dump_json()} {hashes}")
 
 
 def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, validation: LabelledImages) -> Features:

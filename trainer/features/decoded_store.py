@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from bento.cpu import available_cores
-from bento.imaging.intake import load_array
+from bento.imaging.intake import DECODING, load_array
 from bento.imaging.preprocessing import Preprocessing
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
@@ -53,7 +53,7 @@ class ImageFiles:
 
 def images_path(store: Store, files: ImageFiles, hashes: Sequence[str]) -> Path:
     """File of the decoded images."""
-    return store.path("images", files.spec.model_dump(), list(hashes))
+    return store.path("images", DECODING, files.spec.model_dump(), list(hashes))
 
 
 def decoded_images(files: ImageFiles, hashes: Sequence[str], store: Store, title: str) -> Array:

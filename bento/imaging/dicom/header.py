@@ -11,16 +11,15 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bento.imaging.dicom.codecs import SUPPORTED
+from bento.imaging.dicom.signature import first_element, is_explicit
 from bento.imaging.errors import DamagedImageError, UnsupportedDicomError
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 
-START = 132
-"""Bytes before the first element: the preamble and ``DICM``."""
 ELEMENT, UNDEFINED = 8, 0xFFFFFFFF
 """Bytes that an element begins with; and the length that means: until a delimiter."""
 MAX_HEADER = 1_000_000
@@ -36,7 +35,8 @@ _KEYWORDS = [
     "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
     "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
     "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
-    "PresentationLUTShape",
+    "PresentationLUTShape", "HighBit", "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing", "PatientOrientation", "ImageLaterality", "Laterality",
 ]  # fmt: skip
 _TAGS = {tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
 _SEQUENCES = {0x00283000, 0x00283010}
@@ -58,9 +58,13 @@ def read_header(data: bytes | bytearray) -> Dataset:
         Exception: whatever pydicom makes of damage.
     """
     stream = _Header(data)
-    stream.seek(START)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    syntax = meta.get("TransferSyntaxUID")
+    start = first_element(data) or 0
+    stream.seek(start)
+    if data[start : start + 2] == b"\x08\x00":  # without file meta information: native pixels, little endian
+        syntax: object = ExplicitVRLittleEndian if is_explicit(data, start) else ImplicitVRLittleEndian
+    else:
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        syntax = meta.get("TransferSyntaxUID")
     if not isinstance(syntax, UID):
         raise DamagedImageError("the DICOM file names no transfer syntax")
     if syntax not in SUPPORTED:
@@ -111,6 +115,8 @@ def _add_pixels(header: Dataset, data: bytes | bytearray, start: int) -> None:
     if head[:4] not in _PIXEL_TAGS:
         raise DamagedImageError("the DICOM file holds no picture, or is cut off before it")
     length = int.from_bytes(head[4:8] if implicit else head[8:12], "little" if little else "big")
+    if length == UNDEFINED and not header.file_meta.TransferSyntaxUID.is_compressed:
+        raise UnsupportedDicomError("the DICOM file's pixels are compressed, and it does not say how")
     first = start + ELEMENT + (0 if implicit else 4)
     content = bytes(memoryview(data)[first : None if length == UNDEFINED else first + length])
     if length == UNDEFINED and content.count(_ITEM) > MAX_READS:

@@ -8,7 +8,9 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEG2000TransferSyntaxes
 
+from bento.imaging.dicom.geometry import square_pixels, turn_upright
 from bento.imaging.dicom.greyscale import to_grey
 from bento.imaging.dicom.header import code_string, read_header
 from bento.imaging.errors import (
@@ -36,8 +38,6 @@ ELSEWHERE = (
     "TEETH", "TIBIA", "TOE", "TOOTH", "TSPINE", "WRIST",
 )  # fmt: skip
 """Beginnings of words in the same element that mean another part of the body."""
-LATERAL = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
-"""Values of (0018,5101) View Position."""
 LUMINANCE = ("YBR_FULL", "YBR_FULL_422")
 """Photometric interpretations whose first channel is what grey is computed as from RGB."""
 COLOURS = (*LUMINANCE, "RGB", "YBR_ICT", "YBR_RCT")
@@ -66,9 +66,12 @@ def read_dicom(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
         warnings = _check_kind(header)
         pixels, colours = _decode(header, max_pixels, warnings)
         if pixels.ndim == 3:
-            return _colour_to_grey(pixels, colours), tuple(warnings)
-        with np.errstate(all="ignore"):
-            return to_grey(pixels, header, warnings), tuple(warnings)
+            image = _colour_to_grey(pixels, colours)
+        else:
+            with np.errstate(all="ignore"):
+                image = to_grey(pixels, header, warnings)
+        image = square_pixels(image, header, max_pixels, warnings)
+        return turn_upright(image, header, warnings), tuple(warnings)
     except ImageError:
         raise
     except Exception:
@@ -98,8 +101,6 @@ def _check_kind(header: Dataset) -> list[str]:
             if any(word.startswith(place) for word in words):
                 raise NotChestError(f"the DICOM file shows another part of the body: {place}, not the chest")
         warnings.append("The DICOM header names a part of the body that is not known to be the chest.")
-    if code_string(header, "ViewPosition") in LATERAL:
-        warnings.append("The DICOM header says that this is a lateral view; the model knows frontal ones.")
     if code_string(header, "PresentationIntentType") == "FOR PROCESSING":
         warnings.append("The DICOM file holds a detector's raw values, which are not meant to be looked at.")
     return warnings
@@ -113,6 +114,11 @@ def _decode(header: Dataset, max_pixels: int, warnings: list[str]) -> tuple[npt.
     rows, columns = int(header.Rows), int(header.Columns)
     if rows * columns > max_pixels:
         raise TooManyPixelsError(f"the image is {columns}×{rows}: more than {max_pixels:,} pixels")
+    if "SamplesPerPixel" not in header:  # as before DICOM, in ACR-NEMA 2.0
+        header.SamplesPerPixel = 1
+    if not code_string(header, "PhotometricInterpretation") and header.SamplesPerPixel == 1:
+        header.PhotometricInterpretation = "MONOCHROME2"
+        warnings.append("The DICOM header does not say whether high values are white; they were taken to be.")
     allocated, stored, samples = header.BitsAllocated, header.BitsStored, header.SamplesPerPixel
     interpretation = code_string(header, "PhotometricInterpretation")
     is_grey = interpretation in ("MONOCHROME1", "MONOCHROME2") and samples == 1
@@ -123,10 +129,36 @@ def _decode(header: Dataset, max_pixels: int, warnings: list[str]) -> tuple[npt.
     if int(header.get("NumberOfFrames") or 1) > 1:
         warnings.append("The DICOM file has several frames; only the first one was read.")
     decoder = get_decoder(header.file_meta.TransferSyntaxUID)
-    pixels, properties = decoder.as_array(header, index=0, raw=True)
+    # pydicom's annotation of its options says something else than its documentation.
+    pixels, properties = decoder.as_array(header, index=0, raw=True, correct_unused_bits=False)  # type: ignore[arg-type]
     if pixels.shape[:2] != (rows, columns):
         raise DamagedImageError("the DICOM file's picture has another size than its header says")
-    return pixels, str(properties["photometric_interpretation"])
+    return _values(pixels, header, warnings), str(properties["photometric_interpretation"])
+
+
+def _values(pixels: npt.NDArray[Any], header: Dataset, warnings: list[str]) -> npt.NDArray[Any]:
+    """The numbers in the bits that the header says are in use (PS3.5 8.1.1): ``BitsStored`` of them up to ``HighBit``.
+
+    Args:
+        pixels: all allocated bits, ``(u)int8`` or ``(u)int16`` of any shape; may be overwritten.
+        header: of the file.
+        warnings: gets a sentence where the pixels or another element contradict these two.
+    """
+    allocated, stored = 8 * pixels.itemsize, int(header.BitsStored)
+    in_use = int(np.bitwise_or.reduce(pixels, axis=None)) % (1 << allocated)
+    high = header.get("HighBit")
+    below = 0 if high is None else int(high) + 1 - stored
+    if not 0 <= below <= allocated - stored or (in_use % (1 << below) and not in_use >> stored):
+        warnings.append("The DICOM header's HighBit does not fit its other elements or the pixels; it was left out.")
+        below = 0
+    if pixels.dtype.kind == "u" and below == 0 and in_use >> stored:
+        warnings.append("The DICOM file's pixels do not fit into the number of bits that its header gives.")
+    if header.file_meta.TransferSyntaxUID in JPEG2000TransferSyntaxes and below == 0:
+        return pixels  # the compressed stream itself says how many bits there are
+    # From the top of the allocated bits to their bottom: the sign goes with the highest.
+    pixels <<= allocated - stored - below
+    pixels >>= allocated - stored
+    return pixels
 
 
 def _colour_to_grey(pixels: npt.NDArray[np.uint8], interpretation: str) -> Image.Image:

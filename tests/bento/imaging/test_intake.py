@@ -1,4 +1,5 @@
 from dataclasses import astuple
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -7,11 +8,20 @@ from PIL import Image
 
 from bento.http.problems import KINDS
 from bento.imaging.errors import ImageError, TooManyPixelsError
-from bento.imaging.intake import fit, load_array, open_image, take_in
+from bento.imaging.intake import FORMATS, fit, is_dicom, load_array, open_image, read_radiograph, take_in
 from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
+from tests.support.server import ROOT
 
 SPEC = Preprocessing(image_size=64)
+FIELD = ROOT.parent / "shared" / "cases"
+CASES: dict[str, tuple[tuple[int, int], list[str], int]] = {
+    "mpo_phone.jpg": ((128, 128), ["several-images"], 2),
+    "png16_14bit.png": ((512, 512), ["bit-depth"], 200),
+    "pixel_aspect_2_1.dcm": ((256, 256), [], 100),
+    "dicom_without_suffix": ((256, 256), [], 100),
+}
+"""Size, kinds of warnings and least number of grey levels."""
 
 
 @pytest.mark.parametrize("name", pictures.GOOD)
@@ -80,6 +90,33 @@ def test_a_large_jpeg_decoded_at_a_reduced_scale_stays_the_same_picture() -> Non
     jpeg = load_array(pictures.encode(large, "JPEG", quality=95), SPEC).astype(int)
     png = load_array(pictures.encode(large, "PNG"), SPEC).astype(int)
     assert np.abs(jpeg - png).max() <= 4
+
+
+@pytest.mark.parametrize("name", pictures.GOOD)
+def test_a_file_has_one_of_the_accepted_formats(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(pictures.GOOD[name])
+    stored_format = next(accepted for accepted in reversed(FORMATS) if accepted in name)
+    assert read_radiograph(file, 64).stored_format == stored_format
+    assert is_dicom(file) == (stored_format == "DICOM")
+
+
+def test_a_multi_picture_jpeg_is_turned_as_its_exif_block_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = pictures.grey().transpose(Image.Transpose.ROTATE_90)
+    data = pictures.encode(image, "MPO", quality=98, save_all=True, append_images=[image], exif=exif)
+    assert read_radiograph(data, 64).radiograph.size == (120, 90)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.skipif(not FIELD.is_dir(), reason="no files from the field beside the project")
+def test_a_file_from_the_field(name: str) -> None:
+    size, kinds, levels = CASES[name]
+    decoded = read_radiograph(FIELD / name, 2000)
+    assert decoded.radiograph.size == size
+    assert [warning.kind for warning in decoded.warnings] == kinds
+    assert len(np.unique(np.asarray(decoded.radiograph))) >= levels
 
 
 def test_the_pixel_cap_counts_the_last_pixel() -> None:

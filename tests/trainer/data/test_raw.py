@@ -67,8 +67,8 @@ def test_dicom_images_become_pictures_without_a_header(
     report = fetch(settings(folder, data))
     assert report.classes == {"NORMAL": 2, "TB": 4}
     assert report.unreadable.keys() == {"tb/ct.dcm", "tb/cut.dcm"}
-    assert list(report.doubtful) == ["tb/FILM2.DICOM"]
-    assert "1 images that their DICOM header leaves in doubt" in capsys.readouterr().out
+    assert list(report.input_warnings) == ["tb/FILM2.DICOM"]
+    assert "1 images with input warnings" in capsys.readouterr().out
     spec = Preprocessing(image_size=64, crop="anatomy", contrast="clahe")
     for name in ("image.dcm", "FILM2.DICOM"):
         picture = data / f"raw/TB/{name}.png"

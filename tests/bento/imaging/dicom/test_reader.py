@@ -30,6 +30,54 @@ def test_of_several_frames_the_first_counts() -> None:
         assert "only the first" in warned(data)
 
 
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless])
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 13), (10, 15), (13, 12), (15, 14), (9, 12)])
+def test_values_lie_where_the_header_says(syntax: uid.UID, stored: int, high: int) -> None:
+    values = (IMAGE.astype(np.uint16) << (stored - 8)) | 1
+    pixels = values << (high + 1 - stored)
+    window: dict[str, Any] = {"WindowCenter": 2 ** (stored - 1), "WindowWidth": 2**stored}
+    data = dicom(pixels, syntax, bits=16, BitsStored=stored, HighBit=high, **window)
+    assert difference(data) <= 1
+    assert not warned(data)
+
+
+def test_signed_values_keep_their_sign_where_the_high_bit_is_unusual() -> None:
+    values = DEEP.astype(np.int16) - 2048
+    data = dicom(values << 4, bits=16, BitsStored=12, HighBit=15, WindowCenter=0, WindowWidth=4096)
+    assert difference(data) <= 1
+
+
+@pytest.mark.parametrize(
+    ("pixels", "elements", "says"),
+    [
+        pytest.param(DEEP | 1, {"BitsStored": 12, "HighBit": 15}, "HighBit", id="values lie lower than it says"),
+        pytest.param(DEEP, {"BitsStored": 12, "HighBit": 7}, "HighBit", id="fewer bits than are stored"),
+        pytest.param(DEEP, {"BitsStored": 12, "HighBit": 40}, "HighBit", id="more bits than are allocated"),
+    ],
+)
+def test_a_high_bit_that_does_not_fit_is_a_warning_and_does_not_count(
+    pixels: Any, elements: dict[str, Any], says: str
+) -> None:
+    data = dicom(pixels, bits=16, **elements, **WIDE)
+    assert difference(data) <= 1
+    assert says in warned(data)
+
+
+def test_values_beyond_the_bits_that_are_stored_are_a_warning() -> None:
+    overlay = DEEP.copy()
+    overlay[20:40, 20:40] |= 1 << 14  # old files keep drawings in the bits that are free
+    data = dicom(overlay, bits=16, BitsStored=12, HighBit=11, **WIDE)
+    assert difference(data) <= 1
+    assert "do not fit" in warned(data)
+    assert not warned(dicom(DEEP, bits=16, BitsStored=12, HighBit=11, **WIDE))
+
+
+def test_an_image_that_does_not_say_what_is_white_has_a_warning() -> None:
+    data = dicom(DEEP, bits=12, PhotometricInterpretation="", **WIDE)
+    assert difference(data) <= 1
+    assert "does not say whether high values are white" in warned(data)
+
+
 @pytest.mark.parametrize("planar", [0, 1])
 def test_colours_become_grey(planar: int) -> None:
     colours = np.stack([IMAGE, np.roll(IMAGE, 9, 1), IMAGE[::-1]], -1)
