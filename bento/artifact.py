@@ -256,7 +256,7 @@ def load_manifest(folder: Path) -> Manifest:
             )
         document = json.loads(text)
         if head.format_version < 5:
-            _rename_fields(document)
+            rename_fields(document)
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
@@ -275,7 +275,7 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _rename_fields(document: dict[str, Any]) -> None:
+def rename_fields(document: dict[str, Any]) -> None:
     """Give the fields of a manifest of format 1 to 4 their names in format 5."""
     for part, names in FORMER_NAMES.items():
         fields = document.get(part) if part else document

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 
 from bento.artifact import STORE_NAME, ArtifactError
 from bento.http import metrics, uvicorn_protocol
-from bento.http.access_log import Observation, Untraced, log_as_json
+from bento.http.access_log import AccessLog, Untraced, log_as_json
 from bento.http.admission import Admission, Door, Places
 from bento.http.app import create_app
 from bento.http.auth import ApiKeys
@@ -56,12 +56,13 @@ GC_ALLOCATIONS = 20_000
 SUPERVISOR = f"{ENV_PREFIX}SUPERVISOR"
 """Environment variable: the process that has started this one to serve."""
 READY_SECONDS = 1.0
-"""How long the outcome of a readiness check holds."""
+"""Seconds for which the outcome of a readiness check holds."""
 
 
 class ServedModel(BentoModel):  # type: ignore[misc]
     """Reference to the artifact; a bento records it as what ``latest`` meant when the bento was built."""
 
+    # Private: BentoML asks for this when it builds a bento, and finds the model by the alias when it serves one.
     def to_info(self, alias: str | None = None) -> Any:
         return super().to_info(alias or f"{STORE_NAME}:latest")
 
@@ -100,8 +101,8 @@ def _load() -> tuple[Settings, list[str], bentoml.Tag, Predictor]:
 
 SETTINGS, KEY_HASHES, TAG, PREDICTOR = _load()
 MANIFEST = PREDICTOR.manifest
-# `bentoml serve` imports this module to look after its workers, each of which imports it again. The model has been
-# tried here now; only they need to hold it.
+# Private: `bentoml serve` imports this module to look after its workers, children that import it again.
+# The model has been tried here now; only they need to hold it.
 if os.environ.get(SUPERVISOR) != str(os.getppid()):
     os.environ[SUPERVISOR] = str(os.getpid())
     PREDICTOR.release()
@@ -179,7 +180,7 @@ class ChestXray:
     async def predict(self, file: UploadedImage) -> PredictResponse:
         """Classify one JPEG, PNG or DICOM image: the most probable classes, the first one first."""
         answer = await WORKERS.run(file, file.ticket)
-        # BentoML passes a response through; an answer it would write down itself, slower and without what an
+        # Private: BentoML passes a response through; an answer it would write down itself, slower and without what an
         # explained one has more than the declared type.
         return cast(PredictResponse, Response(answer.model_dump_json(), media_type="application/json"))
 
@@ -208,14 +209,14 @@ service = bentoml.service(
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.
     traffic={"timeout": SETTINGS.upload_timeout + SETTINGS.predict_timeout + 10},
-    # Both are done by Observation.
+    # Both are done by AccessLog.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )(ChestXray)
 service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS), FORMS))
 # Outermost first.
 service.add_asgi_middleware(ProblemDocuments)
-service.add_asgi_middleware(Observation, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES)
+service.add_asgi_middleware(AccessLog, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES)
 service.add_asgi_middleware(ApiKeys, hashes=KEY_HASHES)
 service.add_asgi_middleware(
     UploadGuard,

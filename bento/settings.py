@@ -1,4 +1,4 @@
-"""Every setting of the service: an environment variable named ``CHEST_XRAY_`` and the field, in capitals."""
+"""Every setting of the service: an environment variable named ``CHEST_XRAY_`` and the field in capitals."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def _default_threads() -> int:
 
 
 class Settings(BaseSettings):
-    """Settings of the service. Field docstrings are the documentation."""
+    """Settings of the service. The docstrings below the fields are their documentation."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, use_attribute_docstrings=True)
 
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     predict_timeout: float = Field(default=20.0, gt=0)
     """Seconds from the end of the upload to the answer."""
     refuse_unknown: bool = False
-    """Answer 422 instead of a prediction for an image outside what the model knows or that an input check doubts."""
+    """Answer 422 instead of a prediction for an image that is outside what the model knows or has an input warning."""
     api_key_hashes: str = ""
     """SHA-256 of each accepted API key, in hexadecimal, with commas between. None: no key is asked for."""
     api_key_file: Path | None = None
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def single_worker(cls) -> bool:
-        """One process serves; also where the settings are wrong, which the service says by itself."""
+        """Whether one process serves; true where the settings are wrong, too, which the service says by itself."""
         try:
             return cls().workers == 1
         except ValidationError:

@@ -60,7 +60,7 @@ def _ready(address: str) -> bool:
 
 
 def demo() -> int:
-    """Run it all; returns an exit code."""
+    """Train, publish, serve and ask; returns an exit code."""
     code = main(["run", *FLAGS])
     if code:
         return code
@@ -75,12 +75,12 @@ def demo() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     print(
-        f"\nasked about {DATA / radiograph['path']} (a generated image, made as {radiograph['label']}); the service answered:"
+        f"\nasked about {DATA / radiograph['path']} (generated, made as {radiograph['label']}); the service answered:"
     )
     print(json.dumps(answer, indent=2))
     print(
-        "\nThe images are generated: no figure above has a clinical meaning.\n"
-        f"figures and predictions   {run.folder}\n"
+        "\nThe images are generated: no number above has a clinical meaning.\n"
+        f"metrics and predictions   {run.folder}\n"
         "TensorBoard               .venv/bin/tensorboard --logdir runs\n"
         "the service again         make serve, then http://localhost:3000/docs\n"
         "real radiographs          .venv/bin/python -m trainer --help"

@@ -4,11 +4,15 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from threading import Thread
+
+import httpx
 
 from bento.artifact import STORE_NAME, ArtifactError, load_manifest
 from bento.cpu import available_cores
@@ -18,7 +22,6 @@ from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_pr
 from trainer.data.raw import read_fetch_report
 from trainer.errors import UserError
 from trainer.files import read_json
-from trainer.hosts import Question
 from trainer.runs import all_runs, saved_settings
 from trainer.settings import Settings
 
@@ -28,6 +31,30 @@ LEAST_DISK = LEAST_MEMORY = 2_000_000_000
 """Bytes below which even a small training may fail."""
 SHOWN = 3
 """Models of the store, the latest first."""
+SECONDS = 3.0
+"""How long a host may take to answer."""
+
+
+class Question:
+    """A GET request in the background. Looking up a name may take any time, so nothing waits for its thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._status = url, 0
+        self._thread = Thread(target=self._ask, daemon=True)
+        self._until = time.monotonic() + SECONDS
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            with httpx.stream("GET", self._url, timeout=SECONDS, follow_redirects=True) as response:
+                self._status = response.status_code
+        except Exception:  # whatever a proxy, a name server or a certificate can be: not reachable
+            self._status = 0
+
+    def status(self) -> int:
+        """The HTTP status of the answer; 0 where there is none in time."""
+        self._thread.join(max(0.0, self._until - time.monotonic()))
+        return self._status
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from bento.artifact import ONNX_FILE
+from bento.inference.session import Session
+from trainer.data.corruptions import STRENGTHS
 from trainer.data.holdout import run_records
 from trainer.data.listing import open_dataset
-from trainer.data.manifest import fingerprint
+from trainer.data.manifest import fingerprint, read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.confounding import Call, calls_text
 from trainer.evaluation.cross_site import Present, Transfer, present_text, transfer_table
 from trainer.evaluation.novelty_rates import NoveltyRates, novelty_text
+from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
 from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
-from trainer.evaluation.suite import assess_run, assess_stored
-from trainer.files import read_json, write_text
+from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
+from trainer.files import read_json, write_json, write_text
 from trainer.inference.predict import stored_model
 from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
-from trainer.runs import Run, find_run, saved_settings
-from trainer.settings import Settings
+from trainer.runs import Run, find_run, read_training, saved_settings
+from trainer.settings import RobustnessSettings, Settings
 
 TENSORBOARD = "evaluation"
 """Folder of an evaluation's TensorBoard events in the run's folder; each evaluation writes it anew."""
@@ -35,12 +39,12 @@ def evaluate_run(settings: Settings) -> Run:
     """
     run = find_run(settings)
     saved = saved_settings(run)
-    training = read_json(run.training, "train")
+    training = read_training(run)
+    given = settings.model_fields_set & {"data_dir", "target_sensitivity", "normal_class", "workers"}
+    saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
     records = run_records(saved)
     if fingerprint(records) != training["fingerprint"]:
         raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
-    given = settings.model_fields_set & {"target_sensitivity", "normal_class", "workers"}
-    saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
     evaluation = assess_run(run, saved, records, training)
     matrix = evaluation.metrics.confusion_matrix
     confusion_plot(matrix, evaluation.classes, f"test, {len(evaluation.radiographs)} images").savefig(
@@ -57,7 +61,7 @@ def evaluate_run(settings: Settings) -> Run:
         tables += "\n\n" + novelty_text(NoveltyRates.model_validate(document["novelty_rates"]))
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
-    write_manifest(run)
+    write_manifest(run, saved.data_dir)
     write_report(run)
     log_evaluation(run, evaluation)
     print(f"\nreport: {run.report}")
@@ -82,6 +86,32 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     if "novelty_rates" in document:
         print(novelty_text(NoveltyRates.model_validate(document["novelty_rates"])))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
+
+
+def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
+    """Measure what a run's model loses on simulated other scanners, or a stored one with ``settings.dataset``.
+
+    Raises:
+        UserError: no such run, model or folder, labels that the model does not know, or no readable image.
+    """
+    strengths = STRENGTHS if settings.all else (3,)
+    if settings.dataset:
+        predictor = stored_model(settings.model)
+        radiographs, classes = open_dataset(settings.dataset), predictor.manifest.classes
+        session, preprocessing = predictor.session, predictor.manifest.preprocessing
+    else:
+        run = find_run(settings)
+        saved = saved_settings(run)
+        data_dir = settings.data_dir if "data_dir" in settings.model_fields_set else saved.data_dir
+        classes, preprocessing = read_training(run)["classes"], saved.preprocessing
+        session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
+        radiographs = split_radiographs(read_manifest(data_dir), data_dir, "test")
+    robustness = measure_robustness(radiographs, classes, session, preprocessing, strengths, settings.workers)
+    tables = [robustness_table(f"site {name}", losses) for name, losses in robustness.by_site.items()]
+    print("\n\n".join([*tables, robustness_table("all", robustness.all)]))
+    if settings.out:
+        write_json(settings.out, robustness.model_dump(mode="json"))
+    return robustness
 
 
 def log_evaluation(run: Run, evaluation: Evaluation) -> None:

@@ -32,7 +32,7 @@ from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
 from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.files import read_json, write_text
-from trainer.runs import Run, saved_settings
+from trainer.runs import Run, read_training, saved_settings
 
 PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
@@ -48,14 +48,19 @@ UNNOTICED = "Frontal chest radiographs only; the model answers for any picture a
 """Instead of the first of them, of models of before format 4."""
 
 
-def build_manifest(run: Run) -> Manifest:
+def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
     """Everything that is known of a run's model, from the files that its steps have written.
+
+    Args:
+        run: evaluated.
+        data_dir: where its data are; None: where they were when it was trained.
 
     Raises:
         UserError: a step has not run yet, or the data folder holds other data than the run was trained on.
     """
     settings = saved_settings(run)
-    training = read_json(run.training, "train")
+    settings = settings.model_copy(update={"data_dir": data_dir or settings.data_dir})
+    training = read_training(run)
     metrics = read_json(run.metrics, "evaluate")
     records = run_records(settings)
     if fingerprint(records) != training["fingerprint"]:
@@ -110,21 +115,21 @@ def _held_out_limit(site: str | None) -> list[str]:
 
 def model_version(run: Run) -> str:
     """The version under which a run's model is published: the run's name and the graph's hash."""
-    digest: str = read_json(run.training, "train")["files"][ONNX_FILE]
+    digest: str = read_training(run)["files"][ONNX_FILE]
     return f"{run.name.lower()}-{digest[:8]}"
 
 
-def write_manifest(run: Run) -> None:
-    """Write ``manifest.json`` beside the sealed model, which is a whole artifact then.
-
-    Raises:
-        UserError: see :func:`build_manifest`.
-    """
-    write_text(run.sealed / MANIFEST_FILE, build_manifest(run).model_dump_json(indent=2) + "\n")
+def write_manifest(run: Run, data_dir: Path | None = None) -> None:
+    """Write ``manifest.json`` beside the sealed model, which is a whole artifact then; see :func:`build_manifest`."""
+    write_text(run.sealed / MANIFEST_FILE, build_manifest(run, data_dir).model_dump_json(indent=2) + "\n")
 
 
-def publish(run: Run) -> str:
+def publish(run: Run, data_dir: Path | None = None) -> str:
     """Put the run's model into the store as ``chest_xray:<version>``; what is there already stays as it is.
+
+    Args:
+        run: evaluated.
+        data_dir: see :func:`build_manifest`.
 
     Returns:
         The model's tag.
@@ -132,7 +137,7 @@ def publish(run: Run) -> str:
     Raises:
         UserError: a step has not run yet, or the store can't be written.
     """
-    manifest = build_manifest(run)
+    manifest = build_manifest(run, data_dir)
     tag = f"{STORE_NAME}:{manifest.model_version}"
     try:
         bentoml.models.get(tag)

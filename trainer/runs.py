@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from trainer.errors import UserError
-from trainer.files import write_text
-from trainer.settings import Settings
+from bento.artifact import FORMER_NAMES, rename_fields
+from trainer.errors import UserError, first_error
+from trainer.files import read_json, write_text
+from trainer.settings import RunName, Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
 """Settings that may differ between a run and its continuation."""
-RENAMED = {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"}
-"""Names of settings in the ``config.yaml`` of runs that an earlier version has made."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def start_run(settings: Settings) -> Run:
     return run
 
 
-def find_run(settings: Settings) -> Run:
+def find_run(settings: RunName) -> Run:
     """The run named by ``--run``, or the latest one.
 
     Raises:
@@ -134,6 +134,24 @@ def all_runs(runs_dir: Path) -> list[Run]:
     return [Run(config.parent) for config in configs]
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """Settings by name from a YAML file in UTF-8 or, as PowerShell writes it, UTF-16; former names are translated.
+
+    Raises:
+        UserError: it is not there, or is no YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_bytes()) or {}
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise UserError(f"{path}: can't be read (not YAML: {' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: can't be read (it must hold a setting a line, as in `seed: 3`)")
+    former = FORMER_NAMES["config"]
+    return {former.get(str(name), str(name)): value for name, value in values.items()}
+
+
 def saved_settings(run: Run) -> Settings:
     """The settings that a run was started with.
 
@@ -141,12 +159,21 @@ def saved_settings(run: Run) -> Settings:
         UserError: they can't be read.
     """
     try:
-        values: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        # Through the constructor of a plain model, environment variables would override what the run was made with.
-        return Settings.model_validate({RENAMED.get(name, name): value for name, value in values.items()})
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{run.config}: can't be read ({reason}); start a new run") from error
+        # Whatever the environment says, since each setting is given.
+        return Settings.model_validate(read_config(run.config))
+    except ValidationError as error:
+        raise UserError(f"{run.config}: can't be read ({': '.join(first_error(error))}); start a new run") from error
+
+
+def read_training(run: Run) -> dict[str, Any]:
+    """What training has written down, under the names of today where a former version has made the run.
+
+    Raises:
+        UserError: the run is not trained.
+    """
+    training: dict[str, Any] = read_json(run.training, "train")
+    rename_fields(training)
+    return training
 
 
 def continued_settings(run: Run, given: Settings) -> Settings:

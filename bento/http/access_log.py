@@ -1,11 +1,10 @@
-"""One line of JSON and one measurement a request; nothing of an image, no file name."""
+"""The log: one line of JSON and one measurement per request; nothing of an image, no file name."""
 
 import logging
 import time
 from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
-from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,9 +12,11 @@ from bento.http.metrics import REQUESTS
 from bento.http.problems import CLIENT_GONE, request_id
 
 logger = logging.getLogger(__name__)
+FIELDS = ("time", "level", "logger", "message", "request_id", "method", "path", "status", "ms", "exception")
+"""Of a line, where there is something to say."""
 
 
-class Observation:
+class AccessLog:
     """Middleware: measures and logs each request but the probes'.
 
     Args:
@@ -60,7 +61,7 @@ class Observation:
 
 
 class Untraced:
-    """Application: no OpenTelemetry span is made for what is inside."""
+    """Middleware: no OpenTelemetry span is made for a request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -75,19 +76,17 @@ class RequestJsonFormatter(JsonFormatter):
 
     def __init__(self) -> None:
         names = {"levelname": "level", "name": "logger", "exc_info": "exception"}
-        # uvicorn repeats its messages in colour.
-        reserved = [*RESERVED_ATTRS, "color_message"]
-        super().__init__(
-            "{levelname}{name}{message}", style="{", timestamp="time", rename_fields=names, reserved_attrs=reserved
-        )
+        super().__init__("{levelname}{name}{message}", style="{", timestamp="time", rename_fields=names)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Add the request's id."""
-        return log_data | ({"request_id": request_id.get()} if request_id.get() else {})
+        """Add the request's id, and leave out what BentoML and uvicorn attach to records for terminals."""
+        values = log_data | {"request_id": request_id.get() or None}
+        return {name: values[name] for name in FIELDS if values.get(name) is not None}
 
 
 def log_as_json() -> None:
-    """Have every handler that BentoML has set up in this process write JSON; this package speaks from INFO on."""
+    """Have every handler that BentoML has set up in this process write JSON; this package logs from INFO on."""
+    # Private: the names of the loggers that BentoML gives handlers of its own.
     for name in ("", "bentoml", "uvicorn.error"):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(RequestJsonFormatter())

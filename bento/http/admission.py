@@ -20,7 +20,7 @@ TICKET = "chest_xray.ticket"
 
 
 class Places:
-    """The images that may wait or run at the same time."""
+    """Counts the images that wait or run, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -46,7 +46,7 @@ class Places:
 
 
 class Expectation:
-    """A place that an upload will soon want; an upload that takes its time is not expected any more."""
+    """A place that an upload will soon want; an upload that does not arrive at once is not expected any more."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -55,7 +55,7 @@ class Expectation:
         self._ended = False
 
     def end(self) -> None:
-        """It has come, or not; only the first call counts."""
+        """Expect it no longer; only the first call counts."""
         if not self._ended:
             self._ended = True
             self._timer.cancel()
@@ -63,7 +63,7 @@ class Expectation:
 
 
 class Ticket:
-    """What the work for a request knows of it."""
+    """Tells the threads that work for a request whether it still wants an answer."""
 
     def __init__(self) -> None:
         self.abandoned = False
@@ -145,7 +145,7 @@ class _Answer:
 
 
 class Door:
-    """Before everything else: lets no upload in while no place is free.
+    """Refuses uploads by their headers alone while no place is free.
 
     A refusal must cost next to nothing, or refusing takes the time that the accepted requests need.
     """

@@ -1,4 +1,4 @@
-"""What Prometheus sees. BentoML's own request metrics are off: they take a new label for each unknown path.
+"""The metrics for Prometheus. BentoML's own ones are off: they take a new label for each unknown path.
 
 ``bentoml serve`` names a folder in PROMETHEUS_MULTIPROC_DIR before a worker starts; there several workers' numbers
 meet, and any of them can answer for all. One worker does without: the folder belongs to every service of this

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _MEDIA_TYPES = ("", "application/octet-stream", "application/dicom")
-"""Of a part, beside ``image/*``."""
+"""Content types of a part that are taken, beside ``image/*``."""
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a path takes."""
+    """The files that a path takes."""
 
     field: str
     max_files: int
     max_bytes: int
-    """Of one file."""
+    """Most bytes of one file."""
     max_total: int
-    """Of all files of a request."""
+    """Most bytes of all files of a request together."""
     explains: bool = False
-    """It knows the query parameter ``explain``."""
+    """Whether it knows the query parameter ``explain``."""
 
 
 class Upload:

@@ -23,6 +23,7 @@ CLIENT_GONE = 499
 """Status in the log of a request whose client left before the answer, as nginx has it."""
 
 logger = logging.getLogger(__name__)
+# Not in the request's scope: every log line of a request bears it, and those who log have no scope.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -126,7 +127,7 @@ _KEPT_HEADERS = ("allow", "retry-after", "www-authenticate")
 
 
 def new_request_id() -> str:
-    """128 random bits in hexadecimal, to tell requests apart, not to be unguessable.
+    """Give 128 random bits in hexadecimal, which tell requests apart and are not meant to be unguessable.
 
     The system's own randomness would cost a turn of Python's lock, for which a busy worker thread makes it wait.
     """
@@ -149,17 +150,17 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> JSONResponse:
-        """The problem document as an ASGI application."""
+        """Give the problem document as an ASGI application."""
         return problem_response(self.slug, self.detail, self.headers)
 
 
 def problem_response(slug: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem document of one of :data:`KINDS`; its request id is the current request's."""
+    """Give the current request's problem document of one of :data:`KINDS`, as an ASGI application."""
     return _document(slug, KINDS[slug].status, detail, headers)
 
 
 def problem_content(slug: str, detail: str, request: str, status: int | None = None) -> dict[str, Any]:
-    """A problem document as a JSON object; ``status`` only where it is not the kind's own. It is counted."""
+    """Give a problem document as a JSON object, and count it; ``status`` only where it is not the kind's own."""
     REJECTIONS.labels(slug).inc()
     kind = KINDS[slug]
     return {

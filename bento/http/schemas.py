@@ -1,4 +1,4 @@
-"""What the service says over HTTP. :class:`Metadata` is a view of the artifact's manifest."""
+"""The service's answers as JSON, beside those for images. :class:`Metadata` is a view of the artifact's manifest."""
 
 from datetime import datetime
 from typing import Self
@@ -18,7 +18,7 @@ from bento.settings import Settings
 
 
 class MetricsSummary(Schema):
-    """The model's test figures."""
+    """The model's metrics on its test images."""
 
     test_accuracy: float
     macro_f1: float
@@ -26,7 +26,7 @@ class MetricsSummary(Schema):
 
 
 class RequestLimits(Schema):
-    """What the service takes."""
+    """What a request may hold."""
 
     max_upload_bytes: int
     max_pixels: int
@@ -49,7 +49,7 @@ class Metadata(Schema):
     notice: str | None
     """What must be known before reading any answer, e.g. that the model saw synthetic images only."""
     warnings: list[str]
-    """What must be known before any figure is believed, e.g. that class and site go together."""
+    """What must be known before any metric is believed, e.g. that class and site go together."""
     operating_points: list[OperatingPoint]
     novelty: NoveltyFit | None
     """How an image unlike the training images is told; null where the model can't."""
@@ -64,7 +64,7 @@ class Metadata(Schema):
 
     @classmethod
     def of(cls, manifest: Manifest, settings: Settings) -> Self:
-        """The view of a manifest."""
+        """Make the view of a manifest, with the limits that the service's settings give."""
         metrics = manifest.metrics
         return cls(
             model_name=manifest.model_name,

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import os
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
@@ -14,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from bento.http.admission import FULL, RETRY_AFTER, Door
 from bento.http.problems import MEDIA_TYPE, REQUEST_ID_HEADER, new_request_id, problem_content
 
+logger = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -127,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Selection:
-    """What uvicorn finds where it looks for its protocol: it looks once, before its server starts."""
+    """Gives uvicorn the protocol, and remembers that it asked; it asks once, before its application starts."""
 
     def __init__(self) -> None:
         self.taken = False
@@ -157,13 +160,11 @@ def install(header_timeout: float, door: Door, wrap: Callable[[ASGIApp], ASGIApp
 
 
 def check_in_force() -> None:
-    """Check, in a process that serves, that uvicorn has taken the bounded protocol.
-
-    Raises:
-        RuntimeError: it has not, and nothing bounds a request's headers.
-    """
+    """End this process, which is about to serve, where uvicorn has not taken the bounded protocol."""
     if not selection.taken:
-        raise RuntimeError(
-            f"uvicorn {uvicorn.__version__} does not use this service's HTTP protocol: the limits on a request's "
-            "headers are not in force. Install the versions of bentoml and uvicorn that the project asks for"
+        logger.critical(
+            "The limits on a request's headers are not in force, as uvicorn %s does not use this service's HTTP "
+            "protocol. Install the versions of bentoml and uvicorn that the project asks for.",
+            uvicorn.__version__,
         )
+        os._exit(1)  # an exception would be logged as BentoML's and uvicorn's tracebacks

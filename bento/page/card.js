@@ -1,6 +1,6 @@
 // One image's answer as an article.
 
-import { draw, scaleOf } from "./heat.js";
+import { draw, scaleOf } from "./heatmap.js";
 
 /** An element with properties and children. */
 export function make(name, properties = {}, ...children) {
@@ -26,7 +26,7 @@ export function showAnswer(card, name, answer) {
   card.className = "answered";
   card.replaceChildren(
     picture(name, answer),
-    make("div", {}, make("h3", { textContent: name }), ...doubts(answer), scores(answer), flags(answer),
+    make("div", {}, make("h3", { textContent: name }), ...inputWarnings(answer), scores(answer), flags(answer),
       make("p", { className: "quiet", textContent: `Model ${answer.model_name}, version ${answer.model_version}` })),
   );
 }
@@ -50,10 +50,10 @@ function flags(answer) {
   })));
 }
 
-function doubts(answer) {
+function inputWarnings(answer) {
   const warnings = answer.input_warnings ?? [];
   if (!warnings.length) return [];
-  return [make("div", { className: "doubts", role: "alert" },
+  return [make("div", { className: "warnings", role: "alert" },
     ...warnings.map(({ text }) => make("p", { className: "note" }, make("strong", { textContent: "Warning: " }), text)))];
 }
 

@@ -10,10 +10,10 @@ function cell(value) {
 /** The table of results: objects with `name`, and `answer` or `error`. */
 export function table(results, classes) {
   const rows = results.map(({ name, answer, error }) => {
-    const found = Object.fromEntries((answer?.predictions ?? []).map((one) => [one.label, one.confidence]));
+    const confidences = Object.fromEntries((answer?.predictions ?? []).map(({ label, confidence }) => [label, confidence]));
     const flagged = (answer?.flags ?? []).filter((flag) => flag.flagged).map((flag) => flag.label);
-    return [name, answer?.predictions[0].label, ...classes.map((label) => found[label]), flagged.join(" "),
-      answer?.in_distribution, (answer?.input_warnings ?? []).map((one) => one.kind).join(" "), answer?.model_version, error];
+    return [name, answer?.predictions[0].label, ...classes.map((label) => confidences[label]), flagged.join(" "),
+      answer?.in_distribution, (answer?.input_warnings ?? []).map(({ kind }) => kind).join(" "), answer?.model_version, error];
   });
   const head = ["file", "label", ...classes, "flagged", "in_distribution", "input_warnings", "model_version", "error"];
   return [head, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");

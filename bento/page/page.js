@@ -2,11 +2,11 @@
 
 import { make, showAnswer, showError, waiting } from "./card.js";
 import { save, table } from "./csv.js";
-import { ask, Lanes, Refusal } from "./service.js";
+import { ask, JobQueue, Refusal } from "./service.js";
 
-const AT_A_TIME = 3; // far below the places of the service's queue, which others share
+const JOBS_AT_A_TIME = 3; // far below the places of the service's queue, which others share
 const $ = (id) => document.getElementById(id);
-const lanes = new Lanes(AT_A_TIME);
+const queue = new JobQueue(JOBS_AT_A_TIME);
 let results = [];
 let metadata = null;
 
@@ -28,7 +28,7 @@ $("key-dialog").addEventListener("cancel", (event) => event.preventDefault());
 
 async function describe() {
   metadata = await ask("metadata", {}, promptForKey);
-  const { request_limits: limits, metrics_summary: figures, data } = metadata;
+  const { request_limits: limits, metrics_summary: metrics, data } = metadata;
   $("model").textContent = `${metadata.model_name}, version ${metadata.model_version}`;
   $("notice").textContent = metadata.notice ? `Model of ${metadata.notice}` : "";
   $("notice").hidden = !metadata.notice;
@@ -36,8 +36,8 @@ async function describe() {
   $("files").accept = limits.formats.includes("DICOM") ? "image/jpeg,image/png,application/dicom,.dcm" : "image/jpeg,image/png";
   $("use").textContent = metadata.intended_use;
   $("limits").replaceChildren(...[...metadata.warnings, ...metadata.limits].map((text) => make("li", { textContent: text })));
-  $("figures").textContent = `On its own test images (${data.dataset}): accuracy ${figures.test_accuracy.toFixed(2)}, `
-    + `macro F1 ${figures.macro_f1.toFixed(2)}. On images from elsewhere it may do worse.`;
+  $("metrics").textContent = `On its own test images (${data.dataset}): accuracy ${metrics.test_accuracy.toFixed(2)}, `
+    + `macro F1 ${metrics.macro_f1.toFixed(2)}. On images from elsewhere it may do worse.`;
 }
 
 function progress() {
@@ -51,7 +51,7 @@ function add(files) {
     const result = { name: file.name || "pasted image", card: waiting(file.name || "pasted image") };
     results.push(result);
     $("cards").append(result.card);
-    lanes.add(() => predict(file, result));
+    queue.add(() => predict(file, result));
   }
   progress();
 }
@@ -95,7 +95,7 @@ $("csv").addEventListener("click", () => {
   save(table(results, classes), "chest-xray.csv");
 });
 $("clear").addEventListener("click", () => {
-  lanes.clear();
+  queue.clear();
   results = [];
   $("cards").replaceChildren();
   progress();

@@ -41,7 +41,7 @@ async function sentence(answer) {
 }
 
 /** Runs jobs in their order, at most `width` at a time. */
-export class Lanes {
+export class JobQueue {
   #waiting = [];
   #running = 0;
 

@@ -1,7 +1,5 @@
 """``make reference`` writes ``docs/configuration.md``: every setting of both rooms, from its docstring."""
 
-import inspect
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
@@ -13,7 +11,7 @@ from pydantic_settings import BaseSettings
 import bento.settings
 from trainer.cli import COMMANDS
 from trainer.files import write_text
-from trainer.settings import ENV_PREFIX, Settings
+from trainer.settings import ENV_PREFIX, Settings, group_of
 
 FILE = Path(__file__).parents[1] / "configuration.md"
 HEAD = """\
@@ -25,6 +23,11 @@ Made by `make reference` from the settings themselves; a test sees to it that it
 
 `python -m trainer COMMAND --help` shows the same. A setting comes from, in this order: its flag, its environment
 variable, the YAML file given by `--config FILE` (`image_size: 160`), its default. An unknown name is refused in each.
+
+### A run
+
+`run` reads all of these, the other commands those that name them; `fetch`, `split`, `train`, `evaluate`, `matrix` and
+`publish` take the others' flags too and say that they don't read them, so that one list of flags serves every step.
 """
 SERVICE = """\
 ## Service
@@ -32,31 +35,26 @@ SERVICE = """\
 Environment variables, read when the service starts; a wrong value ends it with one line that names the variable.
 """
 KINDS = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text", Path: "path"}
-SECTION = re.compile(r"^    # --- (\w+) -+$", re.MULTILINE)
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def reference() -> str:
     """The page as Markdown."""
-    shared = [f"`{name}`" for name, (cls, _, _) in COMMANDS.items() if issubclass(cls, Settings)]
-    parts = [HEAD, f"### Runs\n\nOf {', '.join(shared)}.\n"]
-    for title, names in _sections().items():
-        parts.append(f"#### {title.capitalize()}\n\n" + _flags(Settings, names))
+    parts = [HEAD]
+    groups: dict[str, list[str]] = {}
+    for name in Settings.model_fields:
+        groups.setdefault(group_of(Settings, name), []).append(name)
+    for title, names in groups.items():
+        parts.append(f"#### {title}\n\n" + _flags(Settings, names))
     for command, (cls, _, _) in COMMANDS.items():
-        inherited = Settings.model_fields if issubclass(cls, Settings) else {}
-        if cls is not Settings:
-            own = [name for name in cls.model_fields if name not in inherited]
-            parts.append(f"### `{command}`{' also' if inherited else ''}\n\n" + _flags(cls, own))
+        own = [name for name, field in cls.model_fields.items() if _differs(name, field)]
+        if own:
+            parts.append(f"### `{command}` also\n\n" + _flags(cls, own))
     return "\n".join([*parts, SERVICE, _variables(bento.settings.Settings)])
 
 
-def _sections() -> dict[str, list[str]]:
-    """The settings of a run below the headings of their class's source."""
-    _, *parts = SECTION.split(inspect.getsource(Settings))
-    return {
-        title: [name for name in Settings.model_fields if re.search(rf"^    {name}:", text, re.MULTILINE)]
-        for title, text in zip(parts[::2], parts[1::2], strict=True)
-    }
+def _differs(name: str, field: FieldInfo) -> bool:
+    return name not in Settings.model_fields or field.description != Settings.model_fields[name].description
 
 
 def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
@@ -66,8 +64,13 @@ def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
         positional = any(getattr(one, "__name__", "") == "_CliPositionalArg" for one in field.metadata)
         flag = name.upper() if positional else f"--{name.replace('_', '-')}"
         variable = "" if positional else f"`{ENV_PREFIX}{name.upper()}`"
-        rows.append([f"`{flag}`", variable, _default(field), _values(field), _meaning(field)])
-    return _table(["flag", "environment variable", "default", "values", "meaning"], rows)
+        row = [f"`{flag}`", variable, _default(field), _values(field), _meaning(field)]
+        if cls is Settings:
+            readers = [command for command, (one, _, _) in COMMANDS.items() if name in one.model_fields]
+            row.insert(4, ", ".join(readers))
+        rows.append(row)
+    readers_head = ["read by"] if cls is Settings else []
+    return _table(["flag", "environment variable", "default", "values", *readers_head, "meaning"], rows)
 
 
 def _variables(cls: type[BaseSettings]) -> str:

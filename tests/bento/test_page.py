@@ -191,7 +191,7 @@ def test_a_busy_service_is_asked_again(page: Page, service_url: str) -> None:
     expect(page.locator("article.answered")).to_have_count(1, timeout=10_000)
 
 
-def test_doubts_about_the_image_come_before_its_figures(page: Page, service_url: str) -> None:
+def test_input_warnings_come_before_the_scores(page: Page, service_url: str) -> None:
     opened(page, service_url)
     upload(page, ("snow.png", pictures.glaring()))
     card = page.locator("article.answered")
@@ -199,8 +199,8 @@ def test_doubts_about_the_image_come_before_its_figures(page: Page, service_url:
     expect(notes).to_have_count(2)
     expect(notes.first).to_contain_text("Warning: Outside what the model knows")
     expect(notes.last).to_contain_text("Warning: The image seems to be inverted")
-    order = "card => [...card.querySelectorAll('.doubts, .scores')].map((one) => one.className)"
-    assert card.evaluate(order) == ["doubts", "scores"]
+    order = "card => [...card.querySelectorAll('.warnings, .scores')].map((one) => one.className)"
+    assert card.evaluate(order) == ["warnings", "scores"]
     assert not Axe().run(page)["violations"]
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
@@ -209,7 +209,7 @@ def test_doubts_about_the_image_come_before_its_figures(page: Page, service_url:
     assert row["input_warnings"] == "not-like-training inverted"
 
 
-def test_an_image_without_doubts_has_no_warning(page: Page, service_url: str) -> None:
+def test_an_image_without_input_warnings_shows_none(page: Page, service_url: str) -> None:
     expect(answered(page, service_url).get_by_role("alert")).to_have_count(0)
 
 

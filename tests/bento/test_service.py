@@ -75,7 +75,7 @@ def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> Non
     assert post(client, IMAGE).json()["predictions"] != post(client, other).json()["predictions"]
 
 
-def test_what_is_outside_or_looks_wrong_is_answered_with_doubts(client: httpx.Client) -> None:
+def test_what_is_outside_or_looks_wrong_is_answered_with_input_warnings(client: httpx.Client) -> None:
     body = post(client, pictures.glaring()).json()
     assert body["in_distribution"] is False
     assert body["novelty"]["score"] > body["novelty"]["threshold"]

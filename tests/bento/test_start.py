@@ -4,10 +4,12 @@ import ast
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -15,7 +17,7 @@ from bento.artifact import MANIFEST_FILE, ONNX_FILE
 from tests.support.artifacts import store_artifact
 from tests.support.server import ROOT, free_port, serve_command
 
-SITES = sorted((ROOT / "bento").rglob("*.py"))
+MODULES = sorted((ROOT / "bento").rglob("*.py"))
 
 
 def serve(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -89,8 +91,8 @@ def test_the_service_never_loads_torch_or_the_trainer(stored_artifact: Path) -> 
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("path", SITES, ids=lambda path: path.name)
-def test_no_site_of_the_service_imports_torch_or_the_trainer(path: Path) -> None:
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_no_module_of_the_service_imports_torch_or_the_trainer(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -113,3 +115,32 @@ def test_a_model_that_can_not_tell_what_it_knows_can_not_be_set_to_refuse() -> N
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert "CHEST_XRAY_REFUSE_UNKNOWN: the model chest_xray:format-3-refusing can't tell" in result.stderr
+
+
+def test_a_server_without_the_header_limits_never_serves(stored_artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import uvicorn.config\n"
+        "class Elsewhere(dict):\n"
+        "    def __setitem__(self, key, value): pass\n"
+        "uvicorn.config.HTTP_PROTOCOLS = Elsewhere(uvicorn.config.HTTP_PROTOCOLS)\n"
+    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            serve_command(port := free_port()),
+            cwd=ROOT,
+            env=os.environ | {"CHEST_XRAY_MODEL": f"chest_xray:{stored_artifact.name}", "PYTHONPATH": str(tmp_path)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "not in force" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert "limits on a request's headers are not in force" in log.read_text()
+        assert "Traceback" not in log.read_text()
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/livez", timeout=2)
+    finally:
+        process.terminate()
+        process.wait(30)

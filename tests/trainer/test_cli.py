@@ -1,5 +1,6 @@
 """The command line: every mistake is one line on standard error and exit code 2."""
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support.server import ROOT
-from trainer.cli import COMMANDS, load_settings, main
+from trainer.cli import COMMANDS, DISTRIBUTION, load_settings, main
 from trainer.settings import Settings
 
 MISTAKES = [
@@ -16,12 +17,16 @@ MISTAKES = [
     (["nonsense"], "unknown command 'nonsense'; choose from run, fetch"),
     (["train", "--nonsense", "3"], "unrecognized arguments: --nonsense"),
     (["train", "--imag", "64"], "unrecognized arguments: --imag"),
-    (["train", "--image-size", "5000"], "image_size: Input should be less than or equal to 1024"),
-    (["train", "--image-size", "big"], "image_size: Input should be a valid integer"),
-    (["train", "--backbone", "vgg16"], "backbone: Input should be 'efficientnet_b0'"),
+    (["train", "--epoch-a", "3"], "did you mean --epochs-a?"),
+    (["train", "--epoch-a=3"], "did you mean --epochs-a?"),
+    (["report", "x", "--lr-a", "3"], "unrecognized arguments: --lr-a"),
+    (["pubilsh"], "did you mean publish?"),
+    (["train", "--image-size", "5000"], "--image-size: Input should be less than or equal to 1024"),
+    (["train", "--image-size", "big"], "--image-size: Input should be a valid integer"),
+    (["train", "--backbone", "vgg16"], "--backbone: Input should be 'efficientnet_b0'"),
     (["train", "--weights", "nowhere.pth"], "'nowhere.pth' is not a file; give imagenet, none or a file"),
-    (["train", "--device", "tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
-    (["train", "--run", "../up"], "run: String should match pattern"),
+    (["train", "--device", "tpu"], "--device: Input should be 'auto', 'cpu' or 'cuda'"),
+    (["train", "--run", "../up"], "--run: String should match pattern"),
     (["train", "--config", "nowhere.yaml"], "--config nowhere.yaml: no such file"),
     (
         ["train", "--data-dir", "nowhere"],
@@ -32,6 +37,9 @@ MISTAKES = [
     (["evaluate", "--model", "chest_xray:none"], "--model needs --dataset PATH"),
     (["evaluate", "--out", "x"], "--out goes with --model"),
     (["evaluate", "--model", "chest_xray:none", "--dataset", ".", "--out", "x"], "not in the model store"),
+    (["robustness", "--run", "nothing"], "no such run"),
+    (["robustness", "--model", "chest_xray:none"], "--model needs --dataset PATH"),
+    (["robustness", "--model", "chest_xray:none", "--dataset", "."], "not in the model store"),
     (["publish", "--run", "nothing"], "no such run"),
     (["predict"], "the following arguments are required: FILES"),
     (["predict", "x.png", "--model", "chest_xray:none"], "not in the model store"),
@@ -61,7 +69,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
     config.write_text("seed: 5\nbatch_size: 6\nimage_size: 64\n")
     monkeypatch.setenv("TRAINER_BATCH_SIZE", "7")
     monkeypatch.setenv("TRAINER_IMAGE_SIZE", "96")
-    settings = load_settings(Settings, "train", "", ["--config", str(config), "--image-size", "128"])
+    settings = load_settings(Settings, "run", ["--config", str(config), "--image-size", "128"])
     assert (settings.seed, settings.batch_size, settings.image_size) == (5, 7, 128)
     assert settings.model_fields_set == {"seed", "batch_size", "image_size"}
 
@@ -69,7 +77,8 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("epocs_a: 3\n", "epocs_a: unknown setting"),
+        ("epocs_a: 3\n", "epocs_a: unknown setting; did you mean epochs_a?"),
+        ("seed\n", "a setting a line"),
         ("seed: [\n", "not YAML"),
         ("seed: x\n", "seed: Input should be"),
     ],
@@ -85,7 +94,15 @@ def test_an_unknown_environment_variable_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv("TRAINER_EPOCS", "3")
     assert main(["train"]) == 2
-    assert "TRAINER_EPOCS: no such setting" in capsys.readouterr().err
+    assert "TRAINER_EPOCS: no such setting; did you mean TRAINER_EPOCHS_" in capsys.readouterr().err
+
+
+def test_a_wrong_environment_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAINER_IMAGE_SIZE", "big")
+    assert main(["train"]) == 2
+    assert capsys.readouterr().err.startswith("trainer: TRAINER_IMAGE_SIZE: Input should be a valid integer")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -98,10 +115,80 @@ def test_help_shows_every_setting_with_its_default(command: str, capsys: pytest.
         assert f"--{name.replace('_', '-')}" in text or name == "files"
 
 
+@pytest.mark.parametrize(
+    ("command", "headings", "foreign"),
+    [
+        # one row a sentence: a command, the headings of its settings, settings that are another command's
+        ("fetch", ["Data", "Run"], ["--split", "--lr-a", "--hold-out-site", "--image-size"]),
+        ("split", ["Data", "Run"], ["--dataset", "--lr-a", "--hold-out-site", "--workers"]),
+        ("train", ["Data", "Model", "Training", "Evaluation", "Run"], ["--dataset", "--patient-pattern"]),
+        ("evaluate", ["Data", "Evaluation", "Run", "Stored model"], ["--lr-a", "--image-size", "--seed"]),
+        ("matrix", ["Data", "Model", "Training", "Evaluation", "Run"], ["--hold-out-site", "--resume"]),
+        ("robustness", ["Data", "Run", "Stored model"], ["--lr-a", "--target-sensitivity"]),
+        ("publish", ["Data", "Run"], ["--lr-a", "--backbone", "--workers"]),
+        ("predict", ["Run", "Prediction"], ["--run", "--data-dir"]),
+        ("doctor", ["Data", "Run"], ["--run ", "--seed"]),
+    ],
+)
+def test_help_lists_a_commands_own_settings_below_their_headings(
+    command: str, headings: list[str], foreign: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    lines = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert [line for line in lines if line not in ("options", "positional arguments")] == headings
+    assert [name for name in foreign if f"  {name}" in text] == []
+
+
+def test_one_list_of_flags_serves_every_step_and_what_is_not_read_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--runs-dir", str(tmp_path), "--data-dir", str(tmp_path)]
+    assert main(["publish", *folders, "--lr-a", "0.1", "--flip"]) == 2
+    said, error = capsys.readouterr().err.splitlines()
+    assert said == "trainer: publish does not read --flip, --lr-a"
+    assert "holds no run" in error
+
+
+def test_the_file_of_a_whole_run_serves_a_command_that_reads_some_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(Settings(runs_dir=tmp_path / "here").model_dump(mode="json")))
+    assert main(["publish", "--config", str(path)]) == 2
+    assert f"{tmp_path / 'here'}: holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_as_windows_writes_it_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("normal_class: 正常\nseed: 4\n", encoding=encoding)
+    settings = load_settings(Settings, "run", ["--config", str(path)])
+    assert (settings.normal_class, settings.seed) == ("正常", 4)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le", "utf-32"])
+def test_a_file_in_another_encoding_is_refused_in_one_line(
+    encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("normal_class: gesünder\n", encoding=encoding)
+    assert main(["train", "--config", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: can't be read (not YAML" in error
+    assert error.count("\n") == 1
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}\n"
+
+
 def test_a_saved_config_is_a_config(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(Settings(seed=9).model_dump(mode="json")))
-    assert load_settings(Settings, "train", "", ["--config", str(path)]).seed == 9
+    assert load_settings(Settings, "run", ["--config", str(path)]).seed == 9
 
 
 def test_training_starts_without_the_libraries_of_what_comes_after_it() -> None:

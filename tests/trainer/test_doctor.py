@@ -16,8 +16,7 @@ from tests.support.artifacts import store_artifact
 from tests.support.runs import Trained
 from trainer.cli import main
 from trainer.data.manifest import SPLITS, read_manifest
-from trainer.doctor import _models, memory_limit
-from trainer.hosts import SECONDS, Question
+from trainer.doctor import SECONDS, Question, _models, memory_limit
 from trainer.models.backbones import BACKBONES
 
 

@@ -12,13 +12,11 @@ from typing import Any
 import jinja2
 import markupsafe
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
-from pydantic import BaseModel
 
 from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, load_manifest
 from trainer.errors import UserError
-from trainer.evaluation.bootstrap import Judged, macro_f1, paired_difference
+from trainer.evaluation.bootstrap import Judged
 from trainer.evaluation.cross_site import Transfer, transfer_table
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
 from trainer.files import read_json, write_text
@@ -30,87 +28,12 @@ from trainer.plots import (
     reliability_plot,
     roc_plot,
 )
+from trainer.reporting.comparison import Difference, compare, read_predictions
 from trainer.reporting.guidelines import REPORTING_ITEMS
-from trainer.runs import Run
+from trainer.runs import Run, read_training
 from trainer.tables import read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-
-class Difference(BaseModel):
-    """Two runs on the test images that they share."""
-
-    first: str
-    second: str
-    radiographs: int
-    first_macro_f1: float
-    second_macro_f1: float
-    difference: Interval
-    """Of ``first`` less ``second``, by paired bootstrap of patients."""
-
-    @property
-    def verdict(self) -> str:
-        """What the interval says, in words."""
-        if self.difference.low > 0:
-            return f"{self.first} is better"
-        if self.difference.high < 0:
-            return f"{self.second} is better"
-        return "no difference can be told"
-
-
-def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str]], Judged]:
-    """The rows of a ``predictions.csv``, and what figures are made of.
-
-    Raises:
-        UserError: not there, or not as ``evaluate`` writes it.
-    """
-    # The table reader folds the names of columns to lower case.
-    columns = [name.lower() for name in classes]
-    rows = [row for _, row in read_table(path, ("path", "label", "patient", *columns))]
-    try:
-        truth = np.array([classes.index(row["label"]) for row in rows], dtype=np.int64)
-        probabilities = np.array([[float(row[name]) for name in columns] for row in rows])
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; make it again with python -m trainer evaluate") from error
-    return rows, Judged(classes, truth, probabilities, [row["patient"] for row in rows])
-
-
-def compare(first: Run, second: Run) -> Difference:
-    """Macro F1 of two runs on the test images that both have.
-
-    Raises:
-        UserError: they share no test image, differ in classes, or one is not evaluated.
-    """
-    loaded = []
-    for run in (first, second):
-        classes = read_json(run.training, "train")["classes"]
-        rows, judged = read_predictions(run.predictions, classes)
-        predicted = judged.probabilities.argmax(axis=1).tolist()
-        loaded.append(
-            (
-                classes,
-                {
-                    (row["path"], row["label"]): (guess, row["patient"])
-                    for row, guess in zip(rows, predicted, strict=True)
-                },
-            )
-        )
-    (classes, ours), (others, theirs) = loaded
-    shared = sorted(ours.keys() & theirs.keys())
-    if classes != others or not shared:
-        raise UserError(f"report: {first.name} and {second.name} share no test image; compare runs on the same split")
-    truth = np.array([classes.index(label) for _, label in shared])
-    guesses = [np.array([side[key][0] for key in shared]) for side in (ours, theirs)]
-    patients = [ours[key][1] for key in shared]
-    one = np.ones((1, len(shared)))
-    return Difference(
-        first=first.name,
-        second=second.name,
-        radiographs=len(shared),
-        first_macro_f1=float(macro_f1(truth, guesses[0], len(classes), one)[0]),
-        second_macro_f1=float(macro_f1(truth, guesses[1], len(classes), one)[0]),
-        difference=paired_difference(truth, guesses[0], guesses[1], len(classes), patients),
-    )
 
 
 def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
@@ -130,7 +53,7 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
             print(transfer_table([_transfer(one) for one in runs]))
         for one in differences if run == runs[0] else []:
             print(
-                f"macro F1 on {one.radiographs} shared test images: {one.first} {one.first_macro_f1:.4f}, "
+                f"macro F1 on {one.images} shared test images: {one.first} {one.first_macro_f1:.4f}, "
                 f"{one.second} {one.second_macro_f1:.4f}; difference {one.difference.value:+.4f} "
                 f"(95 % interval {one.difference.low:+.4f} to {one.difference.high:+.4f}): {one.verdict}"
             )
@@ -173,7 +96,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "metrics": metrics,
         "who": {"sensitivity": WHO_SENSITIVITY, "specificity": WHO_SPECIFICITY},
         "meets_who": {point.label: meets_who_profile(point) for point in manifest.operating_points},
-        "training": read_json(run.training, "train"),
+        "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
     }
     pictures = _pictures(run, metrics, judged, rows)

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from bento.http.access_log import Observation, RequestJsonFormatter
+from bento.http.access_log import AccessLog, RequestJsonFormatter
 from bento.http.problems import CLIENT_GONE, ProblemDocuments
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("done")(scope, receive, send)
 
 
-def observed() -> Observation:
-    return Observation(application, routes=frozenset({"/known"}), quiet=frozenset({"/probe"}))
+def observed() -> AccessLog:
+    return AccessLog(application, routes=frozenset({"/known"}), quiet=frozenset({"/probe"}))
 
 
 def count(route: str, status: int) -> float:

@@ -16,8 +16,9 @@ from bento.artifact import load_manifest
 from tests.support.runs import Trained
 from trainer.cli import main
 from trainer.errors import UserError
+from trainer.reporting.comparison import compare
 from trainer.reporting.guidelines import REPORTING_ITEMS
-from trainer.reporting.report import compare, write_report
+from trainer.reporting.report import write_report
 from trainer.runs import Run
 
 SECTIONS = ["sites", "discrimination", "operating", "calibration", "controls", "failures", "map", "audit"]

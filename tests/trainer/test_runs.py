@@ -1,0 +1,44 @@
+"""Runs: their names, and what former versions of the program have written into them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bento.artifact import NoveltyFit
+from trainer.errors import UserError
+from trainer.runs import Run, read_training, saved_settings
+from trainer.settings import Settings
+
+NOVELTY = {
+    "method": "distance",
+    "films": 70,
+    "threshold": 1.5,
+    "validation_pass": 0.98,
+    "test_flagged": None,
+    "test_flagged_by_source": {},
+}
+
+
+def test_the_settings_of_a_former_versions_run_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = Settings().model_dump(mode="json")
+    del values["hold_out_site"], values["site_alignment"]
+    values |= {"hold_out_source": "B", "source_alignment": 0.25}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    saved = saved_settings(Run(tmp_path))
+    assert (saved.hold_out_site, saved.site_alignment) == ("B", 0.25)
+
+
+def test_what_a_former_version_found_in_training_is_read(tmp_path: Path) -> None:
+    views = [{"kind": "inverted"}]
+    (tmp_path / "training.json").write_text(json.dumps({"classes": ["a", "b"], "novelty": NOVELTY, "views": views}))
+    training = read_training(Run(tmp_path))
+    assert NoveltyFit.model_validate(training["novelty"]).images == 70
+    assert training["orientations"] == views
+
+
+def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: -1\n")
+    with pytest.raises(UserError, match=r"config.yaml: can't be read \(seed: Input should be greater"):
+        saved_settings(Run(tmp_path))
