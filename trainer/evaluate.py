@@ -89,13 +89,13 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
 
 
 def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
-    """Measure what a run's model loses on simulated other scanners, or a stored one with ``settings.dataset``.
+    """Measure what a run's model, or a stored one, loses on images of simulated other scanners.
 
     Raises:
         UserError: no such run, model or folder, labels that the model does not know, or no readable image.
     """
     strengths = STRENGTHS if settings.all else (3,)
-    if settings.dataset:
+    if settings.model:
         predictor = stored_model(settings.model)
         radiographs, classes = open_dataset(settings.dataset), predictor.manifest.classes
         session, preprocessing = predictor.session, predictor.manifest.preprocessing

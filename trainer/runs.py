@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from bento.artifact import FORMER_NAMES, rename_fields
 from trainer.errors import UserError, first_error
 from trainer.files import read_json, write_text
-from trainer.settings import RunName, Settings
+from trainer.settings import Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
 """Settings that may differ between a run and its continuation."""
@@ -109,7 +109,7 @@ def start_run(settings: Settings) -> Run:
     return run
 
 
-def find_run(settings: RunName) -> Run:
+def find_run(settings: Settings) -> Run:
     """The run named by ``--run``, or the latest one.
 
     Raises:

@@ -1,8 +1,7 @@
 """Every setting of the trainer: typed, validated, with a default that works on a laptop's CPU.
 
 A setting comes from, in this order: a flag (``--image-size 160``), an environment variable
-(``TRAINER_IMAGE_SIZE=160``), the YAML file named by ``--config``, the default below. :class:`Settings` are those of
-a whole run; each command has a class of what it reads.
+(``TRAINER_IMAGE_SIZE=160``), the YAML file named by ``--config``, the default below.
 """
 
 import inspect
@@ -22,28 +21,38 @@ DEFAULT_MODEL = "chest_xray:latest"
 class CommandSettings(BaseSettings):
     """What the settings of all commands have in common. Field docstrings are the help texts."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
     group: ClassVar[str] = "Settings"
     """Heading of the settings that a class adds, in ``--help`` and in docs/configuration.md."""
 
 
-class DataFolder(CommandSettings):
-    """Where the data are."""
+class DataSettings(CommandSettings):
+    """Where images come from, and how they are split."""
 
     group: ClassVar[str] = "Data"
-    data_dir: Path = Path("data")
-    """Folder for raw images, splits and manifest.csv; it holds one data set."""
-
-
-class Dataset(DataFolder):
-    """Which images are fetched."""
-
     dataset: str = "kaggle"
     """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,site,patient,split]."""  # noqa: E501
     kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
     """Kaggle data set, as owner/name."""
+    data_dir: Path = Path("data")
+    """Folder for raw images, splits and manifest.csv; it holds one data set."""
     replace: bool = False
     """Let a new data set take the place of another that --data-dir already holds."""
+    split: Literal["grouped", "official", "random"] = "grouped"
+    """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
+    patient_pattern: str | None = None
+    r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    hold_out_site: str | None = None
+    """Site (hospital) that training and validation do without: evaluation then tests the model on its images too."""
     sample_images: int = Field(default=600, ge=30)
     """Number of generated images of `--dataset sample`."""
     sample_size: int = Field(default=256, ge=64, le=2048)
@@ -52,22 +61,6 @@ class Dataset(DataFolder):
     """Number of hospitals that the generated images come from."""
     sample_confounded: bool = False
     """Make class and hospital go together in the generated images, to see whether the evaluation notices."""
-
-
-class SplitProtocol(DataFolder):
-    """How images are split."""
-
-    split: Literal["grouped", "official", "random"] = "grouped"
-    """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
-    patient_pattern: str | None = None
-    r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
-
-
-class HeldOutSite(DataFolder):
-    """Which site is left out."""
-
-    hold_out_site: str | None = None
-    """Site (hospital) that training and validation do without: evaluation then tests the model on its images too."""
 
 
 class ModelSettings(CommandSettings):
@@ -155,7 +148,7 @@ class TrainingSettings(CommandSettings):
 
 
 class EvaluationSettings(CommandSettings):
-    """Operating points and the class without disease."""
+    """Thresholds, and the class without disease."""
 
     group: ClassVar[str] = "Evaluation"
     target_sensitivity: float = Field(default=0.9, gt=0, le=1)
@@ -164,118 +157,59 @@ class EvaluationSettings(CommandSettings):
     """Class without disease: it gets no threshold, and a disease called this is a failure of its own."""
 
 
-class RunFolder(CommandSettings):
-    """Where the runs are."""
+class RunSettings(CommandSettings):
+    """Where a run is kept, and how it is computed."""
 
     group: ClassVar[str] = "Run"
-    runs_dir: Path = Path("runs")
-    """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
-
-
-class RunName(RunFolder):
-    """Which run is meant."""
-
     run: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     """Name of the run. Default: for a new one the time and the backbone, otherwise the latest."""
-
-
-class Seed(CommandSettings):
-    """The seed."""
-
-    group: ClassVar[str] = "Run"
+    runs_dir: Path = Path("runs")
+    """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
+    resume: bool = False
+    """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
     seed: int = Field(default=1, ge=0, lt=2**31)
     """Seed of the split, the generated images, the initial head, the data order and the augmentation."""
-
-
-class Workers(CommandSettings):
-    """The threads."""
-
-    group: ClassVar[str] = "Run"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
     workers: int = Field(default=0, ge=0)
     """Threads that decode images; 0: by the number of cores."""
 
 
-class Device(CommandSettings):
-    """Where a model is trained."""
-
-    group: ClassVar[str] = "Run"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train."""
+class Settings(RunSettings, EvaluationSettings, TrainingSettings, ModelSettings, DataSettings):
+    """Settings of a run, as its ``config.yaml`` keeps them."""
 
 
-class Resume(CommandSettings):
-    """Whether a run goes on."""
-
-    group: ClassVar[str] = "Run"
-    resume: bool = False
-    """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
-
-
-class FetchSettings(Workers, Seed, Dataset):
-    """Settings of ``fetch``."""
-
-
-class SplitSettings(Seed, SplitProtocol):
-    """Settings of ``split``."""
-
-
-class TrainSettings(
-    Workers, Seed, Device, Resume, RunName, EvaluationSettings, TrainingSettings, ModelSettings, HeldOutSite
-):
-    """Settings of ``train``; a run keeps those of its evaluation too."""
-
-
-class MatrixSettings(
-    Workers, Seed, Device, RunName, EvaluationSettings, TrainingSettings, ModelSettings, SplitProtocol, Dataset
-):
-    """Settings of ``matrix``, which leaves out each site by itself."""
-
-
-class Settings(TrainSettings, SplitSettings, FetchSettings):
-    """Settings of a whole run, as its ``config.yaml`` keeps them."""
-
-
-class PublishSettings(RunName, DataFolder):
-    """Settings of ``publish``."""
-
-
-class EvaluateSettings(Workers, RunName, EvaluationSettings, DataFolder):
-    """Settings of ``evaluate``."""
+class EvaluateSettings(Settings):
+    """Settings of ``evaluate``: a run on its test split, or with --model a stored model on any folder."""
 
     group: ClassVar[str] = "Stored model"
     model: str | None = None
     """Stored model to judge on --dataset PATH, e.g. chest_xray:latest; without it, the run on its test split."""
-    dataset: str | None = None
-    """With --model: folder of images to judge it on."""
     out: Path | None = None
     """With --model: folder for metrics.json and predictions.csv."""
 
 
-class RobustnessSettings(Workers, RunName, DataFolder):
-    """Settings of ``robustness``."""
+class RobustnessSettings(EvaluateSettings):
+    """Settings of ``robustness``: a run on its test split, or a stored model on any folder."""
 
-    group: ClassVar[str] = "Stored model"
-    model: str = DEFAULT_MODEL
-    """Stored model to judge on --dataset PATH instead of a run."""
-    dataset: str | None = None
-    """Folder of images to judge --model on; without it, the run is judged on its test images."""
     all: bool = False
     """All five strengths of each simulated change, instead of the third alone."""
     out: Path | None = None
     """JSON file for the metrics."""
 
 
-class ReportSettings(RunFolder):
+class ReportSettings(CommandSettings):
     """Settings of ``report``."""
 
     runs: CliPositionalArg[list[str]] = Field(min_length=1)
     """Names of evaluated runs; several are compared, each with the others."""
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
 
 
-class PredictSettings(Workers):
+class PredictSettings(CommandSettings):
     """Settings of ``predict``."""
 
-    group: ClassVar[str] = "Prediction"
     files: CliPositionalArg[list[Path]] = Field(min_length=1)
     """Images, or folders of images; `-`: file names from standard input, one a line."""
     model: str = DEFAULT_MODEL
@@ -286,10 +220,17 @@ class PredictSettings(Workers):
     """File for the answers (csv or json) instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
     explain: Path | None = None
     """Folder for a PNG an image: the image under the heat map of its top class."""
+    workers: int = Field(default=0, ge=0)
+    """Threads; 0: one more than there are cores."""
 
 
-class DoctorSettings(RunFolder, DataFolder):
+class DoctorSettings(CommandSettings):
     """Settings of ``doctor``."""
+
+    data_dir: Path = Path("data")
+    """Folder of the data set."""
+    runs_dir: Path = Path("runs")
+    """Folder of the runs."""
 
 
 def group_of(settings: type[BaseSettings], name: str) -> str:

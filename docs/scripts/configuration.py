@@ -26,8 +26,8 @@ variable, the YAML file given by `--config FILE` (`image_size: 160`), its defaul
 
 ### A run
 
-`run` reads all of these, the other commands those that name them; `fetch`, `split`, `train`, `evaluate`, `matrix` and
-`publish` take the others' flags too and say that they don't read them, so that one list of flags serves every step.
+`run` reads all of these. Its steps take them all too, so that one list of flags serves every step, and say which they
+don't read.
 """
 SERVICE = """\
 ## Service
@@ -35,6 +35,7 @@ SERVICE = """\
 Environment variables, read when the service starts; a wrong value ends it with one line that names the variable.
 """
 KINDS = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text", Path: "path"}
+STEPS = [name for name, command in COMMANDS.items() if issubclass(command.settings, Settings) and name != "run"]
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -46,15 +47,12 @@ def reference() -> str:
         groups.setdefault(group_of(Settings, name), []).append(name)
     for title, names in groups.items():
         parts.append(f"#### {title}\n\n" + _flags(Settings, names))
-    for command, (cls, _, _) in COMMANDS.items():
-        own = [name for name, field in cls.model_fields.items() if _differs(name, field)]
+    for name, command in COMMANDS.items():
+        inherited = Settings.model_fields if issubclass(command.settings, Settings) else {}
+        own = [setting for setting in command.settings.model_fields if setting not in inherited]
         if own:
-            parts.append(f"### `{command}` also\n\n" + _flags(cls, own))
+            parts.append(f"### `{name}`{' also' if inherited else ''}\n\n" + _flags(command.settings, own))
     return "\n".join([*parts, SERVICE, _variables(bento.settings.Settings)])
-
-
-def _differs(name: str, field: FieldInfo) -> bool:
-    return name not in Settings.model_fields or field.description != Settings.model_fields[name].description
 
 
 def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
@@ -66,8 +64,7 @@ def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
         variable = "" if positional else f"`{ENV_PREFIX}{name.upper()}`"
         row = [f"`{flag}`", variable, _default(field), _values(field), _meaning(field)]
         if cls is Settings:
-            readers = [command for command, (one, _, _) in COMMANDS.items() if name in one.model_fields]
-            row.insert(4, ", ".join(readers))
+            row.insert(4, ", ".join(command for command in STEPS if name in COMMANDS[command].reads))
         rows.append(row)
     readers_head = ["read by"] if cls is Settings else []
     return _table(["flag", "environment variable", "default", "values", *readers_head, "meaning"], rows)

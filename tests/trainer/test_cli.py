@@ -111,7 +111,7 @@ def test_help_shows_every_setting_with_its_default(command: str, capsys: pytest.
         main([command, "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for name in COMMANDS[command][0].model_fields:
+    for name in COMMANDS[command].reads:
         assert f"--{name.replace('_', '-')}" in text or name == "files"
 
 
@@ -122,12 +122,12 @@ def test_help_shows_every_setting_with_its_default(command: str, capsys: pytest.
         ("fetch", ["Data", "Run"], ["--split", "--lr-a", "--hold-out-site", "--image-size"]),
         ("split", ["Data", "Run"], ["--dataset", "--lr-a", "--hold-out-site", "--workers"]),
         ("train", ["Data", "Model", "Training", "Evaluation", "Run"], ["--dataset", "--patient-pattern"]),
-        ("evaluate", ["Data", "Evaluation", "Run", "Stored model"], ["--lr-a", "--image-size", "--seed"]),
+        ("evaluate", ["Data", "Evaluation", "Run", "Stored model"], ["--replace", "--lr-a", "--image-size", "--seed"]),
         ("matrix", ["Data", "Model", "Training", "Evaluation", "Run"], ["--hold-out-site", "--resume"]),
         ("robustness", ["Data", "Run", "Stored model"], ["--lr-a", "--target-sensitivity"]),
         ("publish", ["Data", "Run"], ["--lr-a", "--backbone", "--workers"]),
-        ("predict", ["Run", "Prediction"], ["--run", "--data-dir"]),
-        ("doctor", ["Data", "Run"], ["--run ", "--seed"]),
+        ("predict", ["Settings"], ["--run", "--data-dir"]),
+        ("doctor", ["Settings"], ["--run ", "--seed"]),
     ],
 )
 def test_help_lists_a_commands_own_settings_below_their_headings(
