@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from bento.imaging.intake import load_array
+from bento.imaging.errors import ImageError
+from bento.imaging.intake import load_array, take_in
 from bento.imaging.preprocessing import Preprocessing
 from tests.support import pictures
 from tests.support.datasets import contents, radiograph, radiographs, settings
@@ -76,6 +77,29 @@ def test_dicom_images_become_pictures_without_a_header(
     assert not [name for name, content in contents(data).items() if SECRET.encode() in content]
     assert sorted(entry.name for entry in data.iterdir()) == [RAW]
     assert fetch(settings(folder, data)) == report
+
+
+def test_every_kind_of_file_is_taken_refused_and_warned_of_as_the_service_does(folder: Path, data: Path) -> None:
+    spec = Preprocessing(image_size=64)
+    files = {f"tb/{number:02}.dat": content for number, content in enumerate(pictures.GOOD.values())}
+    files |= {f"normal/{number:02}.dat": content for number, (content, _) in enumerate(pictures.BAD.values())}
+    refused, warned, taken = {}, {}, {}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        try:
+            taken[name] = take_in(content, spec)
+        except ImageError as error:
+            refused[name] = str(error)
+            continue
+        if sentences := tuple(warning.text for warning in taken[name].warnings):
+            warned[name] = sentences
+    report = fetch(settings(folder, data))
+    assert len(files) > 40
+    assert report.unreadable == refused
+    assert report.input_warnings == warned
+    paths = {raw.original: data / raw.path for raw in read_raw(data)}
+    for name, intake in taken.items():
+        np.testing.assert_array_equal(load_array(paths[name], spec), intake.image)
 
 
 def test_a_class_without_a_readable_image_ends_it_and_leaves_no_dataset(folder: Path, data: Path) -> None:
