@@ -225,7 +225,7 @@ def _store() -> Path:
 
 def _models() -> tuple[list[Finding], set[str]]:
     """The store's models, and all their versions."""
-    from trainer.inference.predict import stored_folder
+    from trainer.inference.model_store import stored_folder
 
     # By hand: BentoML lists none where one is damaged.
     folders = [path for path in (_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]

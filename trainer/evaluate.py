@@ -13,14 +13,15 @@ from trainer.data.holdout import run_records
 from trainer.data.listing import open_dataset
 from trainer.data.manifest import fingerprint, read_manifest
 from trainer.errors import UserError
-from trainer.evaluation.confounding import Call, calls_text
-from trainer.evaluation.cross_site import Present, Transfer, present_text, transfer_table
-from trainer.evaluation.novelty_rates import NoveltyRates, novelty_text
+from trainer.evaluation.confounding import calls_text
+from trainer.evaluation.cross_site import cross_site_table, present_text
+from trainer.evaluation.novelty_rates import novelty_text
 from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
 from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
 from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
-from trainer.files import read_json, write_json, write_text
-from trainer.inference.predict import stored_model
+from trainer.evaluation.summary import EvaluationSummary
+from trainer.files import write_json, write_text
+from trainer.inference.model_store import SealedModel, stored_model
 from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
@@ -43,27 +44,24 @@ def evaluate_run(settings: Settings) -> Run:
     given = settings.model_fields_set & {"data_dir", "target_sensitivity", "normal_class", "workers"}
     saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
     records = run_records(saved)
-    if fingerprint(records) != training["fingerprint"]:
+    if fingerprint(records) != training.fingerprint:
         raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
-    evaluation = assess_run(run, saved, records, training)
-    matrix = evaluation.metrics.confusion_matrix
-    confusion_plot(matrix, evaluation.classes, f"test, {len(evaluation.radiographs)} images").savefig(
+    evaluation, summary = assess_run(run, saved, records, training)
+    confusion_plot(summary.test.confusion_matrix, evaluation.classes, f"test, {summary.test.images} images").savefig(
         run.folder / "confusion_matrix.png", dpi=150
     )
-    document = read_json(run.metrics, "evaluate")
-    tables = evaluation_tables(evaluation, f"test split of {run.name}", document["warnings"])
-    if document["sites"]["calls"]:
-        tables += "\n\n" + calls_text([Call.model_validate(one) for one in document["sites"]["calls"]])
-    if "held_out_site" in document:
-        transfer = Transfer.model_validate(document["held_out_site"])
-        tables += f"\n\n{transfer_table([transfer])}\n{present_text(transfer.held_out_site)}"
-    if "novelty_rates" in document:
-        tables += "\n\n" + novelty_text(NoveltyRates.model_validate(document["novelty_rates"]))
+    tables = evaluation_tables(evaluation, f"test split of {run.name}", summary.warnings)
+    if summary.sites.calls:
+        tables += "\n\n" + calls_text(summary.sites.calls)
+    if summary.cross_site is not None:
+        tables += f"\n\n{cross_site_table([summary.cross_site])}\n{present_text(summary.cross_site.held_out_site)}"
+    if summary.novelty_rates is not None:
+        tables += "\n\n" + novelty_text(summary.novelty_rates)
     write_text(run.folder / "metrics.txt", tables + "\n")
     print(tables)
     write_manifest(run, saved.data_dir)
     write_report(run)
-    log_evaluation(run, evaluation)
+    log_evaluation(run, evaluation, summary)
     print(f"\nreport: {run.report}")
     return run
 
@@ -75,16 +73,13 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
         UserError: no such model or folder, or labels that the model does not know.
     """
     predictor = stored_model(tag)
-    manifest = predictor.manifest
-    evaluation = score_images(
-        open_dataset(dataset), manifest.classes, predictor.session, manifest.preprocessing, workers
-    )
-    assess_stored(evaluation, manifest, out)
-    document = read_json(out / "metrics.json", "evaluate")
-    print(evaluation_tables(evaluation, f"{tag} on {dataset}", document["warnings"]))
-    print(f"\n{present_text(Present.model_validate(document['present']))}")
-    if "novelty_rates" in document:
-        print(novelty_text(NoveltyRates.model_validate(document["novelty_rates"])))
+    evaluation = score_images(open_dataset(dataset), SealedModel.of(predictor, workers))
+    summary = assess_stored(evaluation, predictor.manifest, out)
+    print(evaluation_tables(evaluation, f"{tag} on {dataset}", summary.warnings))
+    if summary.present is not None:
+        print(f"\n{present_text(summary.present)}")
+    if summary.novelty_rates is not None:
+        print(novelty_text(summary.novelty_rates))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
 
 
@@ -96,17 +91,17 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
     """
     strengths = STRENGTHS if settings.all else (3,)
     if settings.model:
-        predictor = stored_model(settings.model)
-        radiographs, classes = open_dataset(settings.dataset), predictor.manifest.classes
-        session, preprocessing = predictor.session, predictor.manifest.preprocessing
+        radiographs = open_dataset(settings.dataset)
+        model = SealedModel.of(stored_model(settings.model), settings.workers)
     else:
         run = find_run(settings)
         saved = saved_settings(run)
         data_dir = settings.data_dir if "data_dir" in settings.model_fields_set else saved.data_dir
-        classes, preprocessing = read_training(run)["classes"], saved.preprocessing
+        classes = read_training(run).classes
         session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
+        model = SealedModel(session, classes, saved.preprocessing, settings.workers)
         radiographs = split_radiographs(read_manifest(data_dir), data_dir, "test")
-    robustness = measure_robustness(radiographs, classes, session, preprocessing, strengths, settings.workers)
+    robustness = measure_robustness(radiographs, model, strengths)
     tables = [robustness_table(f"site {name}", losses) for name, losses in robustness.by_site.items()]
     print("\n\n".join([*tables, robustness_table("all", robustness.all)]))
     if settings.out:
@@ -114,26 +109,24 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
     return robustness
 
 
-def log_evaluation(run: Run, evaluation: Evaluation) -> None:
+def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary) -> None:
     """Show a test in TensorBoard: curves, reliability, embeddings with thumbnails, settings with final metrics."""
     from torch.utils.tensorboard import SummaryWriter
 
-    metrics = read_json(run.metrics, "evaluate")
     folder = run.folder / TENSORBOARD
     shutil.rmtree(folder, ignore_errors=True)
     with SummaryWriter(str(folder)) as writer:
-        _log(writer, run, evaluation, metrics)
+        _log(writer, run, evaluation, summary)
 
 
-def _log(writer: Any, run: Run, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
+def _log(writer: Any, run: Run, evaluation: Evaluation, summary: EvaluationSummary) -> None:
     import torch  # TensorBoard brings it anyway
 
     for i, name in enumerate(evaluation.classes):
         writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
-    calibration = metrics["calibration"]
-    for when in ("before", "after"):
-        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(calibration, when))
-    writer.add_figure("test/confusion", confusion_plot(metrics["test"]["confusion_matrix"], evaluation.classes, "test"))
+    for when, curve in summary.calibration.reliability.items():
+        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(*curve))
+    writer.add_figure("test/confusion", confusion_plot(summary.test.confusion_matrix, evaluation.classes, "test"))
     predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
     rows = [
         [radiograph.label, radiograph.site, guess, "right" if radiograph.label == guess else "wrong", radiograph.path]
@@ -146,7 +139,7 @@ def _log(writer: Any, run: Run, evaluation: Evaluation, metrics: dict[str, Any])
         name: value if isinstance(value, bool | int | float) else str(value)
         for name, value in saved_settings(run).model_dump(mode="json").items()
     }
-    final = {f"final/{name}": metrics["test"][name] for name in ("accuracy", "macro_f1", "weighted_f1")}
-    final["final/ece"] = calibration["after"]["ece"]["value"]
+    final = {f"final/{name}": getattr(summary.test, name) for name in ("accuracy", "macro_f1", "weighted_f1")}
+    final["final/ece"] = summary.calibration.after.ece.value
     # In this very folder: by default each call makes a run of its own.
     writer.add_hparams(settings, final, run_name=".")

@@ -1,7 +1,6 @@
 """Pictures of figures, by matplotlib: what the report, TensorBoard and the run's folder show."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +31,7 @@ def confusion_plot(matrix: list[list[int]], classes: list[str], title: str) -> F
     return figure
 
 
-def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Any]) -> Figure:
+def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Interval]) -> Figure:
     """ROC curves, one a class against all others; areas with their intervals."""
     from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
 
@@ -49,7 +48,7 @@ def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, interva
 
 
 def precision_recall_plot(
-    classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Any]
+    classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Interval]
 ) -> Figure:
     """Precision-recall curves, one a class against all others; average precisions with their intervals."""
     from sklearn.metrics import precision_recall_curve  # as in roc_plot
@@ -73,18 +72,15 @@ def _told_apart(classes: list[str], truth: Integers) -> list[tuple[int, npt.NDAr
     return [(i, positive) for i, positive in enumerate(truths) if positive.any() and not positive.all()]
 
 
-def reliability_plot(calibration: dict[str, Any], when: str) -> Figure:
-    """Accuracy against confidence ``before`` or ``after`` scaling; a point's area is its number of images."""
+def reliability_plot(points: Sequence[tuple[int, float, float]], title: str) -> Figure:
+    """Accuracy against confidence of the top class; points: number of images, which is their area, and the two."""
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.add_subplot()
-    bins = calibration[f"reliability_{when}"]
-    total = sum(one["radiographs"] for one in bins)
-    confidence, accuracy = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
-    areas = [15 + 500 * one["radiographs"] / total for one in bins]
+    counts, confidence, accuracy = zip(*points, strict=True)
+    areas = [15 + 500 * count / sum(counts) for count in counts]
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
     axes.plot(confidence, accuracy, color=COLOURS[0], linewidth=1)
     axes.scatter(confidence, accuracy, s=areas, color=COLOURS[0], alpha=0.6, linewidth=0)
-    title = f"{when} scaling: calibration error {calibration[when]['ece']['value']:.3f}"
     axes.set(title=title, xlabel="confidence of the top class", ylabel="share that is right")
     axes.set(xlim=(0, 1.03), ylim=(-0.02, 1.05))
     return _quiet(figure, axes)
@@ -94,7 +90,7 @@ def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
     """The cross-site matrix: for each left-out site its name, macro F1 on the training sites' images and on its own."""
     figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    for k, name in enumerate(("in site", "out of site")):
+    for k, name in enumerate(("seen sites", "held-out site")):
         for row, (_, *values) in enumerate(rows):
             value = values[k]
             errors = [[value.value - value.low], [value.high - value.value]]
@@ -119,8 +115,8 @@ def embedding_plot(places: Sequence[tuple[float, float]], groups: Sequence[str],
     return figure
 
 
-def _interval(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
+def _interval(metric: Interval) -> str:
+    return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
 
 
 def _quiet(figure: Figure, axes: Axes) -> Figure:

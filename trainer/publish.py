@@ -17,12 +17,8 @@ from bento.artifact import (
     STORE_NAME,
     SYNTHETIC_NOTICE,
     Calibration,
-    CalibrationMetrics,
     DataSummary,
-    Interval,
     Manifest,
-    OperatingPoint,
-    TestMetrics,
     git_revision,
     sha256_file,
 )
@@ -30,8 +26,8 @@ from trainer.data.fetch import describe_dataset
 from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
-from trainer.evaluation.novelty_rates import NoveltyRates
-from trainer.files import read_json, write_text
+from trainer.evaluation.summary import read_summary
+from trainer.files import write_text
 from trainer.runs import Run, read_training, saved_settings
 
 PROJECT = Path(__file__).parents[1]
@@ -42,7 +38,7 @@ LIMITS = [
     "service is set to refuse them. Mirrored images, lateral chest views, other findings and other kinds of patients "
     "need not be noticed.",
     "It knows the listed classes only: every other finding is forced into one of them.",
-    "Figures hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
+    "MetricValues hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
 UNNOTICED = "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
 """Instead of the first of them, of models of before format 4."""
@@ -61,37 +57,34 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
     settings = saved_settings(run)
     settings = settings.model_copy(update={"data_dir": data_dir or settings.data_dir})
     training = read_training(run)
-    metrics = read_json(run.metrics, "evaluate")
+    summary = read_summary(run.folder)
     records = run_records(settings)
-    if fingerprint(records) != training["fingerprint"]:
+    if fingerprint(records) != training.fingerprint:
         raise UserError(
             f"{settings.data_dir}: holds other data or another split than {run.name} was trained on; "
             "split it as before, or train again"
         )
-    for name, digest in training["files"].items():
+    for name, digest in training.files.items():
         if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
             raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
-    rates = NoveltyRates.model_validate(metrics["novelty_rates"]) if "novelty_rates" in metrics else None
+    rates, calibration = summary.novelty_rates, summary.calibration
     sealed = datetime.fromtimestamp((run.sealed / ONNX_FILE).stat().st_mtime, UTC)
     return Manifest(
         model_name=settings.backbone,
         model_version=model_version(run),
         created=sealed.replace(microsecond=0),
-        classes=training["classes"],
+        classes=training.classes,
         preprocessing=settings.preprocessing,
-        temperature=training["temperature"],
-        metrics=TestMetrics.model_validate(metrics["test"]),
-        metrics_by_site={k: TestMetrics.model_validate(v) for k, v in metrics["by_site"].items()},
-        intervals=_intervals(metrics["intervals"]["test"]),
-        intervals_by_site={k: _intervals(v) for k, v in metrics["intervals"]["by_site"].items()},
-        operating_points=[OperatingPoint.model_validate(point) for point in metrics["operating_points"]],
-        calibration=Calibration(
-            before=CalibrationMetrics.model_validate(metrics["calibration"]["before"]),
-            after=CalibrationMetrics.model_validate(metrics["calibration"]["after"]),
-        ),
+        temperature=training.temperature,
+        metrics=summary.test,
+        metrics_by_site=summary.by_site,
+        intervals=summary.intervals.test,
+        intervals_by_site=summary.intervals.by_site,
+        operating_points=summary.operating_points,
+        calibration=Calibration(before=calibration.before, after=calibration.after),
         novelty=rates.novelty if rates else None,
         orientations=rates.orientations if rates else [],
-        warnings=metrics["warnings"],
+        warnings=summary.warnings,
         data=_data_summary(settings.data_dir, records),
         config=_portable(settings.model_dump(mode="json")),
         libraries={
@@ -99,7 +92,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
         git_commit=git_revision(PROJECT).removesuffix("-dirty") or None,
-        files=training["files"],
+        files=training.files,
         limits=[
             *(LIMITS if rates else [UNNOTICED, *LIMITS[1:]]),
             *_held_out_limit(settings.hold_out_site),
@@ -115,7 +108,7 @@ def _held_out_limit(site: str | None) -> list[str]:
 
 def model_version(run: Run) -> str:
     """The version under which a run's model is published: the run's name and the graph's hash."""
-    digest: str = read_training(run)["files"][ONNX_FILE]
+    digest = read_training(run).files[ONNX_FILE]
     return f"{run.name.lower()}-{digest[:8]}"
 
 
@@ -156,10 +149,6 @@ def publish(run: Run, data_dir: Path | None = None) -> str:
     except (OSError, BentoMLException) as error:
         raise UserError(f"the model store can't be written: {error}; see BENTOML_HOME") from error
     return tag
-
-
-def _intervals(figures: dict[str, Any]) -> dict[str, Interval]:
-    return {name: Interval.model_validate(figure) for name, figure in figures.items()}
 
 
 def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from bento.artifact import FORMER_NAMES, rename_fields
+from bento.artifact import FORMER_NAMES
+from trainer.documents import TrainingRecord, read_document
 from trainer.errors import UserError, first_error
-from trainer.files import read_json, write_text
+from trainer.files import write_text
 from trainer.settings import Settings
 
 RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
@@ -165,15 +166,13 @@ def saved_settings(run: Run) -> Settings:
         raise UserError(f"{run.config}: can't be read ({': '.join(first_error(error))}); start a new run") from error
 
 
-def read_training(run: Run) -> dict[str, Any]:
-    """What training has written down, under the names of today where a former version has made the run.
+def read_training(run: Run) -> TrainingRecord:
+    """What training has written down, also that of an earlier version.
 
     Raises:
         UserError: the run is not trained.
     """
-    training: dict[str, Any] = read_json(run.training, "train")
-    rename_fields(training)
-    return training
+    return read_document(run.training, TrainingRecord, "train")
 
 
 def continued_settings(run: Run, given: Settings) -> Settings:

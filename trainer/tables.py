@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,13 +13,16 @@ ALIASES = {"source": "site"}
 """Former names of columns, each taken for its present name unless the table has a column of that name too."""
 
 
-def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
-    """Rows as CSV text: one column per field of ``model``, Unix line ends, so that equal rows are equal bytes."""
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table as CSV text, with Unix line ends."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(model.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
+    csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
     return stream.getvalue()
+
+
+def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
+    """Rows as CSV text: one column per field of ``model``, so that equal rows are equal bytes."""
+    return csv_text(list(model.model_fields), [row.model_dump().values() for row in rows])
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:

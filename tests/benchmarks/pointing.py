@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from bento.imaging.intake import ImageFrame, fit
 from trainer.data.sample import LABELS, Radiograph, generate
-from trainer.inference.predict import stored_model
+from trainer.inference.model_store import stored_model
 
 SIZE = 256
 

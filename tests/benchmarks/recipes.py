@@ -25,8 +25,8 @@ from trainer.data.manifest import read_manifest
 from trainer.data.split import split
 from trainer.device import prepare
 from trainer.evaluation.bootstrap import (
-    Figures,
-    Judged,
+    JudgedImages,
+    MetricValues,
     macro_f1,
     patient_weights,
     ranking_metrics,
@@ -205,7 +205,7 @@ def table_row(paths: list[Path], base: list[Path]) -> dict[str, str]:
     return row
 
 
-def metrics_of(run: dict[str, Array], weights: Array) -> Figures:
+def metrics_of(run: dict[str, Array], weights: Array) -> MetricValues:
     """Metrics under each of B weightings of the images, as ``trainer.evaluation.bootstrap.weighted_metrics`` does."""
     logits, truth, classes = run["logits"], run["truth"], run["classes"].tolist()
     predicted = logits.argmax(axis=2)
@@ -237,7 +237,7 @@ def metrics_of(run: dict[str, Array], weights: Array) -> Figures:
         axis=0,
     )
     for name, divisor in (("ECE before", 1.0), ("after", float(run["temperature"]))):
-        judged = Judged(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
+        judged = JudgedImages(classes, truth, softmax(logits[0] / divisor, axis=1), run["patients"].tolist())
         found[name] = weighted_metrics(judged, weights)["ece"] if len(weights) == 1 else np.zeros(len(weights))
     return found
 

@@ -1,24 +1,17 @@
 """Runs: their names, and what former versions of the program have written into them."""
 
-import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bento.artifact import NoveltyFit
+from bento.artifact import ORIENTATIONS
 from trainer.errors import UserError
 from trainer.runs import Run, read_training, saved_settings
 from trainer.settings import Settings
 
-NOVELTY = {
-    "method": "distance",
-    "films": 70,
-    "threshold": 1.5,
-    "validation_pass": 0.98,
-    "test_flagged": None,
-    "test_flagged_by_source": {},
-}
+FORMER = Path(__file__).parent / "evaluation" / "former_version"
 
 
 def test_the_settings_of_a_former_versions_run_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,11 +24,11 @@ def test_the_settings_of_a_former_versions_run_are_read(tmp_path: Path, monkeypa
 
 
 def test_what_a_former_version_found_in_training_is_read(tmp_path: Path) -> None:
-    views = [{"kind": "inverted"}]
-    (tmp_path / "training.json").write_text(json.dumps({"classes": ["a", "b"], "novelty": NOVELTY, "views": views}))
+    shutil.copy(FORMER / "training.json", tmp_path)
     training = read_training(Run(tmp_path))
-    assert NoveltyFit.model_validate(training["novelty"]).images == 70
-    assert training["orientations"] == views
+    assert training.novelty is not None
+    assert training.novelty.images == 189
+    assert [point.kind for point in training.orientations] == list(ORIENTATIONS[1:])
 
 
 def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:

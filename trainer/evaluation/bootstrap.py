@@ -1,8 +1,8 @@
-"""Figures with 95 % intervals: a bootstrap that resamples patients, all resamples at once.
+"""Metrics with 95 % intervals: a bootstrap that resamples patients, all resamples at once.
 
-A resample is a weight for each patient (how often it was drawn), so every figure is written once, for weights B×N; the
-estimate itself is the figure at weight one. Images of one patient are alike: resampling images would give intervals
-that are too narrow.
+A resample is a weight for each patient (how often the patient was drawn), so every metric is written once, for B×N
+weights of N images; the estimate itself is the metric at weight one. Images of one patient are alike: resampling images
+would give intervals that are too narrow.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +18,15 @@ from trainer.types import Floats, Integers
 RESAMPLES = 2000
 LEVEL = 0.95
 BLOCK = 4_000_000
-"""Numbers in one block of weights: what fits into a processor's cache, more or less."""
+"""Numbers in one block of weights: about what fits into a processor's cache."""
 
-Figures = dict[str, Floats]
-"""Name to B values; NaN where a resample can't tell."""
+MetricValues = dict[str, Floats]
+"""B values of each metric by its name; NaN where a resample can't tell."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """N images that a model has judged."""
+class JudgedImages:
+    """N images with their true classes, and the probabilities that a model gives them."""
 
     classes: list[str]
     truth: Integers
@@ -36,40 +36,47 @@ class Judged:
     patients: Sequence[str]
     """N names."""
 
-    def part(self, rows: npt.NDArray[np.bool_]) -> "Judged":
-        """Those images only."""
-        patients = [name for name, kept in zip(self.patients, rows, strict=True) if kept]
-        return Judged(self.classes, self.truth[rows], self.probabilities[rows], patients)
+    def subset(self, chosen: npt.NDArray[np.bool_]) -> "JudgedImages":
+        """The images where ``chosen`` (N) is true."""
+        patients = [patient for patient, kept in zip(self.patients, chosen, strict=True) if kept]
+        return JudgedImages(self.classes, self.truth[chosen], self.probabilities[chosen], patients)
 
-    def with_probabilities(self, probabilities: Floats) -> "Judged":
-        """The same images, judged otherwise."""
-        return Judged(self.classes, self.truth, probabilities, self.patients)
+    def with_probabilities(self, probabilities: Floats) -> "JudgedImages":
+        """The same images with other probabilities N×C."""
+        return JudgedImages(self.classes, self.truth, probabilities, self.patients)
 
 
-def metrics_with_intervals(judged: Judged, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Every figure of :func:`weighted_metrics`; those that the images can't tell (an absent class's) are left out."""
+def metrics_with_intervals(judged: JudgedImages, resamples: int = RESAMPLES) -> dict[str, Interval]:
+    """Every metric of :func:`weighted_metrics`, without those that the images can't tell (of an absent class)."""
     return intervals(lambda weights: weighted_metrics(judged, weights), judged.patients, resamples)
 
 
 def intervals(
-    figures: Callable[[Floats], Figures], patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    metrics: Callable[[Floats], MetricValues], patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Percentile intervals (Efron & Tibshirani 1993) of whatever ``figures`` makes of image weights B×N."""
-    estimates = figures(np.ones((1, len(patients))))
-    blocks = [figures(weights) for weights in patient_weights(patients, resamples, seed)]
+    """95 % percentile intervals (Efron & Tibshirani 1993) of what ``metrics`` makes of B×N image weights, by its names.
+
+    Args:
+        metrics: maps ``float64`` weights B×N to B values of each metric.
+        patients: of each of the N images.
+        resamples: number of times that the patients are drawn.
+        seed: of the drawing.
+    """
+    estimates = metrics(np.ones((1, len(patients))))
+    blocks = [metrics(weights) for weights in patient_weights(patients, resamples, seed)]
     tail = 100 * (1 - LEVEL) / 2
-    found = {}
+    result = {}
     for name, (value,) in estimates.items():
         values = np.concatenate([block[name] for block in blocks])
         values = values[~np.isnan(values)]
         if not np.isnan(value) and len(values):
             low, high = np.percentile(values, [tail, 100 - tail])
-            found[name] = Interval(value=float(value), low=float(low), high=float(high))
-    return found
+            result[name] = Interval(value=float(value), low=float(low), high=float(high))
+    return result
 
 
 def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
-    """Blocks of image weights B×N, ``resamples`` rows in all; each draws as many patients as there are, with return."""
+    """Blocks of B×N image weights, ``resamples`` rows in all; a row is a draw of all patients with replacement."""
     names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK // len(owner))
@@ -79,35 +86,43 @@ def patient_weights(patients: Sequence[str], resamples: int, seed: int) -> Itera
         yield drawn.astype(np.float64)[:, owner]
 
 
-def weighted_metrics(judged: Judged, weights: Floats) -> Figures:
-    """All figures of B weightings of N images.
+def weighted_metrics(judged: JudgedImages, weights: Floats) -> MetricValues:
+    """All metrics of B weightings of N images.
 
     Args:
         judged: the images.
         weights: ``float64`` B×N.
 
     Returns:
-        ``accuracy``, ``macro_f1``, ``weighted_f1``, ``cross_entropy``, ``brier``, ``ece``; and of each class
+        ``accuracy``, ``macro_f1``, ``weighted_f1``, ``cross_entropy``, ``brier``, ``ece``; and per class
         ``precision.<class>``, ``recall.<class>``, ``f1.<class>``, ``roc_auc.<class>``, ``average_precision.<class>``.
         Definitions are scikit-learn's, with 0 for a precision of 0 / 0; macro F1 runs over the classes that occur.
     """
     rows = judged.probabilities.astype(np.float64)
     rows = rows / rows.sum(axis=1, keepdims=True)
-    figures = _confusion_metrics(judged, weights)
+    metrics = _confusion_metrics(judged, weights)
     total = weights.sum(axis=1)
-    own = rows[np.arange(len(rows)), judged.truth]
-    figures["cross_entropy"] = weights @ -np.log(np.clip(own, np.finfo(np.float64).eps, None)) / total
-    wanted = np.eye(len(judged.classes))[judged.truth]
-    figures["brier"] = weights @ ((rows - wanted) ** 2).sum(axis=1) / total
+    of_truth = rows[np.arange(len(rows)), judged.truth]
+    metrics["cross_entropy"] = weights @ -np.log(np.clip(of_truth, np.finfo(np.float64).eps, None)) / total
+    target = np.eye(len(judged.classes))[judged.truth]
+    metrics["brier"] = weights @ ((rows - target) ** 2).sum(axis=1) / total
     confidence, bins = confidence_bins(rows)
     gap = np.zeros((len(rows), bins.max() + 1))
     gap[np.arange(len(rows)), bins] = confidence - (rows.argmax(axis=1) == judged.truth)
-    figures["ece"] = np.abs(weights @ gap).sum(axis=1) / total
+    metrics["ece"] = np.abs(weights @ gap).sum(axis=1) / total
     for i, name in enumerate(judged.classes):
         auc, precision = ranking_metrics(judged.probabilities[:, i], judged.truth == i, weights)
-        figures[f"roc_auc.{name}"] = auc
-        figures[f"average_precision.{name}"] = precision
-    return figures
+        metrics[f"roc_auc.{name}"] = auc
+        metrics[f"average_precision.{name}"] = precision
+    return metrics
+
+
+def confusion_matrix(judged: JudgedImages) -> list[list[int]]:
+    """Counts of images C×C: rows true, columns predicted."""
+    size = len(judged.classes)
+    cells = judged.truth * size + judged.probabilities.argmax(axis=1)
+    matrix: list[list[int]] = np.bincount(cells, minlength=size * size).reshape(size, size).tolist()
+    return matrix
 
 
 def macro_f1(truth: Integers, predicted: Integers, classes: int, weights: Floats) -> Floats:
@@ -118,7 +133,7 @@ def macro_f1(truth: Integers, predicted: Integers, classes: int, weights: Floats
 def _f1_parts(
     truth: Integers, predicted: Integers, classes: int, weights: Floats
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Macro F1 (B); and B×C each: F1, hits, support, predicted."""
+    """Macro F1 (B values); F1, hits, images and predictions of each class (B×C each)."""
     cells = np.eye(classes * classes)[truth * classes + predicted]
     confusion = (weights @ cells).reshape(-1, classes, classes)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
@@ -129,38 +144,44 @@ def _f1_parts(
     return macro, f1, hits, support, called
 
 
-def _confusion_metrics(judged: Judged, weights: Floats) -> Figures:
+def _confusion_metrics(judged: JudgedImages, weights: Floats) -> MetricValues:
     predicted = judged.probabilities.argmax(axis=1)
     macro, f1, hits, support, called = _f1_parts(judged.truth, predicted, len(judged.classes), weights)
     present = support > 0
     known = np.where(present, support, np.nan)
     precision = np.where(present, hits / np.maximum(called, 1e-12), np.nan)
-    figures: Figures = {
+    metrics: MetricValues = {
         "accuracy": hits.sum(axis=1) / support.sum(axis=1),
         "macro_f1": macro,
         "weighted_f1": np.where(present, f1 * support, 0).sum(axis=1) / support.sum(axis=1),
     }
     for i, name in enumerate(judged.classes):
-        figures[f"precision.{name}"] = precision[:, i]
-        figures[f"recall.{name}"] = (hits / known)[:, i]
-        figures[f"f1.{name}"] = f1[:, i]
-    return figures
+        metrics[f"precision.{name}"] = precision[:, i]
+        metrics[f"recall.{name}"] = (hits / known)[:, i]
+        metrics[f"f1.{name}"] = f1[:, i]
+    return metrics
 
 
 def ranking_metrics(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats) -> tuple[Floats, Floats]:
-    """Area under the ROC curve and average precision, B values each; equal scores count as one threshold."""
+    """Area under the ROC curve and average precision, B values each; equal scores count as one threshold.
+
+    Args:
+        scores: N.
+        positive: which of the N images have the class.
+        weights: B×N.
+    """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
     hits = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
     misses = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
     all_hits, all_misses = hits.sum(axis=1), misses.sum(axis=1)
-    found, false = hits.cumsum(axis=1), misses.cumsum(axis=1)
-    below = all_misses[:, None] - false + misses / 2
+    true_positives, false_positives = hits.cumsum(axis=1), misses.cumsum(axis=1)
+    below = all_misses[:, None] - false_positives + misses / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         auc = (hits * below).sum(axis=1) / (all_hits * all_misses)
         # Before the first drawn image precision is 0 / 0, with no hit to weigh it.
-        precision = found / np.maximum(found + false, 1e-12)
+        precision = true_positives / np.maximum(true_positives + false_positives, 1e-12)
         average = (hits * precision).sum(axis=1) / np.where(all_hits > 0, all_hits, np.nan)
     return auc, average
 
@@ -170,7 +191,7 @@ def paired_difference(
 ) -> Interval:
     """Macro F1 of ``first`` less that of ``second``, two models' predictions of the same images (paired bootstrap)."""
 
-    def difference(weights: Floats) -> Figures:
+    def difference(weights: Floats) -> MetricValues:
         return {"difference": macro_f1(truth, first, classes, weights) - macro_f1(truth, second, classes, weights)}
 
     return intervals(difference, patients)["difference"]

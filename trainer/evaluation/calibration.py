@@ -2,19 +2,19 @@
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
+from trainer.documents import Document
 from trainer.types import Floats, Integers
 
 BINS = 15
 
 
-class Bin(BaseModel):
+class Bin(Document):
     """Images whose top class has about the same confidence: one point of a reliability diagram."""
 
     radiographs: int
     confidence: float
-    """Mean of the top class's probability."""
+    """Mean probability of the top class."""
     accuracy: float
 
 

@@ -1,10 +1,10 @@
-"""Do class and site go together, and can the model's own embedding tell the site?"""
+"""Whether class and site go together in the data, and whether the model's embedding tells the site."""
 
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import Field
 from scipy.stats import chi2_contingency
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
@@ -13,24 +13,26 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
-from trainer.evaluation.bootstrap import Figures, intervals
+from trainer.documents import Document
+from trainer.evaluation.bootstrap import MetricValues, intervals
 from trainer.types import Floats, Integers
 
 TOGETHER = 0.3
 """Cramér's V from which class and site are said to go together: Cohen's medium effect for a 2×2 table."""
 PROBE_IMAGES = 2000
+"""Images, at most, that the probe is fitted to and judged by."""
 FOLDS = 5
 
 
-class Association(BaseModel):
+class Association(Document):
     """How strongly class and site go together, counted by patient."""
 
     cramers_v: float
-    """0: independent; 1: the site tells the class. Corrected for chance (Bergsma 2013)."""
+    """0: independent; 1: the site determines the class. Corrected for chance (Bergsma 2013)."""
     mutual_information: float
     """Of class and site, in bits."""
     patients: dict[str, dict[str, int]]
-    """By site, then by class."""
+    """Number of patients by site, then by class."""
 
     @property
     def together(self) -> bool:
@@ -38,39 +40,55 @@ class Association(BaseModel):
         return self.cramers_v >= TOGETHER
 
 
-class Probe(BaseModel):
-    """A linear classifier that guesses the site from the embedding, on patients that it has not seen."""
+class Probe(Document):
+    """How well a linear classifier guesses the site from the embedding of patients that it has not seen."""
 
     accuracy: Interval
     chance: float
-    """Of always guessing the largest site."""
+    """Accuracy of always guessing the largest site."""
     chance_from_class: float
-    """Of guessing, for each class, the site that sends most of it: what a perfect classifier of the class tells."""
+    """Accuracy of guessing, for each class, the site with most images of it: what the true class alone tells."""
     radiographs: int
 
 
-class Call(BaseModel):
-    """Images of a class at a site that the model calls a class which that site has none of."""
+class Call(Document):
+    """How often a site's images of one class are called another class, which that site has none of."""
 
     site: str
     label: str
     called: str
     radiographs: int
-    """Of the class at the site."""
+    """Images of the class ``label`` at the site."""
     share: Interval
 
 
+class SiteFindings(Document):
+    """What is known of class and site."""
+
+    association: Association | None
+    """None where fewer than two sites are named."""
+    probe: Probe | None
+    probe_text: str
+    calls: list[Call] = Field(default_factory=list)
+    """Images called a class that their site has none of, of images that the model was not fitted to."""
+
+
 def association(labels: Sequence[str], sites: Sequence[str], patients: Sequence[str]) -> Association | None:
-    """Association of class and site, or None where fewer than two sites are named."""
-    rows = sorted(
-        {row for row in zip(patients, labels, sites, strict=True) if row[2]}
-    )  # a patient counts once for each class and site
+    """Association of class and site, or None where fewer than two sites or classes are named.
+
+    Args:
+        labels: N class names.
+        sites: N names, empty where unknown.
+        patients: N names.
+    """
+    # A patient counts once for each class and site.
+    rows = sorted({row for row in zip(patients, labels, sites, strict=True) if row[2]})
     label, site = [row[1] for row in rows], [row[2] for row in rows]
     if len(set(site)) < 2 or len(set(label)) < 2:
         return None
     names, columns = sorted(set(site)), sorted(set(label))
     counts = np.zeros((len(names), len(columns)), dtype=np.int64)
-    np.add.at(counts, ([names.index(one) for one in site], [columns.index(one) for one in label]), 1)
+    np.add.at(counts, ([names.index(name) for name in site], [columns.index(name) for name in label]), 1)
     return Association(
         cramers_v=corrected_cramers_v(counts),
         mutual_information=float(mutual_info_score(label, site) / np.log(2)),
@@ -94,9 +112,9 @@ def cross_site_calls(
     classes: Sequence[str],
     sites: Sequence[str],
     patients: Sequence[str],
-    found: Association | None,
+    classes_by_site: Association | None,
 ) -> list[Call]:
-    """How often an image is called a class that its site has none of: what a model does that tells hospitals apart.
+    """How often an image is called a class that its site has none of.
 
     Args:
         truth: N class indices.
@@ -104,11 +122,11 @@ def cross_site_calls(
         classes: names.
         sites: N names.
         patients: N names.
-        found: which classes each site has; None gives no calls.
+        classes_by_site: which classes each site has; None gives no calls.
     """
     calls = []
     named = np.array(sites)
-    for site, counts in (found.patients if found else {}).items():
+    for site, counts in (classes_by_site.patients if classes_by_site else {}).items():
         lacking = [i for i, name in enumerate(classes) if not counts.get(name)]
         for i, label in enumerate(classes):
             rows = np.flatnonzero((named == site) & (truth == i))
@@ -120,21 +138,21 @@ def cross_site_calls(
     return calls
 
 
-def _share(hits: Floats, weights: Floats) -> Figures:
+def _share(hits: Floats, weights: Floats) -> MetricValues:
     return {"share": weights @ hits / weights.sum(axis=1)}
 
 
 def calls_text(calls: Sequence[Call]) -> str:
-    """The same for a terminal, a line each."""
+    """One line per call, for a terminal."""
     return "\n".join(
-        f"site {one.site}, which has no {one.called}: {one.share.value:.1%} of its {one.radiographs} {one.label} images "
-        f"({one.share.low:.1%} to {one.share.high:.1%}) are called {one.called}"
-        for one in calls
+        f"site {call.site}, which has no {call.called}: {call.share.value:.1%} of its {call.radiographs} {call.label} "
+        f"images ({call.share.low:.1%} to {call.share.high:.1%}) are called {call.called}"
+        for call in calls
     )
 
 
 def linear_probe() -> Pipeline:
-    """What guesses an image's site from its embedding."""
+    """The untrained classifier that guesses an image's site from its embedding."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
 
 
@@ -146,8 +164,8 @@ def probe_site(
     None where fewer than two sites have at least :data:`FOLDS` patients each.
     """
     named = np.array(sites)
-    own = {name: len({p for p, s in zip(patients, sites, strict=True) if s == name}) for name in set(sites) - {""}}
-    known = [name for name, count in own.items() if count >= FOLDS]
+    counts = {name: len({p for p, s in zip(patients, sites, strict=True) if s == name}) for name in set(sites) - {""}}
+    known = [name for name, count in counts.items() if count >= FOLDS]
     if len(known) < 2:
         return None
     rows = np.flatnonzero(np.isin(named, known))
@@ -158,38 +176,38 @@ def probe_site(
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     guessed = cross_val_predict(linear_probe(), embeddings[rows], site, groups=owner, cv=folds)
     correct = (guessed == site).astype(np.float64)
-    found = intervals(lambda w: {"accuracy": w @ correct / w.sum(axis=1)}, owner.tolist())
-    largest = [max(np.unique(site[label == one], return_counts=True)[1]) for one in np.unique(label)]
+    accuracy = intervals(partial(_share, correct), owner.tolist())["share"]
+    largest = [max(np.unique(site[label == name], return_counts=True)[1]) for name in np.unique(label)]
     return Probe(
-        accuracy=found["accuracy"],
+        accuracy=accuracy,
         chance=float(np.unique(site, return_counts=True)[1].max() / len(rows)),
         chance_from_class=float(sum(largest) / len(rows)),
         radiographs=len(rows),
     )
 
 
-def site_warning(found: Association, macro_f1: dict[str, Interval], overall: Interval) -> str:
-    """The warning in plain words, figures within one site first.
+def site_warning(together: Association, macro_f1: dict[str, Interval], overall: Interval) -> str:
+    """The warning that class and site go together, metrics within one site first.
 
     Args:
-        found: an association that is ``together``.
+        together: an association that is strong enough to warn of.
         macro_f1: of each site.
         overall: over all sites.
     """
     within = "; ".join(
-        f"{name} {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" for name, figure in macro_f1.items()
+        f"{name} {metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})" for name, metric in macro_f1.items()
     )
     return (
         "Class and site go together in these data: where an image comes from already says much about its class "
-        f"(Cramér's V {found.cramers_v:.2f}; 0 is none, 1 is all). Believe the figures within one site first. "
+        f"(Cramér's V {together.cramers_v:.2f}; 0 is none, 1 is all). Believe the metrics within one site first. "
         f"Macro F1 within each site: {within}. Over all sites it is {overall.value:.3f} "
         f"({overall.low:.3f} to {overall.high:.3f}), which a model can reach in part by telling the sites apart."
     )
 
 
-def probe_sentence(probe: Probe, found: Association | None) -> str:
-    """What the probe shows, in words."""
-    together = found is not None and found.together
+def probe_sentence(probe: Probe, sites: Association | None) -> str:
+    """What the probe shows, in words; ``sites`` says how strongly class and site go together."""
+    together = sites is not None and sites.together
     known = probe.accuracy.low > probe.chance_from_class
     right, low, high = probe.accuracy.value, probe.accuracy.low, probe.accuracy.high
     text = (

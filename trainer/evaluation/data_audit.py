@@ -1,4 +1,4 @@
-"""Audit of the data that a model was made from: counts, sizes, duplicates, and what a careless split would leak."""
+"""Audit of a model's data: counts, sizes, duplicates, and what a split by image would leak."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from bento.imaging.intake import open_image
 from trainer.data.manifest import SPLITS, Record
+from trainer.documents import Document
 from trainer.evaluation.shortcut_controls import SIDE, pooled
 from trainer.types import Floats
 
@@ -28,45 +28,46 @@ REPEATS = 5
 BLOCK = 512
 
 
-class Pair(BaseModel):
-    """Two images of the same picture, or nearly so."""
+class Pair(Document):
+    """Two files of the same picture, or nearly the same."""
 
     first: str
     second: str
     exact: bool
-    """The same bytes."""
+    """Whether the files have the same bytes."""
     same_label: bool
     same_patient: bool
     splits: tuple[str, str]
     distance: int
-    """Bits of the perceptual hashes that differ."""
+    """Number of bits in which the perceptual hashes differ."""
     correlation: float
-    """Of their thumbnails."""
+    """Correlation of the 32×32 thumbnails."""
     picture: str = ""
-    """File name of the two side by side, in the run's ``pictures``."""
+    """File name of the two images side by side in the run's folder ``pictures``."""
 
 
-class Leak(BaseModel):
-    """What a split by image would leak: means of :data:`REPEATS` random splits."""
+class Leak(Document):
+    """What a split by image would leak, in the mean of :data:`REPEATS` random splits."""
 
     pairs_across: float
     """Duplicate pairs that a random split by image puts on both sides."""
     known_patients: float
-    """Share of its test images whose patient is in its training images too."""
+    """Share of its test images whose patient has training images too."""
     random_macro_f1: float
-    """Of a nearest neighbour on 16×16 thumbnails, which can do nothing but remember."""
+    """Of a nearest neighbour on 16×16 thumbnails, which can only remember."""
     random_range: tuple[float, float]
+    """Least and greatest macro F1 of the random splits."""
     used_macro_f1: float
-    """The same on the split that was used."""
+    """Macro F1 of the nearest neighbour on the split that was used."""
 
 
-class Audit(BaseModel):
+class Audit(Document):
     """Everything that the audit found."""
 
     counts: dict[str, dict[str, dict[str, int]]]
     """Images by split, then site (``unknown`` where unnamed), then class."""
     patients: dict[str, int]
-    """By split."""
+    """Number of patients by split."""
     patients_across: int
     """Patients with images in more than one split."""
     sizes: dict[str, int]
@@ -82,7 +83,7 @@ class Audit(BaseModel):
     across: int
     """Pairs that the split that was used has on two sides."""
     pairs: list[Pair]
-    """The :data:`SHOWN` that matter most: different labels first, then those across splits."""
+    """The :data:`SHOWN` most important ones: different labels first, then those across splits."""
     leak: Leak | None
 
 
@@ -98,24 +99,24 @@ def audit(
 
     Args:
         records: N images.
-        data_dir: where they lie.
-        thumbnails: of each by its path, ``uint8`` 32×32; images without one are left out of the search for duplicates.
-        unreadable: what ``fetch`` left out.
-        licences: images by licence.
-        seed: of the random split that the used one is compared with.
+        data_dir: folder of their paths.
+        thumbnails: ``uint8`` 32×32 by path; images without one are left out of the search for duplicates.
+        unreadable: files that ``fetch`` left out, with reasons.
+        licences: number of images by licence.
+        seed: of the random splits that the used one is compared with.
     """
-    seen = [record for record in records if record.path in thumbnails]
-    small = np.stack([thumbnails[record.path] for record in seen])
-    pairs = duplicate_pairs(seen, small)
+    readable = [record for record in records if record.path in thumbnails]
+    small = np.stack([thumbnails[record.path] for record in readable])
+    pairs = duplicate_pairs(readable, small)
     owners: dict[str, set[str]] = {}
     for record in records:
         owners.setdefault(record.patient, set()).add(record.split)
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for split in SPLITS:
-        part = [record for record in records if record.split == split]
+        of_split = [record for record in records if record.split == split]
         by_site = counts.setdefault(split, {})
-        for site in sorted({record.site for record in part}):
-            labels = Counter(record.label for record in part if record.site == site)
+        for site in sorted({record.site for record in of_split}):
+            labels = Counter(record.label for record in of_split if record.site == site)
             by_site[site or "unknown"] = dict(sorted(labels.items()))
     return Audit(
         counts=counts,
@@ -129,7 +130,7 @@ def audit(
         different_labels=sum(not pair.same_label for pair in pairs),
         across=sum(len(set(pair.splits)) > 1 for pair in pairs),
         pairs=sorted(pairs, key=_weight)[:SHOWN],
-        leak=_leak(seen, small, pairs, seed),
+        leak=_leak(readable, small, pairs, seed),
     )
 
 
@@ -143,11 +144,11 @@ def _weight(pair: Pair) -> tuple[bool, bool, bool, bool, int]:
 
 
 def difference_hashes(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """A 64-bit perceptual hash of each thumbnail: is each of 8×8 points darker than the one to its right (dHash)?"""
+    """A 64-bit hash (dHash) of each thumbnail: whether each of 8×8 points is darker than its right neighbour."""
     small = np.stack(
         [
-            np.asarray(Image.fromarray(one).resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
-            for one in thumbnails
+            np.asarray(Image.fromarray(image).resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
+            for image in thumbnails
         ]
     )
     bits = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), 64)
@@ -164,9 +165,9 @@ def duplicate_pairs(records: Sequence[Record], thumbnails: npt.NDArray[np.uint8]
         distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, :])
         near, other = np.nonzero(distance <= HASH_DISTANCE)
         near, other = near[other > near + start], other[other > near + start]
-        for part in range(0, len(near), BLOCK * 16):
-            i, j = near[part : part + BLOCK * 16], other[part : part + BLOCK * 16]
-            # The coarse ones first, as nearly all candidates end there.
+        for begin in range(0, len(near), BLOCK * 16):
+            i, j = near[begin : begin + BLOCK * 16], other[begin : begin + BLOCK * 16]
+            # The coarse thumbnails first: they rule out nearly all candidates.
             likely = _correlation(coarse, start + i, j) >= COARSE_CORRELATION
             i, j = i[likely], j[likely]
             correlation = _correlation(fine, start + i, j)
@@ -179,7 +180,7 @@ def duplicate_pairs(records: Sequence[Record], thumbnails: npt.NDArray[np.uint8]
 
 
 def _centred(rows: Floats) -> npt.NDArray[np.float32]:
-    """Rows of mean zero and length one, so that a product of two is their correlation."""
+    """Rows with mean zero and length one, so that the product of two is their correlation."""
     rows = rows - rows.mean(axis=1, keepdims=True)
     lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     return np.asarray(rows / lengths, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Failure analysis: which images to look at, and pictures of them with the class activation map laid over."""
+"""Failure analysis: the images most worth looking at, and pictures of them under their class activation maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,27 +6,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel
 
 from bento.artifact import Interval
 from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
-from bento.inference.session import Session
-from trainer.evaluation.bootstrap import Judged, intervals
+from trainer.documents import Document
+from trainer.evaluation.bootstrap import JudgedImages, intervals
 from trainer.evaluation.data_audit import Pair
 from trainer.evaluation.operating_points import TUBERCULOSIS
+from trainer.inference.model_store import SealedModel
 from trainer.inference.overlays import overlay
 from trainer.types import Floats
 
 EACH = 6
 """Images shown for each cell of the confusion matrix."""
 MISSED = 24
+"""Images shown of a disease that was called normal."""
 DOUBTFUL = 12
+"""Images shown of those that the model is least certain of, and of likely label errors."""
 PICTURE = 192
-"""Side of a picture in pixels."""
+"""Side of an image in a picture, in pixels."""
 
 
-class Case(BaseModel):
+class Case(Document):
     """One image to look at."""
 
     path: str
@@ -35,11 +37,11 @@ class Case(BaseModel):
     site: str
     probabilities: dict[str, float]
     picture: str = ""
-    """File name of image and overlay, in the run's ``pictures``."""
+    """File name of image and overlay in the run's folder ``pictures``."""
 
 
-class Cell(BaseModel):
-    """The most confident errors of one cell of the confusion matrix."""
+class Cell(Document):
+    """One cell of the confusion matrix off the diagonal, with its most confident errors."""
 
     label: str
     predicted: str
@@ -47,24 +49,24 @@ class Cell(BaseModel):
     cases: list[Case]
 
 
-class Missed(BaseModel):
-    """A disease called normal: the error that matters most in screening."""
+class Missed(Document):
+    """The images of a disease that are called normal: the error that matters most in screening."""
 
     label: str
     normal: str
     radiographs: int
     of: int
     rate: Interval
-    """Share of the disease's images, by patient."""
+    """Share of the disease's images, with its interval by patient."""
     flagged: int | None
-    """How many of them the class's operating point flags all the same; None without one."""
+    """How many of the missed images the class's operating point flags all the same; None without one."""
     by_site: dict[str, tuple[int, int]]
-    """Missed, and all images of the disease."""
+    """Number of missed images, and of all images of the disease."""
     cases: list[Case]
 
 
-class Failures(BaseModel):
-    """Everything that the report shows of them."""
+class Failures(Document):
+    """The failures that the report shows."""
 
     missed: list[Missed]
     cells: list[Cell]
@@ -73,25 +75,25 @@ class Failures(BaseModel):
 
     @property
     def cases(self) -> list[Case]:
-        """All images to draw; some more than once."""
-        groups = [*(one.cases for one in self.missed), *(cell.cases for cell in self.cells)]
+        """All images to draw; some occur more than once."""
+        groups = [*(missed.cases for missed in self.missed), *(cell.cases for cell in self.cells)]
         return [case for group in [*groups, self.least_certain, self.likely_label_errors] for case in group]
 
 
 def find_failures(
-    judged: Judged,
+    judged: JudgedImages,
     paths: Sequence[str],
     sites: Sequence[str],
     thresholds: dict[str, float],
     normal_class: str,
 ) -> Failures:
-    """Choose the images.
+    """Choose the images to show.
 
     Args:
         judged: N test images.
-        paths: of each.
-        sites: of each.
-        thresholds: of each class that has an operating point.
+        paths: of the N images.
+        sites: of the N images.
+        thresholds: by class, of those that have an operating point.
         normal_class: name of the class without disease; a model may have none.
     """
     classes, probabilities, truth = judged.classes, judged.probabilities, judged.truth
@@ -127,8 +129,8 @@ def find_failures(
     top_two = np.sort(probabilities, axis=1)[:, -2:]
     least = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
     return Failures(
-        # Tuberculosis first, where there is any: called normal, it goes on infecting.
-        missed=sorted(missed, key=lambda one: one.label != TUBERCULOSIS),
+        # Tuberculosis first: a missed patient goes on infecting others.
+        missed=sorted(missed, key=lambda missed: missed.label != TUBERCULOSIS),
         cells=cells,
         least_certain=cases(least, DOUBTFUL),
         likely_label_errors=cases(likely_label_errors(probabilities, truth), DOUBTFUL),
@@ -136,7 +138,7 @@ def find_failures(
 
 
 def _missed(
-    judged: Judged,
+    judged: JudgedImages,
     label: int,
     normal: int,
     sites: Sequence[str],
@@ -163,36 +165,31 @@ def _missed(
 
 
 def likely_label_errors(probabilities: Floats, truth: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Rows whose label is likely wrong, the likeliest first, by confident learning (Northcutt et al. 2021).
+    """Indices of images whose label is likely wrong, likeliest first, by confident learning (Northcutt et al. 2021).
 
-    An image is suspected where the model, which never saw it, is as sure of another class as it is on average of the
-    images that carry this class's label; the least probable label comes first.
+    An image is suspected where the model, which was not trained on it, is as sure of another class as it is on average
+    of the images with that class's label; the least probable label comes first.
+
+    Args:
+        probabilities: N×C.
+        truth: N class indices.
     """
     classes = probabilities.shape[1]
     usual = np.array([probabilities[truth == i, i].mean() if (truth == i).any() else np.inf for i in range(classes)])
     sure = np.where(probabilities >= usual, probabilities, -1)
     sure[np.arange(len(truth)), truth] = -1
     suspected = np.flatnonzero((sure.max(axis=1) >= 0) & (probabilities.argmax(axis=1) != truth))
-    own = probabilities[suspected, truth[suspected]]
-    return suspected[np.argsort(own, kind="stable")]
+    of_label = probabilities[suspected, truth[suspected]]
+    return suspected[np.argsort(of_label, kind="stable")]
 
 
-def draw_cases(
-    cases: Sequence[Case],
-    files: dict[str, Path],
-    session: Session,
-    spec: Preprocessing,
-    classes: list[str],
-    folder: Path,
-) -> None:
+def draw_cases(cases: Sequence[Case], files: dict[str, Path], model: SealedModel, folder: Path) -> None:
     """Write a picture of each image beside its overlay for the predicted class, and name it in the case.
 
     Args:
-        cases: images, some more than once.
-        files: where each path lies.
-        session: the sealed model.
-        spec: its intake.
-        classes: its classes.
+        cases: images; some may occur more than once.
+        files: the file of each case's path.
+        model: that draws the maps.
         folder: of the pictures; made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,14 +197,14 @@ def draw_cases(
     for case in cases:
         if case.path not in names:
             names[case.path] = f"{len(names):03d}.jpg"
-            image = load_array(files[case.path], spec)
-            cam = session.predict(image[None]).cam[0, classes.index(case.predicted)]
+            image = load_array(files[case.path], model.preprocessing)
+            cam = model.session.predict(image[None]).cam[0, model.classes.index(case.predicted)]
             image_and_overlay(image, cam).save(folder / names[case.path], quality=80)
         case.picture = names[case.path]
 
 
 def image_and_overlay(image: npt.NDArray[np.uint8], cam: npt.NDArray[np.float32]) -> Image.Image:
-    """The image S×S, and beside it the same under its map h×w: what speaks for the class, brighter the more."""
+    """The image S×S beside itself under its map h×w, which is the brighter the more speaks for the class."""
     radiograph = Image.fromarray(image).resize((PICTURE, PICTURE), Image.Resampling.BILINEAR)
     sheet = Image.new("RGB", (2 * PICTURE, PICTURE))
     sheet.paste(radiograph.convert("RGB"), (0, 0))

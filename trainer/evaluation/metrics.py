@@ -1,56 +1,41 @@
-"""The figures of an evaluation, by scikit-learn, and their tables."""
+"""Metrics of an evaluation without intervals, and their tables as text."""
 
 import numpy as np
 
 from bento.artifact import ClassMetrics, TestMetrics
+from trainer.evaluation.bootstrap import JudgedImages, confusion_matrix, weighted_metrics
 from trainer.types import Floats, Integers
 
 CORNER = "true \\ predicted"
 
 
 def compute_metrics(truth: Integers, probabilities: Floats, classes: list[str]) -> TestMetrics:
-    """Figures of N predictions.
+    """Metrics of N predictions; those of a class that does not occur are 0, and its F1 does not count for the macro F1.
 
     Args:
         truth: N class indices.
         probabilities: N×C, rows summing to 1.
         classes: C names.
-
-    Macro and weighted F1 run over the classes that occur in ``truth``: a class that a hospital never sends can't
-    be found there, but calling its images that class still costs the others' recall.
     """
-    # Slow to import: training, which shares this module's types, starts without it.
-    from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
-
-    everything = np.arange(len(classes))
-    predicted = probabilities.argmax(axis=1)
-    scores = precision_recall_fscore_support(truth, predicted, labels=everything, zero_division=0.0)
-    precision, recall, f1, support = (np.asarray(column) for column in scores)
-    present = support > 0
-    # float64, as rounding in float32 alone takes the rows' sums off 1 by more than scikit-learn likes.
-    rows = probabilities.astype(np.float64)
-    rows /= rows.sum(axis=1, keepdims=True)
-    return TestMetrics(
-        images=len(truth),
-        accuracy=float(np.mean(predicted == truth)),
-        macro_f1=float(f1[present].mean()),
-        weighted_f1=float(np.average(f1, weights=support)),
-        cross_entropy=float(log_loss(truth, rows, labels=everything)),
-        per_class={
-            name: ClassMetrics(
-                precision=float(precision[i]),
-                recall=float(recall[i]),
-                f1=float(f1[i]),
-                support=int(support[i]),
-            )
-            for i, name in enumerate(classes)
-        },
-        confusion_matrix=confusion_matrix(truth, predicted, labels=everything).tolist(),
-    )
+    judged = JudgedImages(classes, truth, probabilities, [])
+    weights = np.ones((1, len(truth)))
+    values = {name: float(np.nan_to_num(value[0])) for name, value in weighted_metrics(judged, weights).items()}
+    matrix = confusion_matrix(judged)
+    per_class = {
+        name: ClassMetrics(
+            precision=values[f"precision.{name}"],
+            recall=values[f"recall.{name}"],
+            f1=values[f"f1.{name}"],
+            support=sum(row),
+        )
+        for name, row in zip(classes, matrix, strict=True)
+    }
+    over_all = {name: values[name] for name in ("accuracy", "macro_f1", "weighted_f1", "cross_entropy")}
+    return TestMetrics(images=len(truth), **over_all, per_class=per_class, confusion_matrix=matrix)
 
 
 def metrics_table(title: str, metrics: TestMetrics) -> str:
-    """The figures as text for a terminal: summary, per-class table, confusion matrix."""
+    """Metrics as text for a terminal: summary, table per class, confusion matrix."""
     width = max(len(name) for name in [*metrics.per_class, CORNER])
     lines = [
         f"{title}: {metrics.images} images",

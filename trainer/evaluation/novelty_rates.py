@@ -1,20 +1,20 @@
-"""How many images are taken for something that the model does not know: figures on images of the model's own kind."""
+"""How often radiographs like the training images are taken for novel or for wrongly oriented."""
 
 import numpy as np
-from pydantic import BaseModel
 from scipy.stats import binomtest
 
 from bento.artifact import ORIENTATIONS, Interval, NoveltyFit, OrientationPoint
+from trainer.documents import Document, StoredNovelty
 from trainer.errors import UserError
 from trainer.evaluation.scoring import Evaluation
 from trainer.types import Array
 
 
-class NoveltyRates(BaseModel):
-    """Score and orientations, with their figures on the images that were judged."""
+class NoveltyRates(Document):
+    """Novelty and orientation thresholds, and how many of the judged images each one marks."""
 
     radiographs: int
-    novelty: NoveltyFit
+    novelty: StoredNovelty
     orientations: list[OrientationPoint]
 
 
@@ -24,12 +24,12 @@ def judge_novelty(
     orientations: list[OrientationPoint],
     held_out: Evaluation | None = None,
 ) -> NoveltyRates:
-    """The figures of ``novelty`` and ``orientations`` on images that neither was fitted to.
+    """How many images, which no threshold was fitted to, ``novelty`` and ``orientations`` mark.
 
     Args:
-        radiographs: of the model's own kind, untouched.
-        novelty: with the threshold.
-        orientations: with their thresholds.
+        radiographs: like the training images, shown upright.
+        novelty: the score's threshold.
+        orientations: the orientations' thresholds.
         held_out: images of a site that was left out of training.
 
     Raises:
@@ -37,7 +37,7 @@ def judge_novelty(
     """
     flagged = _flagged(radiographs, novelty)
     sites = np.array(radiographs.sites)
-    figures = {
+    rates = {
         "test_flagged": share(flagged),
         "test_flagged_by_site": {name: share(flagged[sites == name]) for name in sorted(set(radiographs.sites) - {""})},
         "held_out_flagged": share(_flagged(held_out, novelty)) if held_out is not None else None,
@@ -45,7 +45,7 @@ def judge_novelty(
     shown = np.zeros((0, len(ORIENTATIONS))) if radiographs.orientations is None else radiographs.orientations
     return NoveltyRates(
         radiographs=len(radiographs.radiographs),
-        novelty=NoveltyFit.model_validate(novelty.model_dump() | figures),
+        novelty=NoveltyFit.model_validate(novelty.model_dump() | rates),
         orientations=[
             point.model_copy(
                 update={"test_false_alarms": share(shown[:, ORIENTATIONS.index(point.kind)] >= point.threshold)}
@@ -62,30 +62,30 @@ def _flagged(radiographs: Evaluation, novelty: NoveltyFit) -> Array:
 
 
 def share(truths: Array) -> Interval | None:
-    """Share of N truths with its exact 95 % binomial interval (Clopper & Pearson 1934); None of none.
+    """Share of N truths with its exact 95 % binomial interval (Clopper & Pearson 1934); None where N is 0.
 
     Unlike a bootstrap it does not claim certainty where none of a few images is flagged.
     """
     if len(truths) == 0:
         return None
-    found = binomtest(int(truths.sum()), len(truths))
-    low, high = found.proportion_ci()
-    return Interval(value=float(found.statistic), low=float(low), high=float(high))
+    test = binomtest(int(truths.sum()), len(truths))
+    low, high = test.proportion_ci()
+    return Interval(value=float(test.statistic), low=float(low), high=float(high))
 
 
-def novelty_text(found: NoveltyRates) -> str:
-    """The figures, a sentence a line."""
-    novelty = found.novelty
-    parts = [("radiographs", novelty.test_flagged)]
-    parts += [(f"site {name}", one) for name, one in novelty.test_flagged_by_site.items()]
-    parts += [("the held-out site's images", novelty.held_out_flagged)]
-    shares = "; ".join(f"{name} {_percent(one)}" for name, one in parts if one is not None)
-    alarms = ", ".join(f"{one.kind} {_percent(one.test_false_alarms)}" for one in found.orientations)
+def novelty_text(rates: NoveltyRates) -> str:
+    """The rates as text for a terminal."""
+    novelty = rates.novelty
+    groups = [("radiographs", novelty.test_flagged)]
+    groups += [(f"site {name}", rate) for name, rate in novelty.test_flagged_by_site.items()]
+    groups += [("the held-out site's images", novelty.held_out_flagged)]
+    shares = "; ".join(f"{name} {_percent(rate)}" for name, rate in groups if rate is not None)
+    alarms = ", ".join(f"{point.kind} {_percent(point.test_false_alarms)}" for point in rates.orientations)
     return (
-        f"taken for outside what the model knows, of {found.radiographs} images (95 % interval): {shares}\n"
+        f"taken for unlike the training images, of {rates.radiographs} images (95 % interval): {shares}\n"
         f"taken for shown wrongly: {alarms}"
     )
 
 
-def _percent(one: Interval | None) -> str:
-    return "–" if one is None else f"{one.value:.1%} ({one.low:.1%} to {one.high:.1%})"
+def _percent(rate: Interval | None) -> str:
+    return "–" if rate is None else f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"

@@ -4,23 +4,23 @@ import numpy as np
 import numpy.typing as npt
 
 from bento.artifact import Interval, OperatingPoint
-from trainer.evaluation.bootstrap import Figures, Judged, intervals
+from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals
 from trainer.types import Floats
 
 TUBERCULOSIS = "TUBERCULOSIS"
 WHO_SENSITIVITY, WHO_SPECIFICITY = 0.9, 0.7
-"""WHO's target product profile of a triage test for tuberculosis (2014): the least that it asks for."""
+"""Least sensitivity and specificity in WHO's target product profile of a triage test for tuberculosis (2014)."""
 
 
 def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
     """The highest threshold that still finds the wanted share of the positive images.
 
-    It lies half-way between the last score that it has to catch and the next one below, so that a rounding error
+    It lies half-way between the lowest score that it has to catch and the next lower one, so that a rounding error
     in another runtime changes no answer.
 
     Args:
         scores: N probabilities.
-        positive: N, with at least one.
+        positive: which of the N images have the disease; at least one.
         sensitivity: wanted share, in (0, 1].
     """
     wanted = np.sort(scores[positive])[::-1]
@@ -30,10 +30,12 @@ def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivit
     return (last + float(below.max())) / 2 if len(below) else last / 2
 
 
-def operating_points(validation: Judged, test: Judged, target: float, normal_class: str) -> list[OperatingPoint]:
-    """A point for each class but ``normal_class``; a class that validation can't tell from others gets none.
+def operating_points(
+    validation: JudgedImages, test: JudgedImages, target: float, normal_class: str
+) -> list[OperatingPoint]:
+    """An operating point for each class but ``normal_class``; a class with no or only validation images gets none.
 
-    Thresholds depend on ``validation`` alone; ``test`` is only asked what they then do.
+    Thresholds depend on ``validation`` alone; on ``test`` their effect is measured.
     """
     points = []
     for i, label in enumerate(validation.classes):
@@ -41,15 +43,15 @@ def operating_points(validation: Judged, test: Judged, target: float, normal_cla
         if label == normal_class or not positive.any() or positive.all():
             continue
         threshold = choose_threshold(validation.probabilities[:, i], positive, target)
-        seen = judge_threshold(validation, label, threshold)
+        validated = judge_threshold(validation, label, threshold)
         tested = judge_threshold(test, label, threshold)
         points.append(
             OperatingPoint(
                 label=label,
                 threshold=threshold,
                 target_sensitivity=target,
-                validation_sensitivity=seen["sensitivity"].value,
-                validation_specificity=seen["specificity"].value,
+                validation_sensitivity=validated["sensitivity"].value,
+                validation_specificity=validated["specificity"].value,
                 test_sensitivity=tested.get("sensitivity"),
                 test_specificity=tested.get("specificity"),
             )
@@ -57,23 +59,26 @@ def operating_points(validation: Judged, test: Judged, target: float, normal_cla
     return points
 
 
-def judge_threshold(judged: Judged, label: str, threshold: float) -> dict[str, Interval]:
-    """``sensitivity`` and ``specificity`` of flagging ``label`` from ``threshold`` on; without what can't be told."""
+def judge_threshold(judged: JudgedImages, label: str, threshold: float) -> dict[str, Interval]:
+    """``sensitivity`` and ``specificity`` of flagging images whose probability of ``label`` reaches ``threshold``.
+
+    Without the one that the images can't tell, for want of images with or without the disease.
+    """
     i = judged.classes.index(label)
     flagged, positive = judged.probabilities[:, i] >= threshold, judged.truth == i
 
-    def figures(weights: Floats) -> Figures:
+    def rates(weights: Floats) -> MetricValues:
         with np.errstate(invalid="ignore"):
             return {
                 "sensitivity": weights @ (flagged & positive) / (weights @ positive),
                 "specificity": weights @ (~flagged & ~positive) / (weights @ ~positive),
             }
 
-    return intervals(figures, judged.patients)
+    return intervals(rates, judged.patients)
 
 
 def meets_who_profile(point: OperatingPoint) -> bool | None:
-    """Whether the test figures reach WHO's profile, by their values; None where it is of no concern to the class."""
+    """Whether the test sensitivity and specificity reach WHO's profile; None where they can't be told."""
     sensitivity, specificity = point.test_sensitivity, point.test_specificity
     if point.label != TUBERCULOSIS or sensitivity is None or specificity is None:
         return None

@@ -1,23 +1,17 @@
-"""What a model loses on the images of simulated scanners: macro F1 under each corruption and strength."""
+"""Macro F1 on images as simulated other scanners would give them, under each corruption and strength."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
-from tqdm import tqdm
 
 from bento.artifact import Interval
-from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake, fit
-from bento.imaging.preprocessing import Preprocessing
-from bento.inference.session import Session
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.listing import Radiograph
-from trainer.errors import UserError
-from trainer.evaluation.bootstrap import Figures, intervals, macro_f1
-from trainer.evaluation.scoring import check_labels
-from trainer.inference.image_stream import each_intake
+from trainer.evaluation.bootstrap import MetricValues, intervals, macro_f1
+from trainer.evaluation.scoring import judge_each
+from trainer.inference.model_store import SealedModel
 from trainer.types import Array, Floats, Integers
 
 BATCH = 16
@@ -31,7 +25,7 @@ class Losses(BaseModel):
     corrupted: dict[str, dict[int, Interval]]
     """By corruption, then by strength."""
     loss: dict[int, Interval]
-    """By strength: clean less the mean over all corruptions (paired bootstrap)."""
+    """By strength: clean macro F1 less its mean over all corruptions (paired bootstrap)."""
 
 
 class Robustness(BaseModel):
@@ -44,44 +38,35 @@ class Robustness(BaseModel):
 
 def measure_robustness(
     radiographs: Sequence[Radiograph],
-    classes: list[str],
-    session: Session,
-    spec: Preprocessing,
+    model: SealedModel,
     strengths: Sequence[int] = (3,),
-    workers: int = 0,
     seed: int = 0,
 ) -> Robustness:
-    """Judge images as they are and under every corruption at the strengths wanted; unreadable ones are left out.
+    """Judge images as they are and under every corruption at the wanted strengths; unreadable ones are left out.
 
     Raises:
         UserError: a label that the model does not know, or nothing readable.
     """
-    check_labels(radiographs, classes)
 
-    def judge(_: Path, taken: Intake) -> Array:
-        corrupted = (corrupt(taken.radiograph, one, strength, seed) for one in CORRUPTIONS for strength in strengths)
-        images = np.stack([taken.image, *(fit(radiograph, spec).image for radiograph in corrupted)])
-        parts = [session.predict(images[i : i + BATCH]).probabilities for i in range(0, len(images), BATCH)]
-        return np.asarray(np.concatenate(parts).argmax(axis=1))
+    def judge(taken: Intake) -> Array:
+        corrupted = (
+            corrupt(taken.radiograph, corruption, strength, seed)
+            for corruption in CORRUPTIONS
+            for strength in strengths
+        )
+        images = np.stack([taken.image, *(fit(radiograph, model.preprocessing).image for radiograph in corrupted)])
+        batches = [model.session.predict(images[i : i + BATCH]).probabilities for i in range(0, len(images), BATCH)]
+        return np.asarray(np.concatenate(batches).argmax(axis=1))
 
-    results = each_intake([radiograph.file for radiograph in radiographs], spec, judge, workers)
-    kept, rows = [], []
-    for radiograph, (_, result) in zip(
-        radiographs, tqdm(results, total=len(radiographs), desc="corrupt", leave=False), strict=True
-    ):
-        if not isinstance(result, ImageError):
-            kept.append(radiograph)
-            rows.append(result)
-    if not rows:
-        raise UserError("none of the images can be read")
-    truth = np.array([classes.index(radiograph.label) for radiograph in kept])
+    kept, rows, _ = judge_each(radiographs, model, judge, "corrupt")
+    truth = np.array([model.classes.index(radiograph.label) for radiograph in kept])
     predicted = np.stack(rows, axis=1)
     patients, sites = [radiograph.patient for radiograph in kept], [radiograph.site for radiograph in kept]
 
     def losses(site: str | None) -> Losses:
         chosen = np.array([site in (None, name) for name in sites])
-        own = [patient for patient, taken in zip(patients, chosen, strict=True) if taken]
-        return _losses(truth[chosen], predicted[:, chosen], len(classes), own, strengths)
+        of_site = [patient for patient, kept in zip(patients, chosen, strict=True) if kept]
+        return _losses(truth[chosen], predicted[:, chosen], len(model.classes), of_site, strengths)
 
     named = sorted(set(sites) - {""})
     return Robustness(seed=seed, all=losses(None), by_site={name: losses(name) for name in named})
@@ -90,38 +75,39 @@ def measure_robustness(
 def _losses(
     truth: Integers, predicted: Integers, classes: int, patients: Sequence[str], strengths: Sequence[int]
 ) -> Losses:
-    """``predicted``: class indices of N images, in rows: clean, then each corruption at each strength."""
+    """``predicted``: class indices R×N; a row each for the clean images, then each corruption at each strength."""
 
-    def figures(weights: Floats) -> Figures:
+    def metrics(weights: Floats) -> MetricValues:
         clean, *others = (macro_f1(truth, row, classes, weights) for row in predicted)
-        found = {"clean": clean}
+        values = {"clean": clean}
         for i, corruption in enumerate(CORRUPTIONS):
             for j, strength in enumerate(strengths):
-                found[f"{corruption.name} {strength}"] = others[i * len(strengths) + j]
+                values[f"{corruption.name} {strength}"] = others[i * len(strengths) + j]
         for j, strength in enumerate(strengths):
-            found[f"loss {strength}"] = clean - np.mean(others[j :: len(strengths)], axis=0)
-        return found
+            values[f"loss {strength}"] = clean - np.mean(others[j :: len(strengths)], axis=0)
+        return values
 
-    found = intervals(figures, patients)
+    macro_f1s = intervals(metrics, patients)
     return Losses(
         radiographs=len(truth),
-        clean=found["clean"],
+        clean=macro_f1s["clean"],
         corrupted={
-            one.name: {strength: found[f"{one.name} {strength}"] for strength in strengths} for one in CORRUPTIONS
+            corruption.name: {strength: macro_f1s[f"{corruption.name} {strength}"] for strength in strengths}
+            for corruption in CORRUPTIONS
         },
-        loss={strength: found[f"loss {strength}"] for strength in strengths},
+        loss={strength: macro_f1s[f"loss {strength}"] for strength in strengths},
     )
 
 
 def robustness_table(title: str, losses: Losses) -> str:
-    """The figures as text for a terminal: a row a corruption, a column a strength, 0 being the clean images."""
+    """Macro F1 as text for a terminal: a row per corruption, a column per strength, 0 being the clean images."""
     strengths = list(losses.loss)
     lines = [
         f"{title}: {losses.radiographs} images, macro F1 under each corruption, by strength",
         f"{'':12}{'0':>8}" + "".join(f"{strength:>8}" for strength in strengths),
     ]
     for name, row in losses.corrupted.items():
-        lines.append(f"{name:12}{losses.clean.value:8.3f}" + "".join(f"{row[one].value:8.3f}" for one in strengths))
+        lines.append(f"{name:12}" + "".join(f"{metric.value:8.3f}" for metric in (losses.clean, *row.values())))
     for strength, loss in losses.loss.items():
         lines.append(f"mean loss at strength {strength}: {loss.value:.3f} ({loss.low:.3f} to {loss.high:.3f})")
     return "\n".join(lines)

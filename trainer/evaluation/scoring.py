@@ -1,32 +1,34 @@
-"""Evaluation by the sealed model itself, through the service's own intake: what is measured is what is served."""
+"""Evaluation of the sealed model through the service's own intake, so that what is measured is what is served."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from bento.artifact import TestMetrics
 from bento.imaging.errors import ImageError
-from bento.imaging.preprocessing import Preprocessing
-from bento.inference.session import Session
+from bento.imaging.intake import Intake
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
-from trainer.evaluation.bootstrap import Judged
+from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.metrics import compute_metrics, metrics_table
 from trainer.evaluation.shortcut_controls import occluded, thumbnail
 from trainer.files import write_text
-from trainer.inference.image_stream import each_image
+from trainer.inference.image_stream import each_intake
+from trainer.inference.model_store import SealedModel
+from trainer.tables import csv_text
 from trainer.types import Array
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions of all readable images, and their figures."""
+    """What a model says of all readable images."""
 
     classes: list[str]
     radiographs: list[Radiograph]
@@ -56,116 +58,99 @@ class Evaluation:
         return [radiograph.site for radiograph in self.radiographs]
 
     @property
-    def judged(self) -> Judged:
-        """What figures and intervals are made of."""
+    def judged(self) -> JudgedImages:
+        """What metrics and their intervals are made of."""
         patients = [radiograph.patient for radiograph in self.radiographs]
-        return Judged(self.classes, self.truth, self.probabilities, patients)
+        return JudgedImages(self.classes, self.truth, self.probabilities, patients)
 
     @property
-    def judged_by_site(self) -> dict[str, Judged]:
-        """The same for each site, where the data name any."""
-        named = np.array(self.sites)
-        return {site: self.judged.part(named == site) for site in sorted(set(self.sites) - {""})}
+    def judged_by_site(self) -> dict[str, JudgedImages]:
+        """The images of each site, where the data name any."""
+        sites = np.array(self.sites)
+        return {site: self.judged.subset(sites == site) for site in sorted(set(self.sites) - {""})}
 
     @property
     def metrics(self) -> TestMetrics:
-        """Figures over all images."""
+        """Metrics over all images."""
         return compute_metrics(self.truth, self.probabilities, self.classes)
 
     @property
     def metrics_by_site(self) -> dict[str, TestMetrics]:
-        """Figures of each site, where the data name any."""
-        return {
-            site: compute_metrics(part.truth, part.probabilities, self.classes)
-            for site, part in self.judged_by_site.items()
-        }
+        """Metrics within each site, where the data name any."""
+        by_site = self.judged_by_site.items()
+        return {site: compute_metrics(images.truth, images.probabilities, self.classes) for site, images in by_site}
 
 
-def check_labels(radiographs: Sequence[Radiograph], classes: Sequence[str]) -> None:
-    """Refuse images of a class that the model does not have.
+def judge_each(
+    radiographs: Sequence[Radiograph], model: SealedModel, judge: Callable[[Intake], T], title: str
+) -> tuple[list[Radiograph], list[T], dict[str, str]]:
+    """Apply ``judge`` to each image that can be read, with a progress bar of that title.
 
-    Raises:
-        UserError: there is one.
-    """
-    unknown = sorted({radiograph.label for radiograph in radiographs} - set(classes))
-    if unknown:
-        raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(classes)})")
-
-
-def score_images(
-    radiographs: Sequence[Radiograph],
-    classes: list[str],
-    session: Session,
-    spec: Preprocessing,
-    workers: int = 0,
-    note: Callable[[str], None] = print,
-    occlude: bool = False,
-) -> Evaluation:
-    """Judge every image, with ``occlude`` also with parts of it black; unreadable ones are left out and listed.
+    Returns:
+        The images that can be read; what ``judge`` made of each; the reason why another one can't, by its path.
 
     Raises:
         UserError: a label that the model does not know, or nothing readable.
     """
-    check_labels(radiographs, classes)
-    kept: list[Radiograph] = []
-    rows: list[tuple[Array, ...]] = []
+    unknown = sorted({radiograph.label for radiograph in radiographs} - set(model.classes))
+    if unknown:
+        raise UserError(f"label {unknown[0]!r} is none of the model's classes ({', '.join(model.classes)})")
+    readable: list[Radiograph] = []
+    results: list[T] = []
     unreadable: dict[str, str] = {}
-
-    def judge(image: Array) -> tuple[Array, ...]:
-        # The whole image by itself: a batch of several can differ in the last bit from what the service answers.
-        whole = session.predict(image[None])
-        parts = np.empty((0, len(classes)), np.float32)
-        if occlude:
-            parts = session.predict(np.stack(occluded(image))).probabilities
-        found = (whole.probabilities[0], whole.embedding[0], thumbnail(image), parts)
-        if whole.novelty is None or whole.orientation is None:
-            return found
-        return *found, whole.novelty[0], whole.orientation[0]
-
-    results = each_image([radiograph.file for radiograph in radiographs], spec, judge, workers)
-    for radiograph, (_, result) in zip(
-        radiographs, tqdm(results, total=len(radiographs), desc="evaluate", leave=False), strict=True
-    ):
+    files = [radiograph.file for radiograph in radiographs]
+    each = each_intake(files, model.preprocessing, lambda _, taken: judge(taken), model.workers)
+    for radiograph, (_, result) in zip(radiographs, tqdm(each, total=len(files), desc=title, leave=False), strict=True):
         if isinstance(result, ImageError):
             unreadable[radiograph.path] = str(result)
         else:
-            kept.append(radiograph)
-            rows.append(result)
-    if not kept:
+            readable.append(radiograph)
+            results.append(result)
+    if not readable:
         raise UserError("none of the images can be read")
+    return readable, results, unreadable
+
+
+def score_images(radiographs: Sequence[Radiograph], model: SealedModel, occlude: bool = False) -> Evaluation:
+    """Ask the model about every image, with ``occlude`` also with parts of it black; unreadable ones are left out.
+
+    Raises:
+        UserError: a label that the model does not know, or nothing readable.
+    """
+
+    def judge(taken: Intake) -> tuple[Array, ...]:
+        # The whole image by itself: a batch of several can differ in the last bit from what the service answers.
+        whole = model.session.predict(taken.image[None])
+        parts = np.empty((0, len(model.classes)), np.float32)
+        if occlude:
+            parts = model.session.predict(np.stack(occluded(taken.image))).probabilities
+        answer = (whole.probabilities[0], whole.embedding[0], thumbnail(taken.image), parts)
+        if whole.novelty is None or whole.orientation is None:
+            return answer
+        return *answer, whole.novelty[0], whole.orientation[0]
+
+    readable, answers, unreadable = judge_each(radiographs, model, judge, "evaluate")
     if unreadable:
-        note(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    probabilities, embeddings, thumbnails, parts, *doubts = (np.stack(column) for column in zip(*rows, strict=True))
-    return Evaluation(classes, kept, probabilities, embeddings, thumbnails, parts, unreadable, *doubts)
+        print(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
+    probabilities, embeddings, thumbnails, parts, *warnings = (
+        np.stack(column) for column in zip(*answers, strict=True)
+    )
+    return Evaluation(model.classes, readable, probabilities, embeddings, thumbnails, parts, unreadable, *warnings)
 
 
 def write_predictions(evaluation: Evaluation, path: Path) -> None:
-    """Write a row an image: ``path,label,site,patient,split`` and a probability a class."""
+    """Write a row per image: ``path,label,site,patient,split`` and the probability of each class."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, _predictions_csv(evaluation))
-
-
-def _predictions_csv(evaluation: Evaluation) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["path", "label", "site", "patient", "split", *evaluation.classes])
-    for radiograph, row in zip(evaluation.radiographs, evaluation.probabilities, strict=True):
-        writer.writerow(
-            [
-                radiograph.path,
-                radiograph.label,
-                radiograph.site,
-                radiograph.patient,
-                radiograph.split,
-                *(f"{value:.8g}" for value in row),
-            ]
-        )
-    return stream.getvalue()
+    rows = [
+        [image.path, image.label, image.site, image.patient, image.split, *(f"{value:.8g}" for value in probabilities)]
+        for image, probabilities in zip(evaluation.radiographs, evaluation.probabilities, strict=True)
+    ]
+    write_text(path, csv_text(["path", "label", "site", "patient", "split", *evaluation.classes], rows))
 
 
 def evaluation_tables(evaluation: Evaluation, title: str, warnings: Sequence[str]) -> str:
-    """The figures over all and for each site, as text; where there are warnings, these come first, sites next."""
+    """Metrics over all images and within each site, as text; after warnings, the sites come first."""
     overall = [metrics_table(title, evaluation.metrics)]
-    within = [metrics_table(f"site {name}", figures) for name, figures in evaluation.metrics_by_site.items()]
+    within = [metrics_table(f"site {name}", metrics) for name, metrics in evaluation.metrics_by_site.items()]
     notes = [f"WARNING: {warning}" for warning in warnings]
     return "\n\n".join([*notes, *within, *overall] if notes else [*overall, *within])

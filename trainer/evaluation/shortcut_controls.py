@@ -1,6 +1,6 @@
-"""Shortcut controls: how far do classifiers get that can't see disease?
+"""Shortcut controls: the macro F1 of classifiers that can't see disease.
 
-What they reach on the very images that the model is judged by, the model may have reached without looking at the lungs.
+What they reach on the images that the model is judged by, the model may have reached without looking at the lungs.
 """
 
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
-from trainer.evaluation.bootstrap import Figures, Judged, intervals, macro_f1
+from trainer.documents import Document
+from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals, macro_f1
 from trainer.types import Floats, Integers
 
 SIDE = 32
-"""Side of the thumbnails that audit and controls work on."""
+"""Side in pixels of the thumbnails that audit and controls work on."""
 MARGIN = 8
 """The lungs are taken to lie inside the image less an eighth of its side at each edge."""
 NOTABLE = {"thumbnail": 1 / 2, "border": 1 / 4, "lungs_blacked_out": 1 / 4, "shuffled": 1 / 8}
@@ -66,31 +66,31 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
         ),
     ),
 }
-"""Each control's name, and what its figure means: while it is quiet, and when it fires."""
+"""Each control's name, and what its macro F1 means: while it is quiet, and when it fires."""
 
 
-class Control(BaseModel):
-    """One control beside the model, on the same images."""
+class Control(Document):
+    """One control's metrics beside the model's, on the same images."""
 
     name: str
     macro_f1: Interval
     by_site: dict[str, float]
     """Macro F1 of each site, where the data name any."""
     share: float
-    """Of the model's gain over chance that the control has too."""
+    """How much of the model's gain over chance the control has too."""
     fired: bool
     text: str
     """What it shows, in words."""
 
 
 def thumbnail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An image S×S as :data:`SIDE` × :data:`SIDE`, each pixel the mean of what it covers."""
+    """An image S×S reduced to :data:`SIDE` × :data:`SIDE`; each pixel is the mean of those that it covers."""
     small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.uint8)
 
 
 def pooled(thumbnails: npt.NDArray[np.uint8], side: int) -> Floats:
-    """N×SIDE×SIDE as N×side², by block means; ``side`` divides :data:`SIDE`."""
+    """Thumbnails N×SIDE×SIDE as features N×side²: the means of blocks; ``side`` divides :data:`SIDE`."""
     step = SIDE // side
     blocks = thumbnails.reshape(len(thumbnails), side, step, side, step)
     return np.asarray(blocks.mean(axis=(2, 4)).reshape(len(thumbnails), side * side))
@@ -106,13 +106,13 @@ def occluded(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.N
     return border, lungs
 
 
-def chance_macro_f1(judged: Judged) -> float:
+def chance_macro_f1(judged: JudgedImages) -> float:
     """The model's mean macro F1 against shuffled test labels."""
     rng = np.random.default_rng(0)
     predicted = judged.probabilities.argmax(axis=1)
-    one = np.ones((1, len(predicted)))
+    weights = np.ones((1, len(predicted)))
     values = [
-        macro_f1(rng.permutation(judged.truth), predicted, len(judged.classes), one)[0] for _ in range(PERMUTATIONS)
+        macro_f1(rng.permutation(judged.truth), predicted, len(judged.classes), weights)[0] for _ in range(PERMUTATIONS)
     ]
     return float(np.mean(values))
 
@@ -139,14 +139,14 @@ def border_pixels(thumbnails: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(pooled(thumbnails, 8)[:, ring.ravel()])
 
 
-def judge_controls(judged: Judged, sites: Sequence[str], predictions: dict[str, Integers]) -> list[Control]:
+def judge_controls(judged: JudgedImages, sites: Sequence[str], predictions: dict[str, Integers]) -> list[Control]:
     """Judge the controls' predictions beside the model's.
 
     Args:
         judged: the test images and the model's probabilities.
         sites: of each image; empty where unknown.
-        predictions: N class indices of each control by its key in :data:`CONTROLS`, or R×N of one that was tried R
-            times, whose mean counts.
+        predictions: N class indices of each control by its key in :data:`CONTROLS`; R×N where a control was tried R
+            times, of which the mean counts.
     """
     chance = chance_macro_f1(judged)
     model = _plain_macro_f1(judged, judged.probabilities.argmax(axis=1))
@@ -154,39 +154,39 @@ def judge_controls(judged: Judged, sites: Sequence[str], predictions: dict[str, 
     controls = []
     for key, predicted in predictions.items():
         name, verdict = CONTROLS[key]
-        figure = _macro_f1(judged, predicted)
-        share = (figure.value - chance) / max(model - chance, 1e-9)
-        fired = _fires(key, figure, model, chance)
+        metric = _macro_f1(judged, predicted)
+        share = (metric.value - chance) / max(model - chance, 1e-9)
+        fired = _fires(key, metric, model, chance)
         by_site = {
-            str(site): _plain_macro_f1(judged.part(named == site), predicted[..., named == site])
+            str(site): _plain_macro_f1(judged.subset(named == site), predicted[..., named == site])
             for site in sorted(set(sites) - {""})
         }
         text = (
-            f"{name} reaches {figure.value:.2f} macro F1 ({figure.low:.2f} to {figure.high:.2f}; "
+            f"{name} reaches {metric.value:.2f} macro F1 ({metric.low:.2f} to {metric.high:.2f}; "
             f"model {model:.2f}, chance {chance:.2f}): {verdict[fired]}"
         )
-        controls.append(Control(name=name, macro_f1=figure, by_site=by_site, share=share, fired=fired, text=text))
+        controls.append(Control(name=name, macro_f1=metric, by_site=by_site, share=share, fired=fired, text=text))
     return controls
 
 
-def _fires(key: str, figure: Interval, model: float, chance: float) -> bool:
+def _fires(key: str, metric: Interval, model: float, chance: float) -> bool:
     gain = model - chance
     if key == "lungs_only":
-        return figure.high < model - LOST * gain
-    return figure.low > chance + NOTABLE[key] * max(gain, 0)
+        return metric.high < model - LOST * gain
+    return metric.low > chance + NOTABLE[key] * max(gain, 0)
 
 
-def _mean_macro_f1(judged: Judged, predicted: Integers, weights: Floats) -> Floats:
-    tries = [macro_f1(judged.truth, one, len(judged.classes), weights) for one in np.atleast_2d(predicted)]
+def _mean_macro_f1(judged: JudgedImages, predicted: Integers, weights: Floats) -> Floats:
+    tries = [macro_f1(judged.truth, row, len(judged.classes), weights) for row in np.atleast_2d(predicted)]
     return np.asarray(np.mean(tries, axis=0))
 
 
-def _plain_macro_f1(judged: Judged, predicted: Integers) -> float:
+def _plain_macro_f1(judged: JudgedImages, predicted: Integers) -> float:
     return float(_mean_macro_f1(judged, predicted, np.ones((1, len(judged.truth))))[0])
 
 
-def _macro_f1(judged: Judged, predicted: Integers) -> Interval:
-    def figures(weights: Floats) -> Figures:
+def _macro_f1(judged: JudgedImages, predicted: Integers) -> Interval:
+    def metrics(weights: Floats) -> MetricValues:
         return {"macro_f1": _mean_macro_f1(judged, predicted, weights)}
 
-    return intervals(figures, judged.patients)["macro_f1"]
+    return intervals(metrics, judged.patients)["macro_f1"]

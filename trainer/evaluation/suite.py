@@ -1,38 +1,43 @@
 """Everything that is found out about a model on its test images, and the files that hold it."""
 
-import csv
-import io
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.manifold import TSNE
 
-from bento.artifact import ONNX_FILE, Manifest, NoveltyFit, OperatingPoint, OrientationPoint
-from bento.imaging.errors import ImageError
-from bento.imaging.preprocessing import Preprocessing
+from bento.artifact import ONNX_FILE, Manifest
 from bento.inference.session import Session
 from trainer.data.holdout import held_out_records
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, Record
 from trainer.data.raw import FetchReport, read_fetch_report
+from trainer.documents import TrainingRecord
 from trainer.errors import UserError
-from trainer.evaluation.cross_site import Transfer, judge_present, judge_transfer
+from trainer.evaluation.confounding import SiteFindings, association, cross_site_calls, probe_sentence, probe_site
+from trainer.evaluation.cross_site import judge_cross_site, judge_present
 from trainer.evaluation.data_audit import audit
 from trainer.evaluation.failures import draw_cases, draw_pairs, find_failures
 from trainer.evaluation.novelty_rates import judge_novelty
 from trainer.evaluation.operating_points import judge_threshold, operating_points
-from trainer.evaluation.scoring import Evaluation, score_images, write_predictions
-from trainer.evaluation.shortcut_controls import thumbnail
-from trainer.evaluation.summary import core_document, judge_sites, run_controls, write_document
+from trainer.evaluation.scoring import Evaluation, judge_each, score_images, write_predictions
+from trainer.evaluation.shortcut_controls import (
+    Control,
+    border_pixels,
+    judge_controls,
+    linear_predictions,
+    pooled,
+    shuffled_predictions,
+    thumbnail,
+)
+from trainer.evaluation.summary import EvaluationSummary, summarise, write_summary
 from trainer.files import write_text
-from trainer.inference.image_stream import each_image
+from trainer.inference.model_store import SealedModel
 from trainer.runs import Run
 from trainer.settings import Settings
-from trainer.tables import read_table
+from trainer.tables import csv_text, read_table
 from trainer.types import Array
 
 MAP_IMAGES = 1000
@@ -40,100 +45,85 @@ NORMAL = "NORMAL"
 """Of models that were sealed before the class without disease became a setting."""
 
 
-def assess_run(run: Run, saved: Settings, records: list[Record], training: dict[str, Any]) -> Evaluation:
-    """Judge a trained run on its test images and write all of its findings but the report.
+def assess_run(
+    run: Run, saved: Settings, records: list[Record], training: TrainingRecord
+) -> tuple[Evaluation, EvaluationSummary]:
+    """Judge a trained run on its test images and write everything that is found out but the report.
 
     Thresholds come from the validation images, the temperature from training: test labels decide neither.
 
     Raises:
         UserError: none of the images can be read, or the data folder was emptied.
     """
-    classes: list[str] = training["classes"]
-    spec = saved.preprocessing
+    classes, data_dir = training.classes, saved.data_dir
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
-    validation = score_images(split_radiographs(records, saved.data_dir, "val"), classes, session, spec, saved.workers)
-    test = score_images(
-        split_radiographs(records, saved.data_dir, "test"),
-        classes,
-        session,
-        spec,
-        saved.workers,
-        occlude=True,
-    )
+    model = SealedModel(session, classes, saved.preprocessing, saved.workers)
+    validation = score_images(split_radiographs(records, data_dir, "val"), model)
+    test = score_images(split_radiographs(records, data_dir, "test"), model, occlude=True)
     points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
-    core = core_document(test, training["temperature"], points)
-    sites = judge_sites([test, validation], records)
-    transfer, held_out = None, None
-    if saved.hold_out_site:
-        transfer, held_out = _assess_held_out(run, saved, test, session, points)
-    novelty_rates = None
-    if "novelty" in training:  # runs of before format 4 have none
-        novelty = NoveltyFit.model_validate(training["novelty"])
-        orientations = [OrientationPoint.model_validate(point) for point in training["orientations"]]
-        novelty_rates = judge_novelty(test, novelty, orientations, held_out)
-    thumbnails = _thumbnails(split_radiographs(records, saved.data_dir, "train"), spec, saved.workers)
-    truth = np.array([classes.index(record.label) for record in records if record.path in thumbnails])
-    controls = run_controls(test, validation, np.stack(list(thumbnails.values())), truth)
-    for part in (validation, test):
-        thumbnails |= {radiograph.path: one for radiograph, one in zip(part.radiographs, part.thumbnails, strict=True)}
-    fetched = read_fetch_report(saved.data_dir)
+    summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
+    held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
+    if training.novelty is not None:
+        summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)
+    train = split_radiographs(records, data_dir, "train")
+    train, small, _ = judge_each(train, model, lambda taken: thumbnail(taken.image), "thumbnails")
+    truth = np.array([classes.index(radiograph.label) for radiograph in train])
+    summary.controls = run_controls(test, validation, np.stack(small), truth)
+    shown = [*train, *validation.radiographs, *test.radiographs]
+    small += [*validation.thumbnails, *test.thumbnails]
+    thumbnails = {radiograph.path: image for radiograph, image in zip(shown, small, strict=True)}
+    fetched = read_fetch_report(data_dir)
     if fetched is None:
-        raise UserError(f"{saved.data_dir}: holds no data set; run `python -m trainer fetch` first")
+        raise UserError(f"{data_dir}: holds no data set; run `python -m trainer fetch` first")
     licences = _licences(fetched, len(records))
-    audited = audit(records, saved.data_dir, thumbnails, fetched.unreadable, licences, saved.seed)
-    failures = find_failures(
-        test.judged,
-        [radiograph.path for radiograph in test.radiographs],
-        test.sites,
-        {point.label: point.threshold for point in points},
-        saved.normal_class,
-    )
-    files = {record.path: saved.data_dir / record.path for record in records}
+    summary.audit = audit(records, data_dir, thumbnails, fetched.unreadable, licences, saved.seed)
+    paths = [radiograph.path for radiograph in test.radiographs]
+    thresholds = {point.label: point.threshold for point in points}
+    summary.failures = find_failures(test.judged, paths, test.sites, thresholds, saved.normal_class)
+    files = {record.path: data_dir / record.path for record in records}
     shutil.rmtree(run.pictures, ignore_errors=True)
-    draw_cases(failures.cases, files, session, spec, classes, run.pictures)
-    draw_pairs(audited.pairs, files, spec, run.pictures)
+    draw_cases(summary.failures.cases, files, model, run.pictures)
+    draw_pairs(summary.audit.pairs, files, model.preprocessing, run.pictures)
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))
-    write_document(run.folder, core, sites, controls, audited, failures, transfer, novelty_rates)
-    return test
+    summary.add_warnings()
+    write_summary(run.folder, summary)
+    return test, summary
 
 
-def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> None:
-    """Write the findings on an external set: its figures, at the model's own thresholds and temperature."""
-    points = [
-        point.model_copy(
-            update={
-                f"test_{name}": judge_threshold(evaluation.judged, point.label, point.threshold).get(name)
-                for name in ("sensitivity", "specificity")
-            }
-        )
-        for point in manifest.operating_points
-    ]
-    core = core_document(evaluation, manifest.temperature, points)
-    write_predictions(evaluation, out / "predictions.csv")
-    present = judge_present(evaluation.judged, manifest.config.get("normal_class", NORMAL))
-    core["present"] = present.model_dump()
-    novelty_rates = None
+def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> EvaluationSummary:
+    """Judge a stored model on an external set, at its own thresholds and temperature, and write what is found out."""
+    judged = evaluation.judged
+    points = []
+    for point in manifest.operating_points:
+        rates = judge_threshold(judged, point.label, point.threshold)
+        tested = {"test_sensitivity": rates.get("sensitivity"), "test_specificity": rates.get("specificity")}
+        points.append(point.model_copy(update=tested))
+    sites = judge_sites([evaluation], evaluation.radiographs)
+    summary = summarise(evaluation, manifest.temperature, points, sites)
+    summary.present = judge_present(judged, manifest.config.get("normal_class", NORMAL))
     if manifest.novelty is not None:
-        novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)
-    write_document(out, core, judge_sites([evaluation], evaluation.radiographs), novelty_rates=novelty_rates)
+        summary.novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)
+    summary.add_warnings()
+    write_predictions(evaluation, out / "predictions.csv")
+    write_summary(out, summary)
+    return summary
 
 
-def _assess_held_out(
-    run: Run, saved: Settings, test: Evaluation, session: Session, points: list[OperatingPoint]
-) -> tuple[Transfer, Evaluation]:
-    """Judge the images of the site that was left out; those of a class that the run does not know only count."""
+def _judge_held_out(
+    run: Run, saved: Settings, test: Evaluation, model: SealedModel, summary: EvaluationSummary
+) -> Evaluation:
+    """Judge the images of the site that was left out; those of a class that the run does not know are only counted."""
     records = held_out_records(saved)
     known = [record for record in records if record.label in test.classes]
     radiographs = [radiograph for split in SPLITS for radiograph in split_radiographs(known, saved.data_dir, split)]
-    held_out = score_images(radiographs, test.classes, session, saved.preprocessing, saved.workers)
+    held_out = score_images(radiographs, model)
     write_predictions(held_out, run.held_out_site_predictions)
-    left_out = Counter(record.label for record in records if record.label not in test.classes)
-    transfer = judge_transfer(
-        str(saved.hold_out_site), test.judged, held_out.judged, dict(left_out), points, saved.normal_class
-    )
-    return transfer, held_out
+    left_out = dict(Counter(record.label for record in records if record.label not in test.classes))
+    site, points = str(saved.hold_out_site), summary.operating_points
+    summary.cross_site = judge_cross_site(site, test.judged, held_out.judged, left_out, points, saved.normal_class)
+    return held_out
 
 
 def split_radiographs(records: Sequence[Record], data_dir: Path, split: str) -> list[Radiograph]:
@@ -145,14 +135,51 @@ def split_radiographs(records: Sequence[Record], data_dir: Path, split: str) -> 
     ]
 
 
-def _thumbnails(radiographs: Sequence[Radiograph], spec: Preprocessing, workers: int) -> dict[str, Array]:
-    """``uint8`` 32×32 of each image that can be read, by path, in the order given."""
-    results = each_image([radiograph.file for radiograph in radiographs], spec, thumbnail, workers)
-    return {
-        radiograph.path: result
-        for radiograph, (_, result) in zip(radiographs, results, strict=True)
-        if not isinstance(result, ImageError)
+def judge_sites(unseen: Sequence[Evaluation], radiographs: Sequence[Radiograph | Record]) -> SiteFindings:
+    """Association of class and site over ``radiographs``; what the embedding tells of the site, over ``unseen``.
+
+    Args:
+        unseen: images that the model was not fitted to.
+        radiographs: all images of the data set.
+    """
+    together = association(
+        [radiograph.label for radiograph in radiographs],
+        [radiograph.site for radiograph in radiographs],
+        [radiograph.patient for radiograph in radiographs],
+    )
+    judged = [radiograph for evaluation in unseen for radiograph in evaluation.radiographs]
+    sites = [radiograph.site for radiograph in judged]
+    patients = [radiograph.patient for radiograph in judged]
+    embeddings = np.concatenate([evaluation.embeddings for evaluation in unseen])
+    probe = probe_site(embeddings, [radiograph.label for radiograph in judged], sites, patients)
+    truth = np.concatenate([evaluation.truth for evaluation in unseen])
+    predicted = np.concatenate([evaluation.probabilities.argmax(axis=1) for evaluation in unseen])
+    calls = cross_site_calls(truth, predicted, unseen[0].classes, sites, patients, together)
+    text = probe_sentence(probe, together) if probe else ""
+    return SiteFindings(association=together, probe=probe, probe_text=text, calls=calls)
+
+
+def run_controls(
+    test: Evaluation, validation: Evaluation, train_thumbnails: Array, train_truth: Array
+) -> list[Control]:
+    """All controls on the test images.
+
+    Args:
+        test: with occluded images.
+        validation: its embeddings, with shuffled labels, are what the last control is fitted to.
+        train_thumbnails: ``uint8`` N×32×32 of the training images.
+        train_truth: their N class indices.
+    """
+    predictions = {
+        "thumbnail": linear_predictions(pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)),
+        "border": linear_predictions(border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)),
+        "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
+        "lungs_only": test.occluded[:, 1].argmax(axis=1),
     }
+    # A data set's own split may have validation images of one class only, in any order the same.
+    if len(set(validation.truth.tolist())) > 1:
+        predictions["shuffled"] = shuffled_predictions(validation.embeddings, validation.truth, test.embeddings)
+    return judge_controls(test.judged, test.sites, predictions)
 
 
 def _licences(report: FetchReport, radiographs: int) -> dict[str, int]:
@@ -177,9 +204,7 @@ def _embedding_map(evaluation: Evaluation) -> str:
         places = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(
             evaluation.embeddings[rows]
         )
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["path", "x", "y"])
-    for i, (x, y) in zip(rows.tolist(), places.tolist(), strict=True):
-        writer.writerow([evaluation.radiographs[i].path, f"{x:.4g}", f"{y:.4g}"])
-    return stream.getvalue()
+    paths = [evaluation.radiographs[i].path for i in rows.tolist()]
+    return csv_text(
+        ["path", "x", "y"], [(path, f"{x:.4g}", f"{y:.4g}") for path, (x, y) in zip(paths, places, strict=True)]
+    )

@@ -1,187 +1,143 @@
-"""The whole judgement of a model, as the document ``metrics.json`` that report, card and manifest are views of."""
+"""The whole judgement of a model: ``metrics.json``, which report, card and manifest are views of."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from pydantic import BaseModel
+from pydantic import Field
 
-from bento.artifact import CalibrationMetrics, Interval, OperatingPoint
-from trainer.data.listing import Radiograph
-from trainer.data.manifest import Record
-from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, Judged, metrics_with_intervals
-from trainer.evaluation.calibration import reliability, uncalibrated
-from trainer.evaluation.confounding import (
-    Association,
-    Call,
-    Probe,
-    association,
-    cross_site_calls,
-    probe_sentence,
-    probe_site,
-    site_warning,
-)
-from trainer.evaluation.cross_site import Transfer
+from bento.artifact import Calibration, CalibrationMetrics, Interval, OperatingPoint, TestMetrics
+from trainer.documents import Document, read_document
+from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, JudgedImages, metrics_with_intervals
+from trainer.evaluation.calibration import Bin, reliability, uncalibrated
+from trainer.evaluation.confounding import SiteFindings, site_warning
+from trainer.evaluation.cross_site import CrossSite, PresentClasses
 from trainer.evaluation.data_audit import Audit
 from trainer.evaluation.failures import Failures
 from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.evaluation.operating_points import judge_threshold
 from trainer.evaluation.scoring import Evaluation
-from trainer.evaluation.shortcut_controls import (
-    Control,
-    border_pixels,
-    judge_controls,
-    linear_predictions,
-    pooled,
-    shuffled_predictions,
-)
+from trainer.evaluation.shortcut_controls import Control
 from trainer.files import write_json
-from trainer.types import Array
+
+FILE = "metrics.json"
 
 
-class SiteFindings(BaseModel):
-    """What is known of class and site."""
+class Intervals(Document):
+    """Every metric with its interval, by the names of :func:`~trainer.evaluation.bootstrap.weighted_metrics`."""
 
-    association: Association | None
-    """None where fewer than two sites are named."""
-    probe: Probe | None
-    probe_text: str
-    calls: list[Call]
-    """Images called a class that their site has none of, of images that the model was not fitted to."""
+    level: float = LEVEL
+    resamples: int = RESAMPLES
+    resampled: str = "patients"
+    patients: int
+    test: dict[str, Interval]
+    by_site: dict[str, dict[str, Interval]]
 
 
-def core_document(test: Evaluation, temperature: float, points: list[OperatingPoint]) -> dict[str, Any]:
-    """The figures that any set of judged images has: with intervals, by site, calibration, operating points."""
+class CalibrationFindings(Calibration):
+    """Metrics and reliability diagrams before and after temperature scaling."""
+
+    temperature: float
+    reliability_before: list[Bin]
+    reliability_after: list[Bin]
+
+    @property
+    def reliability(self) -> dict[str, tuple[list[tuple[int, float, float]], str]]:
+        """Points and title of the two reliability diagrams, ``before`` and ``after`` scaling."""
+        sides = {"before": (self.reliability_before, self.before), "after": (self.reliability_after, self.after)}
+        return {
+            when: (
+                [(point.radiographs, point.confidence, point.accuracy) for point in bins],
+                f"{when} scaling: calibration error {metrics.ece.value:.3f}",
+            )
+            for when, (bins, metrics) in sides.items()
+        }
+
+
+class EvaluationSummary(Document):
+    """Everything that an evaluation found out. Parts that an evaluation does not have are None."""
+
+    warnings: list[str] = Field(default_factory=list)
+    """What must be known before any metric is believed, in plain words."""
+    by_site: dict[str, TestMetrics]
+    """Metrics within each site, where the data name any."""
+    test: TestMetrics
+    unreadable: dict[str, str]
+    """Path to reason, of test images that were left out."""
+    intervals: Intervals
+    calibration: CalibrationFindings
+    operating_points: list[OperatingPoint]
+    operating_points_by_site: dict[str, dict[str, dict[str, Interval]]]
+    """By class, then site: ``sensitivity`` and ``specificity``, as far as the images can tell them."""
+    sites: SiteFindings
+    present: PresentClasses | None = None
+    """Of a stored model's evaluation."""
+    audit: Audit | None = None
+    failures: Failures | None = None
+    cross_site: CrossSite | None = None
+    """Of a run that was trained without a site."""
+    novelty_rates: NoveltyRates | None = None
+    controls: list[Control] = Field(default_factory=list)
+
+    def add_warnings(self) -> None:
+        """Set :attr:`warnings` from the other parts."""
+        association, probe = self.sites.association, self.sites.probe
+        if association is not None and association.together:
+            macro_f1 = {name: metrics["macro_f1"] for name, metrics in self.intervals.by_site.items()}
+            self.warnings.append(site_warning(association, macro_f1, self.intervals.test["macro_f1"]))
+            if probe is not None and probe.accuracy.low > probe.chance_from_class:
+                self.warnings.append(self.sites.probe_text)
+        self.warnings += [f"Shortcut control: {control.text}" for control in self.controls if control.fired]
+
+
+def summarise(
+    test: Evaluation, temperature: float, points: list[OperatingPoint], sites: SiteFindings
+) -> EvaluationSummary:
+    """The parts that any set of judged images has: metrics with intervals, by site, calibration, operating points."""
     judged, by_site = test.judged, test.judged_by_site
-    found = metrics_with_intervals(judged)
-    return {
-        "test": test.metrics.model_dump(),
-        "by_site": {name: figures.model_dump() for name, figures in test.metrics_by_site.items()},
-        "unreadable": test.unreadable,
-        "intervals": {
-            "level": LEVEL,
-            "resamples": RESAMPLES,
-            "resampled": "patients",
-            "patients": len(set(judged.patients)),
-            "test": _dump(found),
-            "by_site": {name: _dump(metrics_with_intervals(part)) for name, part in by_site.items()},
-        },
-        "calibration": _calibration(judged, found, temperature),
-        "operating_points": [point.model_dump() for point in points],
-        "operating_points_by_site": {
+    intervals = metrics_with_intervals(judged)
+    return EvaluationSummary(
+        by_site=test.metrics_by_site,
+        test=test.metrics,
+        unreadable=test.unreadable,
+        intervals=Intervals(
+            patients=len(set(judged.patients)),
+            test=intervals,
+            by_site={name: metrics_with_intervals(images) for name, images in by_site.items()},
+        ),
+        calibration=_calibration(judged, intervals, temperature),
+        operating_points=points,
+        operating_points_by_site={
             point.label: {
-                name: _dump(judge_threshold(part, point.label, point.threshold)) for name, part in by_site.items()
+                name: judge_threshold(images, point.label, point.threshold) for name, images in by_site.items()
             }
             for point in points
         },
-    }
+        sites=sites,
+    )
 
 
-def _calibration(judged: Judged, after: dict[str, Interval], temperature: float) -> dict[str, Any]:
-    """Figures and reliability diagrams with and without the temperature; ``after`` are those with it."""
+def _calibration(judged: JudgedImages, after: dict[str, Interval], temperature: float) -> CalibrationFindings:
     unscaled = judged.with_probabilities(uncalibrated(judged.probabilities, temperature))
     before = metrics_with_intervals(unscaled)
-    return {
-        "temperature": temperature,
-        "before": _dump({name: before[name] for name in CalibrationMetrics.model_fields}),
-        "after": _dump({name: after[name] for name in CalibrationMetrics.model_fields}),
-        "reliability_before": [one.model_dump() for one in reliability(unscaled.probabilities, judged.truth)],
-        "reliability_after": [one.model_dump() for one in reliability(judged.probabilities, judged.truth)],
-    }
-
-
-def _dump(figures: dict[str, Interval]) -> dict[str, Any]:
-    return {name: figure.model_dump() for name, figure in figures.items()}
-
-
-def judge_sites(unseen: Sequence[Evaluation], radiographs: Sequence[Radiograph | Record]) -> SiteFindings:
-    """Association of class and site over ``radiographs``; the probe works on images that the model was not fitted to."""
-    found = association(
-        [radiograph.label for radiograph in radiographs],
-        [radiograph.site for radiograph in radiographs],
-        [radiograph.patient for radiograph in radiographs],
+    return CalibrationFindings(
+        temperature=temperature,
+        before=CalibrationMetrics(ece=before["ece"], brier=before["brier"], cross_entropy=before["cross_entropy"]),
+        after=CalibrationMetrics(ece=after["ece"], brier=after["brier"], cross_entropy=after["cross_entropy"]),
+        reliability_before=reliability(unscaled.probabilities, judged.truth),
+        reliability_after=reliability(judged.probabilities, judged.truth),
     )
-    judged = [radiograph for part in unseen for radiograph in part.radiographs]
-    probe = probe_site(
-        np.concatenate([part.embeddings for part in unseen]),
-        [radiograph.label for radiograph in judged],
-        [radiograph.site for radiograph in judged],
-        [radiograph.patient for radiograph in judged],
-    )
-    parts = [part.judged for part in unseen]
-    calls = cross_site_calls(
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.probabilities.argmax(axis=1) for part in parts]),
-        unseen[0].classes,
-        [radiograph.site for radiograph in judged],
-        [radiograph.patient for radiograph in judged],
-        found,
-    )
-    text = probe_sentence(probe, found) if probe else ""
-    return SiteFindings(association=found, probe=probe, probe_text=text, calls=calls)
 
 
-def run_controls(
-    test: Evaluation, validation: Evaluation, train_thumbnails: Array, train_truth: Array
-) -> list[Control]:
-    """All controls on the test images.
-
-    Args:
-        test: with occluded images.
-        validation: its embeddings, with shuffled labels, are what the last control is fitted to.
-        train_thumbnails: ``uint8`` N×32×32 of the training images.
-        train_truth: their N class indices.
-    """
-    predictions = {
-        "thumbnail": linear_predictions(pooled(train_thumbnails, 8), train_truth, pooled(test.thumbnails, 8)),
-        "border": linear_predictions(border_pixels(train_thumbnails), train_truth, border_pixels(test.thumbnails)),
-        "lungs_blacked_out": test.occluded[:, 0].argmax(axis=1),
-        "lungs_only": test.occluded[:, 1].argmax(axis=1),
-    }
-    # A data set's own split may have validation images of one class only, in any order the same.
-    if len(set(validation.truth.tolist())) > 1:
-        predictions["shuffled"] = shuffled_predictions(validation.embeddings, validation.truth, test.embeddings)
-    return judge_controls(test.judged, test.sites, predictions)
-
-
-def warnings_of(core: dict[str, Any], sites: SiteFindings, controls: list[Control]) -> list[str]:
-    """What must be known before any figure is believed, in plain words; empty if there is nothing."""
-    warnings = []
-    if sites.association is not None and sites.association.together:
-        macro = {
-            name: Interval.model_validate(figures["macro_f1"]) for name, figures in core["intervals"]["by_site"].items()
-        }
-        overall = Interval.model_validate(core["intervals"]["test"]["macro_f1"])
-        warnings.append(site_warning(sites.association, macro, overall))
-        if sites.probe is not None and sites.probe.accuracy.low > sites.probe.chance_from_class:
-            warnings.append(sites.probe_text)
-    return warnings + [f"Shortcut control: {control.text}" for control in controls if control.fired]
-
-
-def write_document(
-    folder: Path,
-    core: dict[str, Any],
-    sites: SiteFindings,
-    controls: list[Control] | None = None,
-    audit: Audit | None = None,
-    failures: Failures | None = None,
-    transfer: Transfer | None = None,
-    novelty_rates: NoveltyRates | None = None,
-) -> None:
-    """Write ``metrics.json``: warnings first, and where there are any, the figures within each site next."""
+def write_summary(folder: Path, summary: EvaluationSummary) -> None:
+    """Write ``metrics.json`` into ``folder``, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "sites": sites,
-        "audit": audit,
-        "failures": failures,
-        "held_out_site": transfer,
-        "novelty_rates": novelty_rates,
-    }
-    warnings = warnings_of(core, sites, controls or [])
-    first = {"by_site": core["by_site"]} if warnings else {}
-    document = {"warnings": warnings, **first, **core}
-    document |= {name: part.model_dump() for name, part in parts.items() if part is not None}
-    if controls is not None:
-        document["controls"] = [control.model_dump() for control in controls]
-    write_json(folder / "metrics.json", document)
+    parts = summary.model_dump()
+    write_json(folder / FILE, {name: value for name, value in parts.items() if value is not None})
+
+
+def read_summary(folder: Path) -> EvaluationSummary:
+    """Read the ``metrics.json`` of a folder, also one of an earlier version.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    return read_document(folder / FILE, EvaluationSummary, "evaluate")

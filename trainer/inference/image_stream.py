@@ -1,13 +1,10 @@
-"""Many images at once: decoded and judged in threads, answered one after the other."""
+"""Many image files at once: decoded and judged in threads, answered in order."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
-
-import numpy as np
-import numpy.typing as npt
 
 from bento.cpu import available_cores
 from bento.imaging.errors import ImageError
@@ -20,19 +17,13 @@ AHEAD = 16
 T = TypeVar("T")
 
 
-def each_image(
-    files: Sequence[Path], spec: Preprocessing, judge: Callable[[npt.NDArray[np.uint8]], T], workers: int = 0
-) -> Iterator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's ``uint8`` image S×S; see :func:`each_intake`."""
-    return each_intake(files, spec, lambda _, taken: judge(taken.image), workers)
-
-
 def each_intake(
     files: Sequence[Path], spec: Preprocessing, judge: Callable[[Path, Intake], T], workers: int = 0
 ) -> Generator[tuple[Path, T | ImageError]]:
-    """What ``judge`` makes of each file's image and image, or why it can't be read, in the order given.
+    """What ``judge`` makes of each file and its image, or why the image can't be read, in the order of the files.
 
-    Decoding and inference run in threads, both without Python's lock; memory does not grow with the number of files.
+    Decoding and inference run in ``workers`` threads (0: one more than there are cores), both without Python's lock;
+    memory does not grow with the number of files.
     """
 
     def result(file: Path) -> T | ImageError:

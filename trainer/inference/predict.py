@@ -10,21 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-import bentoml
-from bentoml.exceptions import BentoMLException
 from PIL import Image
 from tqdm import tqdm
 
-from bento.artifact import ArtifactError, Manifest
+from bento.artifact import Manifest
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake
 from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import assess_input
-from bento.inference.session import Prediction, Predictor
+from bento.inference.session import Prediction
 from trainer.data.listing import files_under
 from trainer.errors import UserError
 from trainer.files import write_bytes
 from trainer.inference.image_stream import each_intake
+from trainer.inference.model_store import stored_model
 from trainer.inference.output_formats import ERRORS, KEPT, Answer, Csv, JsonLines, Table, answer_file
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ".dicom"}
@@ -37,36 +36,6 @@ FEW = 50
 """Below this number of files, no progress bar."""
 
 Results = Generator[tuple[Path, Answer | ImageError]]
-
-
-def stored_model(tag: str) -> Predictor:
-    """Open a model of the BentoML model store.
-
-    Raises:
-        UserError: it is not there, or damaged.
-    """
-    try:
-        return Predictor(stored_folder(tag), threads=1)
-    except ArtifactError as error:
-        raise UserError(str(error)) from error
-
-
-def stored_folder(tag: str) -> Path:
-    """Folder of a model of the BentoML model store.
-
-    Raises:
-        UserError: it is not there, or what BentoML keeps beside it is damaged.
-    """
-    try:
-        return Path(bentoml.models.get(tag).path)
-    except (BentoMLException, ValueError) as error:
-        raise UserError(
-            f"model {tag}: not in the model store; see bentoml models list, or make one with python -m trainer"
-        ) from error
-    except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
-        raise UserError(
-            f"model {tag}: damaged in the model store; remove it from BENTOML_HOME/models and publish it again"
-        ) from error
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from bento.artifact import Interval
 from trainer.errors import UserError
-from trainer.evaluation.bootstrap import Judged, macro_f1, paired_difference
+from trainer.evaluation.bootstrap import JudgedImages, macro_f1, paired_difference
 from trainer.runs import Run, read_training
 from trainer.tables import read_table
 
@@ -33,7 +33,7 @@ class Difference(BaseModel):
         return "no difference can be told"
 
 
-def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str]], Judged]:
+def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str]], JudgedImages]:
     """The rows of a ``predictions.csv``, and what metrics are made of.
 
     Raises:
@@ -47,7 +47,7 @@ def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str
         probabilities = np.array([[float(row[name]) for name in columns] for row in rows])
     except ValueError as error:
         raise UserError(f"{path}: {error}; make it again with python -m trainer evaluate") from error
-    return rows, Judged(classes, truth, probabilities, [row["patient"] for row in rows])
+    return rows, JudgedImages(classes, truth, probabilities, [row["patient"] for row in rows])
 
 
 def compare(first: Run, second: Run) -> Difference:
@@ -76,7 +76,7 @@ def compare(first: Run, second: Run) -> Difference:
 
 def _predicted(run: Run) -> tuple[list[str], dict[tuple[str, str], tuple[int, str]]]:
     """A run's classes; and of each test image, by path and label, the class that it was given, and the patient."""
-    classes = read_training(run)["classes"]
+    classes = read_training(run).classes
     rows, judged = read_predictions(run.predictions, classes)
     predicted = judged.probabilities.argmax(axis=1).tolist()
     return classes, {

@@ -7,7 +7,6 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import markupsafe
@@ -16,10 +15,11 @@ from matplotlib.figure import Figure
 
 from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, load_manifest
 from trainer.errors import UserError
-from trainer.evaluation.bootstrap import Judged
-from trainer.evaluation.cross_site import Transfer, transfer_table
+from trainer.evaluation.bootstrap import JudgedImages
+from trainer.evaluation.cross_site import CrossSite, cross_site_table
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
-from trainer.files import read_json, write_text
+from trainer.evaluation.summary import EvaluationSummary, read_summary
+from trainer.files import write_text
 from trainer.plots import (
     confusion_plot,
     cross_site_plot,
@@ -50,7 +50,7 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
         others = [other for other in runs if other != run]
         differences = write_report(run, others)
         if run == runs[0] and others and not differences:
-            print(transfer_table([_transfer(one) for one in runs]))
+            print(cross_site_table(_cross_sites(runs)))
         for one in differences if run == runs[0] else []:
             print(
                 f"macro F1 on {one.images} shared test images: {one.first} {one.first_macro_f1:.4f}, "
@@ -73,15 +73,14 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     Raises:
         UserError: the run is not evaluated, or shares no test image with another.
     """
-    metrics = read_json(run.metrics, "evaluate")
+    summary = read_summary(run.folder)
     manifest = _manifest(run)
     rows, judged = read_predictions(run.predictions, manifest.classes)
     # Without the same site, two runs have other images and perhaps other classes: their matrix is shown instead.
-    matrix = "held_out_site" in metrics and all(
-        "held_out_site" in read_json(other.metrics, "evaluate") for other in others
-    )
-    transfers = [_transfer(one) for one in (run, *others)] if matrix else []
-    differences = [] if matrix else [compare(run, other) for other in others]
+    cross_sites = _cross_sites([run, *others])
+    if len(cross_sites) <= len(others):
+        cross_sites = []
+    differences = [] if cross_sites else [compare(run, other) for other in others]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -93,31 +92,32 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     common = {
         "run": run.name,
         "manifest": manifest,
-        "metrics": metrics,
+        "metrics": summary,
         "who": {"sensitivity": WHO_SENSITIVITY, "specificity": WHO_SPECIFICITY},
         "meets_who": {point.label: meets_who_profile(point) for point in manifest.operating_points},
         "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
     }
-    pictures = _pictures(run, metrics, judged, rows)
-    if transfers:
-        pictures["transfer"] = _svg(
-            cross_site_plot([(t.site, t.in_site["macro_f1"], t.held_out_site.figures["macro_f1"]) for t in transfers])
-        )
+    pictures = _pictures(run, summary, judged, rows)
+    if cross_sites:
+        sides = [(row.site, row.seen_sites["macro_f1"], row.held_out_site.metrics["macro_f1"]) for row in cross_sites]
+        pictures["cross_site"] = _svg(cross_site_plot(sides))
     html = environment.get_template("report.html").render(
         **common,
         pictures=pictures,
         picture=_Pictures(run.pictures),
         differences=differences,
-        transfers=transfers,
+        cross_sites=cross_sites,
     )
     write_text(run.report, html)
     write_text(run.model_card, environment.get_template("MODEL_CARD.md").render(**common))
     return differences
 
 
-def _transfer(run: Run) -> Transfer:
-    return Transfer.model_validate(read_json(run.metrics, "evaluate")["held_out_site"])
+def _cross_sites(runs: Sequence[Run]) -> list[CrossSite]:
+    """What each run that was trained without a site is worth there."""
+    found = [read_summary(run.folder).cross_site for run in runs]
+    return [cross_site for cross_site in found if cross_site is not None]
 
 
 def _manifest(run: Run) -> Manifest:
@@ -129,9 +129,9 @@ def _manifest(run: Run) -> Manifest:
         raise UserError(f"{error}, or evaluate the run again") from error
 
 
-def _pictures(run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict[str, str]]) -> dict[str, str]:
+def _pictures(run: Run, summary: EvaluationSummary, judged: JudgedImages, rows: list[dict[str, str]]) -> dict[str, str]:
     """Data URIs of the figures."""
-    confusion = confusion_plot(metrics["test"]["confusion_matrix"], judged.classes, "all test images")
+    confusion = confusion_plot(summary.test.confusion_matrix, judged.classes, "all test images")
     places = {
         row["path"]: (float(row["x"]), float(row["y"])) for _, row in read_table(run.embedding_map, ("path", "x", "y"))
     }
@@ -143,15 +143,14 @@ def _pictures(run: Run, metrics: dict[str, Any], judged: Judged, rows: list[dict
         for guess, truth in zip(predicted.tolist(), judged.truth.tolist(), strict=True)
     ]
     groups = {"class": [row["label"] for row in rows], "site": sites, "error": errors}
-    intervals, calibration = metrics["intervals"]["test"], metrics["calibration"]
+    intervals, calibration = summary.intervals.test, summary.calibration
     points = [places[rows[i]["path"]] for i in shown]
     curves = judged.classes, judged.truth, judged.probabilities
     return {
         "confusion": _svg(confusion),
         "roc": _svg(roc_plot(*curves, intervals)),
         "precision_recall": _svg(precision_recall_plot(*curves, intervals)),
-        "before": _svg(reliability_plot(calibration, "before")),
-        "after": _svg(reliability_plot(calibration, "after")),
+        **{when: _svg(reliability_plot(*curve)) for when, curve in calibration.reliability.items()},
         **{
             f"map_{title}": _svg(embedding_plot(points, [names[i] for i in shown], f"coloured by {title}"))
             for title, names in groups.items()
@@ -181,15 +180,14 @@ class _Pictures:
             raise UserError(f"{path}: missing; make it again with python -m trainer evaluate") from error
 
 
-def _figure(value: Interval | dict[str, float] | None) -> str:
+def _figure(value: Interval | None) -> str:
     """A figure with its interval."""
     if value is None:
         return "–"
-    one = Interval.model_validate(value) if isinstance(value, dict) else value
-    return f"{one.value:.3f} ({one.low:.3f}–{one.high:.3f})"
+    return f"{value.value:.3f} ({value.low:.3f}–{value.high:.3f})"
 
 
-def _cell(value: Interval | dict[str, float] | None) -> markupsafe.Markup:
+def _cell(value: Interval | None) -> markupsafe.Markup:
     """The same for a cell of an HTML table, the interval below the figure."""
     value_, _, interval = _figure(value).partition(" ")
     return markupsafe.Markup("{}<br><small>{}</small>").format(value_, interval.strip("()"))

@@ -1,4 +1,4 @@
-"""Figures are scikit-learn's; their intervals agree with scipy's bootstrap and with a known case."""
+"""Metrics are scikit-learn's; their intervals agree with scipy's bootstrap and with a known case."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sklearn.metrics import (
 
 from tests.support.judged import CLASSES, judged
 from trainer.evaluation.bootstrap import (
-    Judged,
+    JudgedImages,
     intervals,
     metrics_with_intervals,
     paired_difference,
@@ -54,7 +54,7 @@ def test_a_weight_of_two_is_the_image_twice() -> None:
     one = judged(60, decimals=1)
     weights = np.random.default_rng(1).integers(0, 4, (1, 60)).astype(float)
     rows = np.repeat(np.arange(60), weights[0].astype(int))
-    twice = Judged(CLASSES, one.truth[rows], one.probabilities[rows], [str(i) for i in rows])
+    twice = JudgedImages(CLASSES, one.truth[rows], one.probabilities[rows], [str(i) for i in rows])
     expected = weighted_metrics(twice, np.ones((1, len(rows))))
     for name, value in weighted_metrics(one, weights).items():
         assert value[0] == pytest.approx(expected[name][0], abs=1e-12), name
@@ -64,7 +64,7 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins() -> None:
     confidence = np.repeat([0.55, 0.95], 50)
     right = np.r_[np.repeat([1, 0], [40, 10]), np.repeat([1, 0], [45, 5])]
     rows = np.stack([confidence, 1 - confidence], axis=1)
-    one = Judged(["A", "B"], 1 - right, rows, [str(i) for i in range(100)])
+    one = JudgedImages(["A", "B"], 1 - right, rows, [str(i) for i in range(100)])
     figure = weighted_metrics(one, np.ones((1, 100)))["ece"]
     assert figure[0] == pytest.approx(0.5 * (0.8 - 0.55) + 0.5 * (0.95 - 0.9))
 
@@ -112,17 +112,17 @@ def test_images_of_one_patient_move_together() -> None:
     # Four copies of each image tell no more than one does: the interval must not shrink.
     one = judged(100)
     rows = np.repeat(np.arange(100), 4)
-    copies = Judged(CLASSES, one.truth[rows], one.probabilities[rows], [f"p{i}" for i in rows])
+    copies = JudgedImages(CLASSES, one.truth[rows], one.probabilities[rows], [f"p{i}" for i in rows])
     alone, together = (metrics_with_intervals(each)["accuracy"] for each in (one, copies))
     assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.1)
-    strangers = Judged(CLASSES, copies.truth, copies.probabilities, [str(i) for i in range(400)])
+    strangers = JudgedImages(CLASSES, copies.truth, copies.probabilities, [str(i) for i in range(400)])
     apart = metrics_with_intervals(strangers)["accuracy"]
     assert apart.high - apart.low < 0.7 * (alone.high - alone.low)
 
 
 def test_an_absent_class_has_no_figures_and_does_not_count_for_macro_f1() -> None:
     one = judged(90)
-    part = one.part(one.truth < 2)
+    part = one.subset(one.truth < 2)
     figures = metrics_with_intervals(part, resamples=100)
     assert not {name for name in figures if name.endswith("TUBERCULOSIS")}
     f1 = f1_score(part.truth, part.probabilities.argmax(axis=1), average=None, labels=[0, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from trainer.evaluation.bootstrap import Judged, metrics_with_intervals
+from trainer.evaluation.bootstrap import JudgedImages, metrics_with_intervals
 from trainer.evaluation.calibration import reliability, uncalibrated
 from trainer.export.temperature import fit_temperature
 
@@ -43,7 +43,7 @@ def test_scaling_an_overconfident_model_lowers_its_calibration_error() -> None:
 
     def ece(scale: float) -> float:
         rows = softmax(3 * honest[half:] / scale, axis=1)
-        radiographs = Judged(["A", "B", "C"], truth[half:], rows, patients)
+        radiographs = JudgedImages(["A", "B", "C"], truth[half:], rows, patients)
         return metrics_with_intervals(radiographs, resamples=10)["ece"].value
 
     assert ece(temperature) <= 0.03 < ece(1.0)

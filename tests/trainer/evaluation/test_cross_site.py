@@ -8,19 +8,19 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.support.runs import trainer
-from trainer.evaluation.bootstrap import Judged
-from trainer.evaluation.cross_site import judge_present, judge_transfer, restrict, specificity_at
+from trainer.evaluation.bootstrap import JudgedImages
+from trainer.evaluation.cross_site import judge_cross_site, judge_present, restrict, specificity_at
 from trainer.files import read_json
 
 CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 
 
-def judged(radiographs: int, classes: list[int], seed: int = 0) -> Judged:
+def judged(radiographs: int, classes: list[int], seed: int = 0) -> JudgedImages:
     rng = np.random.default_rng(seed)
     truth = rng.choice(classes, radiographs)
     logits = rng.normal(size=(radiographs, 3)) + 1.5 * np.eye(3)[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Judged(CLASSES, truth, probabilities, [f"p{i}" for i in range(radiographs)])
+    return JudgedImages(CLASSES, truth, probabilities, [f"p{i}" for i in range(radiographs)])
 
 
 def test_probabilities_are_restricted_to_the_classes_asked_for() -> None:
@@ -64,10 +64,10 @@ def test_without_an_ill_image_there_is_no_specificity() -> None:
 
 def test_the_drop_is_in_site_less_out_of_site() -> None:
     inside, outside = judged(90, [0, 1, 2]), judged(70, [0, 2], seed=1)
-    found = judge_transfer("elsewhere", inside, outside, {"OTHER": 3}, [], "NORMAL")
+    found = judge_cross_site("elsewhere", inside, outside, {"OTHER": 3}, [], "NORMAL")
     assert found.classes == ["NORMAL", "TUBERCULOSIS"]
     assert found.left_out == {"OTHER": 3}
-    inner, outer = found.in_site["macro_f1"].value, found.held_out_site.figures["macro_f1"].value
+    inner, outer = found.seen_sites["macro_f1"].value, found.held_out_site.metrics["macro_f1"].value
     assert found.drop.value == pytest.approx(inner - outer)
     assert sum(map(sum, found.confusion_matrix)) == found.radiographs == 70
 
@@ -85,7 +85,7 @@ def test_the_matrix_goes_on_where_it_stopped_and_keeps_to_its_settings(tmp_path:
     assert len(runs) == 2
     assert "mean drop of macro F1" in done.stdout
     for run in runs:
-        found = read_json(run / "metrics.json", "evaluate")["held_out_site"]
+        found = read_json(run / "metrics.json", "evaluate")["cross_site"]
         assert run.name.endswith(re.sub(r"\W+", "-", found["site"]))
         assert found["radiographs"] > 0
     stamps = [(run / "training.json").stat().st_mtime_ns for run in runs]

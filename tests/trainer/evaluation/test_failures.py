@@ -3,11 +3,11 @@
 import numpy as np
 
 from tests.support.judged import judged
-from trainer.evaluation.bootstrap import Judged
+from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.failures import EACH, find_failures, image_and_overlay, likely_label_errors
 
 
-def analysed(one: Judged, thresholds: dict[str, float] | None = None):  # type: ignore[no-untyped-def]
+def analysed(one: JudgedImages, thresholds: dict[str, float] | None = None):  # type: ignore[no-untyped-def]
     paths = [str(i) for i in range(len(one.truth))]
     sites = ["x" if i % 2 else "y" for i in range(len(one.truth))]
     return find_failures(one, paths, sites, thresholds or {}, "NORMAL")
@@ -74,5 +74,5 @@ def test_the_overlay_is_brightest_where_the_map_is() -> None:
 
 def test_a_model_without_the_normal_class_misses_nothing_of_that_kind() -> None:
     one = judged()
-    other = Judged(["A", "B", "C"], one.truth, one.probabilities, one.patients)
+    other = JudgedImages(["A", "B", "C"], one.truth, one.probabilities, one.patients)
     assert analysed(other).missed == []

@@ -5,7 +5,7 @@ import pytest
 
 from bento.artifact import Interval, OperatingPoint
 from tests.support.judged import CLASSES, judged
-from trainer.evaluation.bootstrap import Judged
+from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.operating_points import (
     choose_threshold,
     judge_threshold,
@@ -38,7 +38,7 @@ def test_the_threshold_is_as_high_as_it_can_be_and_lies_between_two_scores() -> 
 
 def test_thresholds_do_not_depend_on_test_labels() -> None:
     validation, test = judged(seed=1), judged(seed=2)
-    shuffled = Judged(CLASSES, (test.truth + 1) % 3, test.probabilities, test.patients)
+    shuffled = JudgedImages(CLASSES, (test.truth + 1) % 3, test.probabilities, test.patients)
     points = operating_points(validation, test, 0.9, "NORMAL")
     others = operating_points(validation, shuffled, 0.9, "NORMAL")
     assert [point.label for point in points] == ["PNEUMONIA", "TUBERCULOSIS"]
@@ -61,13 +61,13 @@ def test_validation_reaches_the_target_and_test_figures_are_counted_by_hand() ->
 
 def test_a_class_without_validation_images_gets_no_point() -> None:
     validation = judged(seed=1)
-    part = validation.part(validation.truth != 2)
+    part = validation.subset(validation.truth != 2)
     assert [point.label for point in operating_points(part, judged(), 0.9, "NORMAL")] == ["PNEUMONIA"]
 
 
 def test_images_without_the_class_tell_a_specificity_only() -> None:
     test = judged()
-    assert set(judge_threshold(test.part(test.truth != 2), "TUBERCULOSIS", 0.5)) == {"specificity"}
+    assert set(judge_threshold(test.subset(test.truth != 2), "TUBERCULOSIS", 0.5)) == {"specificity"}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from bento.inference.session import Prediction, Session
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.robustness import measure_robustness, robustness_table
-
-SPEC = Preprocessing(image_size=64)
+from trainer.inference.model_store import SealedModel
 
 
 class Brightness(Session):
@@ -25,6 +24,10 @@ class Brightness(Session):
         probabilities = np.stack([bright, ~bright], axis=1).astype(np.float32)
         nothing = np.zeros((len(batch), 1), np.float32)
         return Prediction(probabilities, nothing, nothing)
+
+
+def sealed(classes: list[str], workers: int = 0) -> SealedModel:
+    return SealedModel(Brightness(), classes, Preprocessing(image_size=64), workers)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def radiographs(tmp_path_factory: pytest.TempPathFactory) -> list[Radiograph]:
 
 
 def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(radiographs: list[Radiograph]) -> None:
-    found = measure_robustness(radiographs, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5), workers=2)
+    found = measure_robustness(radiographs, sealed(["BRIGHT", "DARK"], workers=2), (1, 5))
     assert found.all.radiographs == 40
     assert found.all.clean.value == 1
     for name in ("blur", "jpeg", "rotation", "crop", "stretch", "noise", "marker"):
@@ -56,7 +59,7 @@ def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(radiographs: l
     assert found.all.loss[1].value < found.all.loss[5].value
     assert 0 < found.all.loss[5].low < found.all.loss[5].value < found.all.loss[5].high
     assert {name: losses.radiographs for name, losses in found.by_site.items()} == {"a": 20, "b": 20}
-    assert found == measure_robustness(radiographs, ["BRIGHT", "DARK"], Brightness(), SPEC, (1, 5))
+    assert found == measure_robustness(radiographs, sealed(["BRIGHT", "DARK"]), (1, 5))
     table = robustness_table("all", found.all)
     assert f"contrast       1.000{found.all.corrupted['contrast'][1].value:8.3f}" in table
     assert f"mean loss at strength 5: {found.all.loss[5].value:.3f}" in table
@@ -64,4 +67,4 @@ def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(radiographs: l
 
 def test_a_label_that_the_model_does_not_know_is_refused(radiographs: list[Radiograph]) -> None:
     with pytest.raises(UserError, match="'DARK' is none of the model's classes"):
-        measure_robustness(radiographs, ["BRIGHT", "OTHER"], Brightness(), SPEC)
+        measure_robustness(radiographs, sealed(["BRIGHT", "OTHER"]))

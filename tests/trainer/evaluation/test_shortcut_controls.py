@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.support.judged import judged
 from trainer.data.sample import LABELS, generate
-from trainer.evaluation.bootstrap import Judged
+from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.confounding import Association, association
 from trainer.evaluation.shortcut_controls import (
     Control,
@@ -46,7 +46,7 @@ def try_controls(confounded: bool) -> Tried:
     small = np.stack([thumbnail(radiograph.pixels) for radiograph in radiographs])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     model.fit(pooled(small[train], 16), truth[train])
-    one = Judged(classes, truth[test], model.predict_proba(pooled(small[test], 16)), patients[test].tolist())
+    one = JudgedImages(classes, truth[test], model.predict_proba(pooled(small[test], 16)), patients[test].tolist())
     sites = [radiograph.site for radiograph in radiographs]
     found = association([radiograph.label for radiograph in radiographs], sites, patients.tolist())
     assert found is not None
