@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,14 @@ def read_json(path: Path, made_by: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: missing or damaged; make it with python -m trainer {made_by}") from error
+
+
+def find_path(path: Path) -> Path:
+    """The path as it is stored, where it is given in another Unicode normalisation; ``path`` where there is none."""
+    try:
+        if path.exists() or path == path.parent:
+            return path
+        parent, wanted = find_path(path.parent), unicodedata.normalize("NFC", path.name)
+        return next((entry for entry in parent.iterdir() if unicodedata.normalize("NFC", entry.name) == wanted), path)
+    except OSError:
+        return path

@@ -1,5 +1,6 @@
 """What ``predict`` writes about each file: a row of a table, of CSV, or a JSON object; and the file that keeps them."""
 
+import codecs
 import csv
 import io
 import json
@@ -15,10 +16,27 @@ from bento.imaging.errors import ImageError
 from bento.inference.answer import PredictResponse
 from trainer.errors import UserError
 
-ERRORS = "surrogateescape"
-"""File names need not be UTF-8: they leave as the bytes that they came as."""
+ERRORS = "file-names"
+"""Error handler of text that leaves: file names that are not UTF-8 become the bytes that they came as, and characters
+that the encoding lacks are escaped."""
 ENDS = ("novelty", "input_warnings", "model_version")
 """Last columns of CSV; warnings by their kinds, with spaces between."""
+
+
+def _encode(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return b"".join(map(_encode_character, text)), error.end
+
+
+def _encode_character(character: str) -> bytes:
+    if "\udc80" <= character <= "\udcff":
+        return character.encode("utf-8", "surrogateescape")
+    return character.encode("ascii", "backslashreplace")
+
+
+codecs.register_error(ERRORS, _encode)
 
 
 @dataclass(frozen=True)
@@ -169,7 +187,7 @@ def _read(stream: BinaryIO, path: Path, form: Kept, version: str) -> tuple[dict[
     size, head, text = 0, form.head, ""
     stream.seek(0, os.SEEK_SET)
     for raw in stream:
-        text += raw.decode("utf-8", ERRORS)
+        text += raw.decode("utf-8", "surrogateescape")
         if not form.is_whole(text):
             continue
         if head:

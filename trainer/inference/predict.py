@@ -1,5 +1,6 @@
 """Prediction from the shell with a stored model: the same intake, graph and numbers as the service's."""
 
+import codecs
 import hashlib
 import io
 import os
@@ -14,19 +15,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from bento.artifact import Manifest
-from bento.imaging.errors import ImageError
-from bento.imaging.intake import Intake
+from bento.imaging.errors import EmptyImageError, ImageError, UnknownFormatError
+from bento.imaging.intake import Intake, is_dicom, open_image
 from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction
 from trainer.data.listing import files_under
 from trainer.errors import UserError
-from trainer.files import write_bytes
+from trainer.files import find_path, write_bytes
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import stored_model
 from trainer.inference.output_formats import ERRORS, KEPT, Answer, Csv, JsonLines, Table, answer_file
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ".dicom"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".dcm", ".dicom"}
+"""Names of files in folders that are images even where their content is not; of other names the content decides."""
 STANDARD_INPUT = Path("-")
 PICTURE_SIDE = 512
 """Longer side, at most, of an overlay in pixels."""
@@ -45,14 +47,12 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         UserError: a path that does not exist, or no image in a folder.
     """
     files: list[Path] = []
-    for path in paths:
+    for given in paths:
+        path = find_path(given)
         if path == STANDARD_INPUT:
             files += _names_on_standard_input()
         elif path.is_dir():
-            found = [file for file in files_under(path) if file.suffix.lower() in SUFFIXES]
-            if not found:
-                raise UserError(f"{path}: no JPEG, PNG or DICOM file in this folder")
-            files += found
+            files += _images_in(path)
         elif path.exists():
             files.append(path)
         else:
@@ -60,11 +60,39 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
+def _images_in(folder: Path) -> list[Path]:
+    """The images of a folder, readable or not. Other files are left out, which is said on standard error."""
+    files = list(files_under(folder))
+    images = [file for file in files if _is_image(file)]
+    if not images:
+        raise UserError(f"{folder}: no JPEG, PNG or DICOM file in this folder")
+    if len(images) < len(files):
+        example = next(file for file in files if file not in set(images))
+        count = len(files) - len(images)
+        print(f"{folder}: left out {count:,} that are no JPEG, PNG or DICOM files, e.g. {example}", file=sys.stderr)
+    return images
+
+
+def _is_image(file: Path) -> bool:
+    """Whether its name or its first bytes say that a file is an image."""
+    try:
+        if file.suffix.lower() not in SUFFIXES and not is_dicom(file):
+            open_image(file).close()
+    except (UnknownFormatError, EmptyImageError):
+        return False
+    except (ImageError, OSError):
+        pass  # an image that can't be read: its line says why
+    return True
+
+
 def _names_on_standard_input() -> list[Path]:
     """One a line, or as ``find -print0`` writes them. One that does not exist is that file's error, not the run's."""
     names = sys.stdin.buffer.read()
-    found = names.split(b"\0") if b"\0" in names else names.splitlines()
-    files = [Path(os.fsdecode(name)) for name in found if name.strip()]
+    if names.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes a file
+        names = names.decode("utf-16", "replace").encode("utf-8", "replace")
+    names = names.removeprefix(codecs.BOM_UTF8)
+    lines = names.split(b"\0") if b"\0" in names else names.splitlines()
+    files = [find_path(Path(os.fsdecode(line))) for line in lines if line.strip()]
     if not files:
         raise UserError("standard input: names no file; it takes one file name a line")
     return files
