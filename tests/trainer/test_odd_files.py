@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom import uid
 
 from tests.support.dicoms import dicom
-from tests.support.pictures import animated, encode, huge, many_scans, sixteen_bit, turned, with_alpha
+from tests.support.pictures import animated, encode, huge, many_scans, turned, with_alpha
 from trainer.cli import main
 from trainer.data.raw import read_fetch_report, read_raw
 
@@ -74,7 +74,7 @@ FILES = {
     "print.jpg": encode(colour(32).convert("CMYK"), "JPEG"),
     "palette.png": encode(colour(33).quantize(64), "PNG"),
     "one bit.png": encode(picture(34).convert("1"), "PNG"),
-    "sixteen bits.png": encode(sixteen_bit(), "PNG"),
+    "sixteen bits.png": encode(Image.fromarray(pixels(90).astype(np.uint16) * 256), "PNG"),
     "clear.png": encode(with_alpha("LA", 0), "PNG"),
     "opaque.png": encode(with_alpha("RGBA", 255), "PNG"),
     "turned.jpg": turned(),
