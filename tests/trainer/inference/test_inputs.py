@@ -28,6 +28,11 @@ def tag(stored_artifact: Path) -> str:
     return f"chest_xray:{stored_artifact.name}"
 
 
+@pytest.fixture(scope="module")
+def chinese() -> str:
+    return f"chest_xray:{store_artifact('chinese', classes=['正常', 'PNEUMONIA', 'TUBERCULOSIS']).name}"
+
+
 def files_of(out: str) -> list[str]:
     return [Path(row["file"]).name for row in csv.DictReader(io.StringIO(out))]
 
@@ -106,11 +111,10 @@ def test_a_path_that_does_not_exist_or_can_not_be_one_stays_as_it_is(tmp_path: P
 
 
 @pytest.mark.parametrize(("form", "encoding"), [("table", "ascii"), ("csv", "cp1252"), ("json", "ascii")])
-def test_names_that_the_pipe_can_not_say_are_escaped(form: str, encoding: str, tmp_path: Path) -> None:
-    store_artifact("chinese", classes=["正常", "PNEUMONIA", "TUBERCULOSIS"])
+def test_names_that_the_pipe_can_not_say_are_escaped(form: str, encoding: str, chinese: str, tmp_path: Path) -> None:
     (tmp_path / "肺é.png").write_bytes(PNG)
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(PNG)
-    words = [str(tmp_path), "--model", "chest_xray:chinese", "--format", form]
+    words = [str(tmp_path), "--model", chinese, "--format", form]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     command = [sys.executable, "-m", "trainer", "predict", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
