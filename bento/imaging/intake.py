@@ -5,6 +5,7 @@ What is served is by construction what was trained on: the trainer imports this 
 
 import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,17 +166,19 @@ def _read_picture(data: bytes | bytearray | Path, size: int, max_pixels: int) ->
                 _turn_upright(image)
                 grey, warnings = to_grey(image)
             stored_format = "PNG" if image.format == "PNG" else "JPEG"  # also where Pillow says MPO: JPEGs in one file
-            return DecodedImage(grey, stored_format, (*_frames(image), *warnings, *check_colour(image)))
+            return DecodedImage(grey, stored_format, (*_file_warnings(image), *warnings, *check_colour(image)))
         except Exception as error:
             # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
             raise DamagedImageError("the image is truncated or damaged") from error
 
 
-def _frames(image: Image.Image) -> tuple[InputWarning, ...]:
-    """A warning where the file holds further images: of an animated PNG, or of a phone's multi-picture JPEG."""
-    count = getattr(image, "n_frames", 1)
-    sentence = f"The file holds {count} images; only the first one was read."
-    return (InputWarning("several-images", sentence),) if count > 1 else ()
+def _file_warnings(image: Image.Image) -> Iterator[InputWarning]:
+    """Warn of an animated PNG or a phone's multi-picture JPEG, and of pixels that are said not to be square."""
+    if (count := getattr(image, "n_frames", 1)) > 1:
+        yield InputWarning("several-images", f"The file holds {count} images; only the first one was read.")
+    across, down = image.info.get("aspect") or image.info.get("jfif_density") or image.info.get("dpi") or (1, 1)
+    if min(across, down) > 0 and abs(across / down - 1) > 0.01:
+        yield InputWarning("pixel-shape", "The file says that its pixels are not square; they were taken for square.")
 
 
 def _stored_colours(image: Image.Image) -> str:

@@ -26,7 +26,7 @@ class InputWarning:
 
     kind: str
     """`not-like-training`, `inverted`, `rotated` or `upside-down`, told by the model; `blank` or `colour`, told by the
-    image; `bit-depth`, `transparent`, `several-images` or `dicom`, told by the file; or, later, others."""
+    image; `bit-depth`, `transparent`, `several-images`, `pixel-shape` or `dicom`, told by the file; later others."""
     text: str
     """A sentence for people."""
 

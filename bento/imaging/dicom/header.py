@@ -58,15 +58,11 @@ def read_header(data: bytes | bytearray) -> Dataset:
         Exception: whatever pydicom makes of damage.
     """
     stream = _Header(data)
-    start = first_element(data) or 0
-    stream.seek(start)
-    if data[start : start + 2] == b"\x08\x00":  # without file meta information: native pixels, little endian
-        syntax: object = ExplicitVRLittleEndian if is_explicit(data, start) else ImplicitVRLittleEndian
-    else:
-        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-        syntax = meta.get("TransferSyntaxUID")
-    if not isinstance(syntax, UID):
-        raise DamagedImageError("the DICOM file names no transfer syntax")
+    stream.seek(first_element(data) or 0)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    # Without file meta information the pixels are native, little endian.
+    guess = ExplicitVRLittleEndian if is_explicit(data, stream.tell()) else ImplicitVRLittleEndian
+    syntax = UID(meta.get("TransferSyntaxUID") or guess)
     if syntax not in SUPPORTED:
         name = syntax.name if syntax.name != syntax else "an unknown one"
         raise UnsupportedDicomError(f"the DICOM file's transfer syntax is not supported: {name}")

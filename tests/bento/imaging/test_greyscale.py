@@ -114,6 +114,9 @@ HALF = IMAGE * VISIBLE
     [
         pytest.param(png(np.stack([IMAGE, OPACITY], axis=-1)), id="grey"),
         pytest.param(png(np.stack([*3 * [IMAGE], OPACITY], axis=-1)), id="RGB"),
+        pytest.param(
+            encode(Image.fromarray(IMAGE).convert("P"), "PNG", transparency=bytes(101) + b"\xff" * 155), id="palette"
+        ),
         pytest.param(png(np.stack([deep(12), OPAQUE * VISIBLE], axis=-1)), id="grey of 16 bits"),
         pytest.param(png(np.stack([*3 * [deep(12)], OPAQUE * VISIBLE], axis=-1)), id="RGB of 16 bits"),
     ],

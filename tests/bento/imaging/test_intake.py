@@ -109,6 +109,24 @@ def test_a_multi_picture_jpeg_is_turned_as_its_exif_block_says() -> None:
     assert read_radiograph(data, 64).radiograph.size == (120, 90)
 
 
+@pytest.mark.parametrize(
+    ("kind", "density", "kinds"),
+    [
+        ("JPEG", (200, 100), ["pixel-shape"]),
+        ("PNG", (72, 96), ["pixel-shape"]),
+        ("JPEG", (300, 299), []),
+        ("PNG", (300, 300), []),
+        ("PNG", (0, 0), []),
+    ],
+)
+def test_pixels_that_a_jpeg_or_png_says_are_not_square_are_a_warning(
+    kind: str, density: tuple[int, int], kinds: list[str]
+) -> None:
+    decoded = read_radiograph(pictures.encode(pictures.grey(), kind, dpi=density), 64)
+    assert [warning.kind for warning in decoded.warnings] == kinds
+    assert decoded.radiograph.size == (120, 90)
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.skipif(not FIELD.is_dir(), reason="no files from the field beside the project")
 def test_a_file_from_the_field(name: str) -> None:

@@ -37,6 +37,17 @@ def test_a_file_that_lacks_its_preamble_alone_is_read(syntax: uid.UID, missing: 
     assert difference(dicom(IMAGE, syntax, **WINDOW)[missing:]) <= 1
 
 
+@pytest.mark.parametrize("name", BARE)
+def test_file_meta_information_that_names_no_transfer_syntax_is_enough(name: str) -> None:
+    assert difference(bytes(128) + b"DICM" + BARE[name]) <= 1
+    assert (
+        difference(
+            b"\x02\x00\x00\x00UL\x04\x00\x0e\x00\x00\x00\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01" + BARE[name]
+        )
+        <= 1
+    )
+
+
 def test_what_came_before_dicom_lacks_elements_that_go_without_saying() -> None:
     old = bare_dicom(DEEP, uid.ImplicitVRLittleEndian, bits=12, without=["SamplesPerPixel"], **WIDE)
     assert difference(old) <= 1
