@@ -20,6 +20,7 @@ Deep = npt.NDArray[np.uint16]
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened PNG, not decoded yet, has 16 bits a sample."""
+    # Private: Pillow's name of the pixels' layout, the last field of a tile.
     return image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in getattr(image, "tile", ()))
 
 

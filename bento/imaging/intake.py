@@ -27,6 +27,11 @@ from bento.imaging.greyscale import deep_to_grey, is_deep, to_grey
 from bento.imaging.preprocessing import MAX_PIXELS, MAX_SCANS, Preprocessing
 from bento.imaging.quality import InputWarning, check_colour, check_content
 
+__all__ = [
+    "DECODING", "FORMATS", "DecodedImage", "ImageFrame", "Intake", "fit", "is_dicom", "load_array", "open_image",
+    "read_radiograph", "take_in",
+]  # fmt: skip
+
 _BY_PILLOW = ("JPEG", "PNG")
 FORMATS = (*_BY_PILLOW, "DICOM")
 
@@ -192,6 +197,7 @@ def _stored_colours(image: Image.Image) -> str:
         return "YCbCr"
     if "adobe" in info:
         return "YCbCr" if info.get("adobe_transform") else "RGB"
+    # Private: Pillow's list of the components that the JPEG's frame header names.
     components = bytes(layer[0] for layer in getattr(image, "layer", ()))
     return "RGB" if components == b"RGB" else "YCbCr"
 

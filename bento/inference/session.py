@@ -11,6 +11,8 @@ import onnxruntime
 from bento.artifact import ONNX_FILE, ORIENTATIONS, ArtifactError, Manifest, load_manifest
 from bento.inference.memory import give_back
 
+__all__ = ["INPUT", "NOVELTY_OUTPUTS", "OUTPUTS", "Prediction", "Predictor", "Session"]
+
 INPUT = "images"
 OUTPUTS = ("probabilities", "embedding", "cam")
 NOVELTY_OUTPUTS = ("novelty", "view")

@@ -38,6 +38,30 @@ TEMPERATURE = 1.0
 WARNINGS = ["Class and site go together."]
 NOVELTY_THRESHOLD = 0.4
 """Of :func:`make_graph`'s novelty, the difference of an image's mean from a third of white."""
+NODES = [
+    helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+    helper.make_node("Div", ["float", "scale"], ["unit"]),
+    helper.make_node("Sub", ["unit", "mean"], ["centred"]),
+    helper.make_node("Unsqueeze", ["centred", "channel"], ["planes"]),
+    helper.make_node("Conv", ["planes", "kernel"], ["filtered"], strides=[4, 4]),
+    helper.make_node("Relu", ["filtered"], ["features"]),
+    helper.make_node("Conv", ["features", "head_map"], ["cam"]),
+    helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
+    helper.make_node("Flatten", ["pooled"], ["embedding"]),
+    helper.make_node("Gemm", ["embedding", "head", "bias"], ["logits"], transB=1),
+    helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
+    helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
+]
+"""Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it."""
+NOVELTY_NODES = [
+    helper.make_node("ReduceMean", ["unit", "axes"], ["light"], keepdims=0),
+    helper.make_node("Sub", ["light", "usual"], ["difference"]),
+    helper.make_node("Abs", ["difference"], ["novelty"]),
+    helper.make_node("Unsqueeze", ["light", "channel"], ["column"]),
+    helper.make_node("Gemm", ["column", "slopes", "offsets"], ["view_logits"]),
+    helper.make_node("Softmax", ["view_logits"], ["view"], axis=1),
+]
+"""An image's novelty is how far its mean is from a third of white; it is inverted where that mean is above 0.8."""
 ADDED_BY_FORMAT = {
     2: ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"),
     4: ("novelty", "orientations"),
@@ -53,11 +77,7 @@ NAMES_BEFORE_FORMAT_5 = {
 def make_graph(
     classes: int = len(CLASSES), size: int = IMAGE_SIZE, *, seed: int = 0, tells_novelty: bool = True
 ) -> onnx.ModelProto:
-    """Normalise, convolve, pool, one linear layer, softmax; embedding and class activation maps beside it.
-
-    With ``tells_novelty`` also what format 4 adds: an image's novelty is how far its mean is from a third of white, and
-    it is inverted where that mean is above 0.8.
-    """
+    """A graph of :data:`NODES`, with ``tells_novelty`` also of :data:`NOVELTY_NODES`, which format 4 adds."""
     rng = np.random.default_rng(seed)
     head = rng.normal(size=(classes, CHANNELS)).astype(np.float32)
     constants: dict[str, npt.NDArray[Any]] = {
@@ -77,37 +97,15 @@ def make_graph(
             "slopes": np.array([[0, 100, 0, 0, 0]], np.float32),
             "offsets": np.array([0, -80, -9, -9, -9], np.float32),
         }
-    nodes = [
-        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "scale"], ["unit"]),
-        helper.make_node("Sub", ["unit", "mean"], ["centred"]),
-        helper.make_node("Unsqueeze", ["centred", "channel"], ["planes"]),
-        helper.make_node("Conv", ["planes", "kernel"], ["filtered"], strides=[4, 4]),
-        helper.make_node("Relu", ["filtered"], ["features"]),
-        helper.make_node("Conv", ["features", "head_map"], ["cam"]),
-        helper.make_node("GlobalAveragePool", ["features"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["embedding"]),
-        helper.make_node("Gemm", ["embedding", "head", "bias"], ["logits"], transB=1),
-        helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
-        helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=1),
-    ]
     outputs = []
     if tells_novelty:
-        nodes += [
-            helper.make_node("ReduceMean", ["unit", "axes"], ["light"], keepdims=0),
-            helper.make_node("Sub", ["light", "usual"], ["difference"]),
-            helper.make_node("Abs", ["difference"], ["novelty"]),
-            helper.make_node("Unsqueeze", ["light", "channel"], ["column"]),
-            helper.make_node("Gemm", ["column", "slopes", "offsets"], ["view_logits"]),
-            helper.make_node("Softmax", ["view_logits"], ["view"], axis=1),
-        ]
         outputs = [
             helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["N"]),
             helper.make_tensor_value_info("view", TensorProto.FLOAT, ["N", len(ORIENTATIONS)]),
         ]
     side = (size - 5) // 4 + 1
     graph = helper.make_graph(
-        nodes,
+        NODES + NOVELTY_NODES if tells_novelty else NODES,
         "test",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", size, size])],
         [
@@ -153,19 +151,7 @@ def make_manifest(
             sites={"A": 30 * count},
             synthetic=synthetic,
         ),
-        operating_points=[
-            OperatingPoint(
-                label=name,
-                threshold=0.2,
-                target_sensitivity=0.9,
-                validation_sensitivity=0.9,
-                validation_specificity=0.8,
-                test_sensitivity=Interval(value=0.9, low=0.8, high=1.0),
-                test_specificity=None,
-            )
-            for name in classes
-            if name != "NORMAL"
-        ],
+        operating_points=[_operating_point(name) for name in classes if name != "NORMAL"],
         novelty=NoveltyFit(
             method="difference of the mean grey",
             images=30,
@@ -189,6 +175,18 @@ def make_manifest(
         git_commit="0" * 40,
         files=files,
         limits=["Random weights."],
+    )
+
+
+def _operating_point(label: str) -> OperatingPoint:
+    return OperatingPoint(
+        label=label,
+        threshold=0.2,
+        target_sensitivity=0.9,
+        validation_sensitivity=0.9,
+        validation_specificity=0.8,
+        test_sensitivity=Interval(value=0.9, low=0.8, high=1.0),
+        test_specificity=None,
     )
 
 

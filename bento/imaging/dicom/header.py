@@ -89,6 +89,7 @@ class _Header(io.BytesIO):
             raise DamagedImageError("the DICOM file's header is far larger than that of any image")
         if self._tag in _CHARACTER_SETS and len(content) > MAX_WORD:
             raise DamagedImageError("the DICOM file's header is damaged")
+        # Private: pydicom reads an element's tag, and with it VR or length, in one call for eight bytes.
         if size == ELEMENT:
             self._tag = content[:4]
         return content

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydicom import uid
 
+from bento.imaging.dicom import header
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import take_in
 from bento.imaging.preprocessing import Preprocessing
@@ -77,6 +78,30 @@ def bombs() -> dict[str, bytes]:
 def test_no_small_file_costs_much() -> None:
     slugs = {name: refusal(data).slug for name, data in bombs().items()}
     assert set(slugs.values()) == {"damaged-image", "unsupported-dicom"}
+
+
+@pytest.mark.parametrize(
+    ("syntax", "tag"),
+    [
+        (uid.ImplicitVRLittleEndian, b"\x08\x00\x60\x00"),
+        (uid.ExplicitVRLittleEndian, b"\x08\x00\x60\x00"),
+        (uid.ExplicitVRBigEndian, b"\x00\x08\x00\x60"),
+    ],
+)
+def test_pydicom_still_reads_the_beginning_of_an_element_in_one_call_for_eight_bytes(
+    syntax: uid.UID, tag: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags: set[bytes] = set()
+
+    class Recorder(header._Header):
+        def read(self, size: int | None = -1, /) -> bytes:
+            content = super().read(size)
+            tags.add(self._tag)
+            return content
+
+    monkeypatch.setattr(header, "_Header", Recorder)
+    header.read_header(dicom(IMAGE, syntax))
+    assert tag in tags
 
 
 def test_a_name_in_the_header_comes_out_nowhere(
