@@ -2,15 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from trainer.errors import UserError
+from trainer.files import read_text
 
 ALIASES = {"source": "site"}
 """Former names of columns, each taken for its present name unless the table has a column of that name too."""
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)
+"""First line by which Excel is told the separator."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -25,27 +29,35 @@ def to_csv(rows: Iterable[BaseModel], model: type[BaseModel]) -> str:
     return csv_text(list(model.model_fields), [row.model_dump().values() for row in rows])
 
 
-def read_table(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def former_names(columns: list[str]) -> list[str]:
+    """Column names with :data:`ALIASES` replaced."""
+    return [name if ALIASES.get(name) in columns else ALIASES.get(name, name) for name in columns]
+
+
+def read_table(
+    path: Path, required: tuple[str, ...], rename: Callable[[list[str]], list[str]] = former_names
+) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV file with a header line: (line number, {column: cell}) of each row.
 
     Column names become lower case, and blanks around cells go. The separator (comma, semicolon or tab) is the one
-    that the header has most of; a byte order mark and blank lines are skipped.
+    that the header has most of; blank lines are skipped. The text may be UTF-8 or, with a byte order mark, UTF-16.
+
+    Args:
+        path: of the file.
+        required: columns that the table must have once each.
+        rename: gives the columns the names that they are known by here.
 
     Raises:
-        UserError: can't be read, not UTF-8, not CSV, a required column is missing, a row has too many or
+        UserError: can't be read, no such text, not CSV, a required column is missing, a row has too many or
             too few cells.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8; save it as CSV UTF-8") from error
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    text = read_text(path)
+    told = _SEPARATOR_LINE.match(text)
+    text = "\n" + text[told.end() :] if told else text
+    delimiter = told[1] if told else max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [cell.strip().lower() for cell in next(reader, [])]
-        columns = [name if ALIASES.get(name) in columns else ALIASES.get(name, name) for name in columns]
+        columns = rename([cell.strip().lower() for cell in next(filter(None, reader), [])])
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error

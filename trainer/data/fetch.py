@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 
 from trainer.data import kaggle, sample
-from trainer.data.listing import Radiograph, list_folder, skipped_folders
+from trainer.data.folder import Listing, Radiograph
+from trainer.data.listing import read_listing
+from trainer.data.lock import locked
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS
 from trainer.data.raw import RAW, REPORT_FILE, FetchReport, build_raw, read_fetch_report, read_raw
 from trainer.errors import UserError
@@ -28,7 +30,11 @@ def fetch(settings: Settings) -> FetchReport:
         UserError: the dataset can't be had or used, or ``data_dir`` holds another one.
     """
     try:
-        return _fetch(settings)
+        with locked(settings.data_dir):
+            try:
+                return _fetch(settings)
+            finally:
+                shutil.rmtree(settings.data_dir / _STAGING, ignore_errors=True)
     except OSError as error:
         where = error.filename or settings.data_dir
         raise UserError(f"{where}: {error.strerror or error}; fetch can be run again") from error
@@ -51,7 +57,7 @@ def _fetch(settings: Settings) -> FetchReport:
     for leftover in (staging, data_dir / _OLD):
         shutil.rmtree(leftover, ignore_errors=True)
     held = read_fetch_report(data_dir)
-    wanted, radiographs = _identify(settings, held)
+    wanted, listing = _identify(settings, held)
     if held is None:
         _refuse_foreign(data_dir)
     elif _is_held(held, wanted, settings):
@@ -59,10 +65,12 @@ def _fetch(settings: Settings) -> FetchReport:
         return held
     staging.mkdir(parents=True)
     root = Path(wanted.location) if wanted.location else _obtain(settings, staging)
-    wanted = wanted.model_copy(update={"skipped": skipped_folders(root)})
-    report = build_raw(staging / RAW, radiographs or list_folder(root), settings.workers, wanted)
+    listing = listing or read_listing(root)
+    left_out = {item.path: f"{item.files:,} files {item.reason}" for item in listing.left_out}
+    wanted = wanted.model_copy(update={"left_out": left_out})
+    report = build_raw(staging / RAW, listing.radiographs, settings.workers, wanted)
     _commit(data_dir, staging)
-    _print_report(data_dir, report)
+    _print_report(data_dir, report, listing)
     return report
 
 
@@ -92,10 +100,10 @@ def _is_held(held: FetchReport, wanted: FetchReport, settings: Settings) -> bool
     return all((data_dir / record.path).is_file() for record in read_raw(data_dir))
 
 
-def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport, list[Radiograph]]:
+def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport, Listing | None]:
     """The dataset that the settings name, as a report without counts, and a folder's images; nothing is downloaded."""
     if settings.dataset == "kaggle":
-        return FetchReport(dataset=f"kaggle:{settings.kaggle_handle}"), []
+        return FetchReport(dataset=f"kaggle:{settings.kaggle_handle}"), None
     if settings.dataset == "sample":
         parameters = (
             f"images={settings.sample_images}",
@@ -104,18 +112,18 @@ def _identify(settings: Settings, held: FetchReport | None) -> tuple[FetchReport
             f"seed={settings.seed}",
             f"confounded={str(settings.sample_confounded).lower()}",
         )
-        return FetchReport(dataset=f"sample:{','.join(parameters)}"), []
+        return FetchReport(dataset=f"sample:{','.join(parameters)}"), None
     root, data_dir = Path(settings.dataset).expanduser().resolve(), settings.data_dir.resolve()
     if root.is_relative_to(data_dir) or data_dir.is_relative_to(root):
         raise UserError(f"--dataset {root} and --data-dir {data_dir} lie one in the other; give another --data-dir")
     wanted = FetchReport(dataset=f"folder:{root.name}", location=str(root))
     if held and held.location == wanted.location and not root.exists():
-        return wanted, []
-    radiographs = list_folder(settings.dataset)
-    return wanted.model_copy(update={"listing": _listing(radiographs)}), radiographs
+        return wanted, None
+    listing = read_listing(settings.dataset)
+    return wanted.model_copy(update={"listing": _digest(listing.radiographs)}), listing
 
 
-def _listing(radiographs: list[Radiograph]) -> str:
+def _digest(radiographs: list[Radiograph]) -> str:
     """SHA-256 of a list of images and what is known of them, sizes included."""
     digest = hashlib.sha256()
     for radiograph in radiographs:
@@ -170,16 +178,18 @@ def _commit(data_dir: Path, staging: Path) -> None:
     shutil.rmtree(staging)
 
 
-def _print_report(data_dir: Path, report: FetchReport) -> None:
+def _print_report(data_dir: Path, report: FetchReport, listing: Listing) -> None:
     counts = ", ".join(f"{label} {count:,}" for label, count in report.classes.items())
     print(f"{data_dir / RAW}: {report.images:,} images of {report.dataset} ({counts})")
     notes = [
         (len(report.unreadable), "unreadable files left out"),
         (len(report.input_warnings), "images with input warnings"),
         (report.duplicates, "exact duplicates"),
+        (report.lookalikes, "images that show the same picture as another one; they stay in one split"),
         (len(report.conflicts), "images in more than one class"),
-        (len(report.skipped), "folders beside train, val and test left out"),
     ]
-    for count, what in notes:
-        if count:
-            print(f"  {count:,} {what}, see {data_dir / RAW / REPORT_FILE}")
+    lines = [f"{count:,} {what}" for count, what in notes if count] + listing.lines()
+    for line in lines:
+        print(f"  {line}")
+    if lines:
+        print(f"  see {data_dir / RAW / REPORT_FILE}")

@@ -19,7 +19,15 @@ def run_records(settings: Settings) -> list[Record]:
         UserError: the data are not split, or see :func:`leave_out`.
     """
     records = read_manifest(settings.data_dir)
-    return leave_out(records, settings.hold_out_site) if settings.hold_out_site else records
+    site = settings.hold_out_site
+    if not site:
+        return records
+    kept = leave_out(records, site)
+    shared = sum(record.site != site for record in records) - len(kept)
+    print(f"--hold-out-site {site}: {len(records) - len(kept) - shared:,} images held out, {len(kept):,} used")
+    if shared:
+        print(f"  {shared:,} images of other sites are used for nothing: they share a patient or a picture with {site}")
+    return kept
 
 
 def held_out_records(settings: Settings) -> list[Record]:

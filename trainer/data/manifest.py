@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainer.data.patients import person
 from trainer.errors import UserError
 from trainer.tables import read_table
 
@@ -38,7 +39,12 @@ class Record(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the file's bytes."""
     group: str = Field(min_length=1)
-    """Images of one patient, and exact duplicates, have the same group; ``grouped`` keeps a group in one split."""
+    """Images of one patient, and of one picture, have the same group; ``grouped`` keeps a group in one split."""
+
+    @property
+    def person(self) -> str:
+        """See :func:`trainer.data.patients.person`."""
+        return person(self.site, self.patient)
 
 
 def read_manifest(data_dir: Path) -> list[Record]:

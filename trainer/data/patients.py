@@ -22,6 +22,14 @@ RULES: tuple[re.Pattern[str], ...] = tuple(
 )
 
 
+def person(site: str, patient: str) -> str:
+    """Key of a patient among all sites: patient numbers start anew in each hospital.
+
+    It sorts as the patient's own name does, and is not for print.
+    """
+    return f"{patient}\x1f{site}"
+
+
 def patient_from_name(path: str, pattern: str | None = None) -> str | None:
     """Read the patient from a file name: by the user's pattern, else by the :data:`RULES` of known datasets.
 

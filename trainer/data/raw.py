@@ -6,6 +6,7 @@ DICOM files become 8-bit PNG files of the pixels that the service sees in them, 
 (torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -13,7 +14,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,16 +24,24 @@ from tqdm.contrib.concurrent import thread_map
 from bento.artifact import sha256_file
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import read_radiograph
-from trainer.data.listing import Radiograph
+from trainer.data.duplicates import SIDE, Thumbnails, lookalikes, thumbnail
+from trainer.data.folder import Radiograph
+from trainer.data.housekeeping import is_name
 from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
-from trainer.files import write_text
+from trainer.files import named_errors, write_text
 from trainer.tables import read_table, to_csv
 
 RAW = "raw"
 REPORT_FILE = "fetch_report.json"
-_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
-"""Suffixes that ImageFolder knows these formats by; a file with no known suffix gets the first one appended."""
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",)}
+"""Suffixes that ImageFolder knows formats by; a file with no known suffix gets the first one appended. Images of other
+formats become PNG files."""
+_LONGEST = 255
+"""Bytes that a file's name may have."""
+_BAR: dict[str, Any] = {
+    "desc": "checking images", "unit": "radiograph", "leave": False, "max_workers": os.cpu_count() or 1,
+}  # fmt: skip
 _CONVERTED = ".converted"
 """Folder beside ``raw`` while it is built: DICOM files as PNG files."""
 
@@ -53,6 +62,8 @@ class RawRecord(BaseModel):
     sha256: str
     original: str
     """Path in the dataset as it was fetched."""
+    lookalike: str = ""
+    """``original`` of the first image that shows the same picture; empty where no other image does."""
 
 
 class FetchReport(BaseModel):
@@ -77,10 +88,14 @@ class FetchReport(BaseModel):
     """What the service would warn of, whatever the model, by path in the dataset; the images were taken."""
     duplicates: int = 0
     """Images with the same bytes as another one; all are kept."""
+    lookalikes: int = 0
+    """Images that show the same picture as another one, with the same bytes or not; all are kept."""
     conflicts: list[list[str]] = Field(default_factory=list)
-    """Duplicates that lie in more than one class: each a list of paths in the dataset. All are kept."""
+    """Images of one picture that lie in more than one class: each a list of paths in the dataset. All are kept."""
     skipped: list[str] = Field(default_factory=list)
-    """Folders beside the official train, val and test, which were left out."""
+    """Folders beside the official train, val and test that an earlier version left out; now in ``left_out``."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Files and folders that were not taken for images, by path in the dataset: how many files, and what they are."""
 
 
 def read_fetch_report(data_dir: Path) -> FetchReport | None:
@@ -106,8 +121,15 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
     """
     if not (data_dir / RAW / REPORT_FILE).exists():
         raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
-    table = read_table(data_dir / RAW / MANIFEST_FILE, required=tuple(RawRecord.model_fields))
-    return [RawRecord.model_validate(row) for _, row in table]
+    path = data_dir / RAW / MANIFEST_FILE
+    table = read_table(path, required=tuple(name for name in RawRecord.model_fields if name != "lookalike"))
+    records = [RawRecord.model_validate(row) for _, row in table]
+    if table and "lookalike" not in table[0][1]:  # as earlier versions fetched it
+        thumbnails = thread_map(_thumbnail, [data_dir / record.path for record in records], **_BAR)
+        records = _with_lookalikes(records, thumbnails)
+        with contextlib.suppress(OSError):  # in a folder that is only read it is found again each time
+            write_text(path, to_csv(records, RawRecord))
+    return records
 
 
 def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: FetchReport) -> FetchReport:
@@ -118,15 +140,11 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
     checked = thread_map(
         functools.partial(_check, converted=converted),
         radiographs,
-        desc="checking images",
-        unit="radiograph",
-        max_workers=workers or os.cpu_count() or 1,
-        leave=False,
+        **_BAR | {"max_workers": workers or _BAR["max_workers"]},
     )
-    unreadable = {
-        radiograph.path: seen.error for radiograph, seen in zip(radiographs, checked, strict=True) if seen.error
-    }
-    good = [(radiograph, seen) for radiograph, seen in zip(radiographs, checked, strict=True) if not seen.error]
+    pairs = list(zip(radiographs, checked, strict=True))
+    unreadable = {radiograph.path: seen.error for radiograph, seen in pairs if seen.error}
+    good = [(radiograph, seen) for radiograph, seen in pairs if not seen.error]
     classes = Counter(radiograph.label for radiograph, _ in good)
     for radiograph in radiographs:
         if radiograph.label not in classes:
@@ -141,6 +159,7 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
         )
         for (radiograph, seen), name in zip(good, names, strict=True)
     ]  # fmt: skip
+    records = _with_lookalikes(records, [seen.thumbnail for _, seen in good])
     for label in sorted(classes):
         (raw / label).mkdir(parents=True)
     for (_, seen), record in zip(good, records, strict=True):
@@ -161,6 +180,7 @@ class _Checked(NamedTuple):
 
     file: Path
     """The file that goes into ``raw``."""
+    thumbnail: Thumbnails
     suffix: str = ""
     """To append to the image's name."""
     sha256: str = ""
@@ -170,48 +190,67 @@ class _Checked(NamedTuple):
 
 
 def _check(radiograph: Radiograph, converted: Path) -> _Checked:
-    """Decode an image file as the service would; a DICOM file is saved as PNG in the folder ``converted``."""
-    if not radiograph.path.isprintable():
-        return _Checked(radiograph.file, error="the file's name is not UTF-8 or has control characters")
+    """Decode an image file as the service would; one of a format that ImageFolder does not know is saved as PNG."""
+    file = radiograph.file
+    blank = np.zeros((SIDE, SIDE), np.uint8)
+    if not is_name(radiograph.path):
+        return _Checked(file, blank, error="the file's name is not UTF-8 or has control characters")
     try:
-        decoded = read_radiograph(radiograph.file, 32)  # all of the file is read at any size
-        file, kind = radiograph.file, decoded.stored_format
-        warnings = tuple(warning.text for warning in decoded.warnings)
-        if kind == "DICOM":
-            name = hashlib.sha256(radiograph.path.encode()).hexdigest()
-            file, kind = converted / f"{name}.png", "PNG"
-            Image.fromarray(np.asarray(decoded.radiograph)).save(file)
-        suffixes = _SUFFIXES[kind]
-        known = radiograph.file.suffix.lower() in sum(_SUFFIXES.values(), ())
-        return _Checked(file, "" if known else suffixes[0], sha256_file(file), warnings=warnings)
+        decoded = read_radiograph(file, SIDE)  # all of the file is read at any size
+        sha256 = sha256_file(file)
     except ImageError as error:
-        return _Checked(radiograph.file, error=str(error))
+        return _Checked(file, blank, error=str(error))
     except OSError as error:
-        return _Checked(radiograph.file, error=error.strerror or str(error))
+        return _Checked(file, blank, error=error.strerror or str(error))
+    warnings = tuple(warning.text for warning in decoded.warnings)
+    suffixes = _SUFFIXES.get(decoded.stored_format)
+    known = file.suffix.lower() in sum(_SUFFIXES.values(), ())
+    if suffixes is None:
+        # A full disk ends it all here, and is no fault of this file.
+        file, suffixes = converted / f"{hashlib.sha256(radiograph.path.encode()).hexdigest()}.png", _SUFFIXES["PNG"]
+        with named_errors(file):
+            Image.fromarray(np.asarray(decoded.radiograph)).save(file)
+        sha256, known = sha256_file(file), known and radiograph.file.suffix.lower() == ".png"
+    return _Checked(file, thumbnail(decoded.radiograph), "" if known else suffixes[0], sha256, warnings=warnings)
+
+
+def _thumbnail(file: Path) -> Thumbnails:
+    return thumbnail(read_radiograph(file, SIDE).radiograph)
+
+
+def _with_lookalikes(records: list[RawRecord], thumbnails: list[Thumbnails]) -> list[RawRecord]:
+    stacked = np.stack(thumbnails) if thumbnails else np.zeros((0, SIDE, SIDE), np.uint8)
+    groups = lookalikes(stacked, [record.original for record in records])
+    return [record.model_copy(update={"lookalike": name}) for record, name in zip(records, groups, strict=True)]
 
 
 def _names(radiographs: list[tuple[Radiograph, str]]) -> list[str]:
-    """File name of each image in ``raw``: its own, with a hash of its path where two of a class have the same name."""
+    """File name of each image in ``raw``: its own, with a hash of its path where it is too long or not the only one."""
     plain = [(radiograph, PurePosixPath(radiograph.path).name + suffix) for radiograph, suffix in radiographs]
     taken = Counter((radiograph.label, name.casefold()) for radiograph, name in plain)
     names = []
     for radiograph, name in plain:
-        if taken[radiograph.label, name.casefold()] > 1:
+        if taken[radiograph.label, name.casefold()] > 1 or len(name.encode()) > _LONGEST:
             path = PurePosixPath(name)
-            name = f"{path.stem}-{hashlib.sha256(radiograph.path.encode()).hexdigest()[:8]}{path.suffix}"
+            ending = f"-{hashlib.sha256(radiograph.path.encode()).hexdigest()[:8]}{path.suffix}"
+            stem = path.stem.encode()[: _LONGEST - len(ending.encode())].decode(errors="ignore")
+            name = stem + ending
         names.append(name)
     return names
 
 
 def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
-    """The fields ``duplicates`` and ``conflicts`` of the report."""
+    """The fields ``duplicates``, ``lookalikes`` and ``conflicts`` of the report."""
     same: dict[str, list[RawRecord]] = defaultdict(list)
     for record in records:
-        same[record.sha256].append(record)
+        same[record.lookalike or record.sha256].append(record)
     conflicts = [
         [record.original for record in group] for group in same.values() if len({record.label for record in group}) > 1
     ]
-    return {"duplicates": sum(len(group) - 1 for group in same.values()), "conflicts": conflicts}
+    alike = [len(group) for group in same.values() if len(group) > 1]
+    different = {record.sha256 for group in same.values() for record in group}
+    images = sum(len(group) for group in same.values())
+    return {"duplicates": images - len(different), "lookalikes": sum(alike), "conflicts": conflicts}
 
 
 def link_or_copy(original: Path, target: Path) -> None:

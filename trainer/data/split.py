@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
+from trainer.data.lock import locked
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split
-from trainer.data.patients import check_pattern, patient_from_name
+from trainer.data.patients import check_pattern, patient_from_name, person
 from trainer.data.raw import RawRecord, link_or_copy, read_raw
 from trainer.errors import UserError
 from trainer.files import write_text
@@ -37,7 +38,8 @@ def split(settings: Settings) -> Path:
             every split.
     """
     try:
-        return _split(settings)
+        with locked(settings.data_dir):
+            return _split(settings)
     except OSError as error:
         where = error.filename or settings.data_dir
         raise UserError(f"{where}: {error.strerror or error}; split can be run again") from error
@@ -78,13 +80,23 @@ def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
 
 
 def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
-    """Group of each image, named by its first patient: one patient's images and exact duplicates are one group."""
-    linked = DisjointSet(patients)
+    """Group of each image, named by its first patient: a patient's images and those of one picture are one group."""
+    people = [person(radiograph.site, patient) for radiograph, patient in zip(raw, patients, strict=True)]
+    linked = DisjointSet(people)
     first: dict[str, str] = {}
-    for radiograph, patient in zip(raw, patients, strict=True):
-        linked.merge(patient, first.setdefault(radiograph.sha256, patient))
-    names = {patient: min(group) for group in linked.subsets() for patient in group}
-    return [names[patient] for patient in patients]
+    for radiograph, owner in zip(raw, people, strict=True):
+        for picture in (radiograph.sha256, radiograph.lookalike):
+            if picture:
+                linked.merge(owner, first.setdefault(picture, owner))
+    sites = Counter(
+        patient for patient, _ in {(patient, owner) for patient, owner in zip(patients, people, strict=True)}
+    )
+    names = {
+        owner: patient if sites[patient] == 1 else f"{patient} ({radiograph.site or 'no site'})"
+        for radiograph, patient, owner in zip(raw, patients, people, strict=True)
+    }
+    groups = {owner: names[min(group)] for group in linked.subsets() for owner in group}
+    return [groups[owner] for owner in people]
 
 
 def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
@@ -245,3 +257,9 @@ def _print_counts(data_dir: Path, records: Sequence[Record], unused: int, settin
         print(f"  {label:{width}}" + "".join(f"{counts[label, name]:8,}" for name in SPLITS))
     if unused:
         print(f"  {unused:,} images are not used by this protocol")
+    sides: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        sides[record.group].add(record.split)
+    crossing = sum(len(splits) > 1 for splits in sides.values())
+    if crossing:
+        print(f"  {crossing:,} patients or pictures have images in more than one split: use --split grouped")

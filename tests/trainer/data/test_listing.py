@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.listing import list_folder, open_dataset, skipped_folders
+from trainer.data.listing import BESIDE_SPLITS, list_folder, open_dataset, read_listing
 from trainer.errors import UserError
 
 
@@ -46,7 +46,8 @@ def test_an_official_layout_is_recognised_and_case_merges_across_its_parts(tmp_p
     assert [(radiograph.label, radiograph.split) for radiograph in list_folder(tmp_path)] == [
         ("NORMAL", "train"), ("NORMAL", "test"), ("TB", "val"),
     ]  # fmt: skip
-    assert skipped_folders(tmp_path) == [f"{top}extra"]
+    beside = [item.path for item in read_listing(tmp_path).left_out if item.reason == BESIDE_SPLITS]
+    assert beside == [f"{top}extra"]
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:

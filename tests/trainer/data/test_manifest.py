@@ -1,3 +1,4 @@
+import codecs
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_a_manifest_that_cannot_be_used_is_one_line(tmp_path: Path, content: str
         b"\xef\xbb\xbfpath,label\r\na.png,X\r\n",  # as Excel saves "CSV UTF-8"
         b"Path;Label\na.png;X\n\n",  # as a German Excel does
         b"path\tlabel\na.png\t X \n",
+        "path,label\r\na.png,X\r\n".encode("utf-16"),  # as PowerShell's > and Excel's "Unicode text" write
+        codecs.BOM_UTF16_BE + "path\tlabel\na.png\tX\n".encode("utf-16-be"),
+        codecs.BOM_UTF32_LE + "path,label\na.png,X\n".encode("utf-32-le"),
     ],
 )
 def test_tables_are_read_as_common_programs_write_them(tmp_path: Path, content: bytes) -> None:
@@ -67,7 +71,7 @@ def test_tables_are_read_as_common_programs_write_them(tmp_path: Path, content: 
     ("content", "says"),
     [
         ("path,label\nä,X\n".encode("latin-1"), "byte 11 is not UTF-8"),
-        ("path,label\n".encode("utf-16"), "byte 0 is not UTF-8"),
+        ("path,label\n".encode("utf-16-le"), "has zero bytes: not text, or UTF-16 without its mark"),
         (b"path,label\na,b,c\n", "line 2: 3 cells, but the first line has 2"),
         (b"path,label\na\n", "line 2: 1 cells"),
         (b'path,label\n"a,b\n', "line 2: not a CSV file"),
@@ -103,3 +107,14 @@ def test_a_manifest_of_former_days_calls_the_site_source(tmp_path: Path) -> None
     table = tmp_path / "both.csv"
     table.write_text("source,site\nkaggle,east\n")
     assert read_table(table, ("site",)) == [(2, {"source": "kaggle", "site": "east"})]
+
+
+def test_the_line_that_tells_excel_the_separator_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sep=;\npath;label\na,b.png;X\n")
+    assert read_table(tmp_path / "t.csv", ("path", "label")) == [(3, {"path": "a,b.png", "label": "X"})]
+
+
+def test_a_table_of_a_code_page_says_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("path,label\nKöln.png,X\n".encode("cp1252"))
+    with pytest.raises(UserError, match=r"byte 12 is not UTF-8; save it as UTF-8: in Excel as 'CSV UTF-8'"):
+        read_table(tmp_path / "t.csv", ("path", "label"))

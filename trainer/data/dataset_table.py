@@ -1,0 +1,156 @@
+"""Read a dataset's own ``manifest.csv``: which files are its images, and what is known of each."""
+
+import functools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from trainer.data.folder import ANNOTATIONS, HOUSEKEEPING, LeftOut, Listing, Radiograph, files_under
+from trainer.data.housekeeping import class_name, is_annotation, is_housekeeping, is_name
+from trainer.data.manifest import MANIFEST_FILE
+from trainer.errors import UserError
+from trainer.tables import read_table
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of the official splits in folders and manifests, in lower case."""
+_COLUMNS = {"patientid": "patient", "source": "site"} | {
+    name: name for name in ("path", "label", "site", "patient", "split")
+}
+"""Columns that are used, by their names in lower case without blanks, hyphens and underscores."""
+_LOOKS_LIKE = {
+    "patient": r"patient|subject|person|case|mrn",
+    "site": r"site|hospital|institut|cent(er|re)|clinic|source",
+    "split": r"split|fold|set|subset|partition|usage",
+    "label": r"label|class|diagnos|finding|target|category",
+}
+"""Patterns of columns that seem to say what ours do."""
+_ABOUT_PATIENTS = re.compile(r"age|sex|gender|weight|height|position")
+UNLISTED = f"that {MANIFEST_FILE} does not list"
+_NOBODY = frozenset(("nan", "na", "n/a", "none", "null", "unknown", "-", "?"))
+"""What programs write for a patient that is not known."""
+
+
+def read_dataset_table(root: Path) -> Listing:
+    """The images that ``root/manifest.csv`` lists, in its order.
+
+    Raises:
+        UserError: the table can't be used.
+        OSError: a folder can't be read.
+    """
+    manifest = root / MANIFEST_FILE
+    table = read_table(manifest, required=("path", "label"), rename=_rename)
+    if not table:
+        raise UserError(f"{manifest}: lists no image")
+    radiographs: dict[str, Radiograph] = {}
+    names = functools.cache(_names)
+    missing, nobody = [], Counter[str]()
+    for line, row in table:
+        where = f"{manifest} line {line}"
+        path = _find(root, _relative(root, row["path"], where), names)
+        if path in radiographs:
+            raise UserError(f"{where}: {path} is listed twice")
+        split = row.get("split", "").lower()
+        if split and split not in SPLIT_NAMES:
+            raise UserError(f"{where}: split {row['split']!r} is none of train, val and test")
+        if not (root / path).is_file():
+            missing.append(f"{where}: {path} does not exist")
+        patient = row.get("patient", "")
+        if patient.casefold() in _NOBODY:
+            nobody[patient] += 1
+            patient = ""
+        radiographs[path] = Radiograph(
+            root / path, path, class_name(row["label"]), row.get("site", ""), patient, SPLIT_NAMES.get(split, "")
+        )
+    if missing:
+        more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
+        raise UserError(f"{missing[0]}{more}; mend the manifest")
+    notes = _unused_columns(table[0][1]) + [
+        f"{count:,} images have the patient {name!r}, which names nobody: each counts as a patient of its own"
+        for name, count in nobody.items()
+    ]
+    listed = [radiograph for path, radiograph in radiographs.items() if not _in_housekeeping(path)]
+    annotated = [radiograph.path for radiograph in listed if any(map(is_annotation, radiograph.path.split("/")[:-1]))]
+    if annotated:
+        notes.append(f"{len(annotated):,} images that {MANIFEST_FILE} lists lie {ANNOTATIONS}, e.g. {annotated[0]}")
+    return Listing(
+        listed,
+        _left_out(root, radiographs.keys() - {radiograph.path for radiograph in listed}, radiographs.keys()),
+        notes,
+    )
+
+
+def _left_out(root: Path, housekeeping: Collection[str], listed: Collection[str]) -> list[LeftOut]:
+    """What the table lists and is not taken, and what it does not list."""
+    found = files_under(root)
+    paths = [file.relative_to(root).as_posix() for file in found.files]
+    unlisted = [LeftOut(path, UNLISTED) for path in paths if path not in listed and path != MANIFEST_FILE]
+    return (
+        [LeftOut(path, HOUSEKEEPING) for path in sorted(housekeeping)]
+        + [item for item in found.left_out if not any(path.startswith(item.path + "/") for path in listed)]
+        + unlisted
+    )
+
+
+def _rename(columns: list[str]) -> list[str]:
+    """Our names for the columns that are used, where they have another spelling and our name is not there itself."""
+    plain = ["".join(character for character in name if character.isalnum()) for name in columns]
+    return [
+        new if (new := _COLUMNS.get(key, name)) == name or new not in columns else name
+        for name, key in zip(columns, plain, strict=True)
+    ]
+
+
+def _unused_columns(columns: dict[str, str]) -> list[str]:
+    """Sentences on columns that look as if they said something that is used, but have another name."""
+    notes = []
+    for column in sorted(columns.keys() - _COLUMNS.values()):
+        name = next((name for name, pattern in _LOOKS_LIKE.items() if re.search(pattern, column)), None)
+        if name and not _ABOUT_PATIENTS.search(column):
+            used = (
+                f"the {name} is taken from column {name!r}"
+                if name in columns
+                else f"call it {name!r} if it is the {name}"
+            )
+            notes.append(f"{MANIFEST_FILE}: column {column!r} is not used; {used}")
+    return notes
+
+
+def _relative(root: Path, cell: str, where: str) -> str:
+    path = cell.replace("\\", "/")
+    parts = path.split("/")
+    if not path or path.startswith("/") or ".." in parts or ":" in parts[0]:
+        raise UserError(f"{where}: path {cell!r} does not lie inside the folder; give it relative to {root}")
+    if not is_name(path):
+        raise UserError(f"{where}: path {cell!r} has control characters")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _in_housekeeping(path: str) -> bool:
+    *folders, name = path.split("/")
+    return is_housekeeping(name, False) or any(is_housekeeping(folder, True) for folder in folders)
+
+
+def _find(root: Path, path: str, names: Callable[[Path], dict[str, str]]) -> str:
+    """The path as it is on disk, where its letters may be composed in another way (Unicode NFC and NFD)."""
+    if (root / path).exists():
+        return path
+    folder = root
+    for part in path.split("/"):
+        same = names(folder).get(unicodedata.normalize("NFC", part))
+        if same is None:
+            return path
+        folder /= same
+    return folder.relative_to(root).as_posix()
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Names in a folder by their NFC form."""
+    if not folder.is_dir():
+        return {}
+    return {unicodedata.normalize("NFC", entry.name): entry.name for entry in folder.iterdir()}
