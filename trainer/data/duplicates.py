@@ -5,6 +5,7 @@ copies from them: of the grey levels' ranks, which no monotone change of brightn
 details, which are what differs most between two patients.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -66,11 +67,15 @@ def near_duplicates(thumbnails: Thumbnails) -> list[NearDuplicate]:
 
 def lookalikes(thumbnails: Thumbnails, names: Sequence[str]) -> list[str]:
     """For each of N images the name of the first one that shows the same picture, or empty where no other one does."""
-    linked = DisjointSet(range(len(names)))
-    for pair in near_duplicates(thumbnails):
+    # Thousands of copies of one file would be millions of pairs.
+    pictures, first, picture_of = np.unique(thumbnails, axis=0, return_index=True, return_inverse=True)
+    linked = DisjointSet(range(len(pictures)))
+    for pair in near_duplicates(pictures):
         linked.merge(pair.first, pair.second)
-    groups = [linked.subset(position) for position in range(len(names))]
-    return [names[min(group)] if len(group) > 1 else "" for group in groups]
+    groups = {picture: min(first[list(group)]) for group in linked.subsets() for picture in group}
+    leaders = [groups[picture] for picture in picture_of.tolist()]
+    images = Counter(leaders)
+    return [names[leader] if images[leader] > 1 else "" for leader in leaders]
 
 
 def _compare(first: Thumbnails, second: Thumbnails) -> tuple[_Rows, _Rows]:

@@ -20,7 +20,7 @@ from bento.imaging.intake import Intake, is_dicom, open_image
 from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction
-from trainer.data.listing import files_under
+from trainer.data.folder import Listing, files_under
 from trainer.errors import UserError
 from trainer.files import find_path, write_bytes
 from trainer.inference.image_stream import each_intake
@@ -62,7 +62,9 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     """The images of a folder, readable or not. Other files are left out, which is said on standard error."""
-    files = list(files_under(folder))
+    files, left_out = files_under(folder)
+    for line in Listing([], left_out).lines():
+        print(f"{folder}: {line}", file=sys.stderr)
     images = [file for file in files if _is_image(file)]
     if not images:
         raise UserError(f"{folder}: no JPEG, PNG or DICOM file in this folder")
