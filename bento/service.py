@@ -27,9 +27,11 @@ from bento.http.access_log import AccessLog, Untraced, log_as_json
 from bento.http.admission import Admission, Door, Places
 from bento.http.app import create_app
 from bento.http.auth import ApiKeys
+from bento.http.head_requests import HeadRequests
 from bento.http.inputs import OneImage, SeveralImages, UploadedImage
 from bento.http.multipart import Form
 from bento.http.problems import ProblemDocuments, ProblemError, problem_content, problems_answered, request_id
+from bento.http.redirects import RelativeRedirects
 from bento.http.schemas import BatchResponse, BatchResult, Metadata, Problem
 from bento.http.upload_memory import UploadMemory
 from bento.http.uploads import UploadGuard
@@ -43,7 +45,7 @@ from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
 from bento.keys import read_hashes
 from bento.packaging.image import service_image
-from bento.settings import ENV_PREFIX, Settings
+from bento.settings import ENV_PREFIX, SUPERVISOR, Settings, check_environment
 
 # It warns of every malformed body; the client is told, and the access log knows.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -53,8 +55,6 @@ BATCH = "/predict/batch"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 GC_ALLOCATIONS = 20_000
 """Between two collections of the youngest objects: a request's own, which reference counting frees anyway."""
-SUPERVISOR = f"{ENV_PREFIX}SUPERVISOR"
-"""Environment variable: the process that has started this one to serve."""
 READY_SECONDS = 1.0
 """Seconds for which the outcome of a readiness check holds."""
 
@@ -69,13 +69,13 @@ class ServedModel(BentoModel):  # type: ignore[misc]
 
 def _load() -> tuple[Settings, list[str], bentoml.Tag, Predictor]:
     try:
+        check_environment(os.environ)
         settings = Settings()
+        hashes = read_hashes(settings.api_key_hashes, settings.api_key_file)
     except ValidationError as error:
         first = error.errors()[0]
         name = ENV_PREFIX + "".join(map(str, first["loc"])).upper()
         raise SystemExit(f"{name}: {first['msg']}, not {first['input']!r}") from None
-    try:
-        hashes = read_hashes(settings.api_key_hashes, settings.api_key_file)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     try:
@@ -217,6 +217,8 @@ service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS), FORMS))
 # Outermost first.
 service.add_asgi_middleware(ProblemDocuments)
 service.add_asgi_middleware(AccessLog, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES)
+service.add_asgi_middleware(HeadRequests)
+service.add_asgi_middleware(RelativeRedirects)
 service.add_asgi_middleware(ApiKeys, hashes=KEY_HASHES)
 service.add_asgi_middleware(
     UploadGuard,

@@ -1,5 +1,8 @@
 """Every setting of the service: an environment variable named ``CHEST_XRAY_`` and the field in capitals."""
 
+import difflib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -10,6 +13,12 @@ from bento.cpu import available_cores
 from bento.imaging.preprocessing import MAX_PIXELS
 
 ENV_PREFIX = "CHEST_XRAY_"
+SUPERVISOR = f"{ENV_PREFIX}SUPERVISOR"
+"""Environment variable that the service sets for its workers: the process that has started them."""
+KEY_VARIABLES = (f"{ENV_PREFIX}API_KEY_HASHES", f"{ENV_PREFIX}API_KEY_FILE")
+_MEANT = re.compile("CHEST_?X_?RAY_?")
+# Kubernetes and Docker give every container those of a service called chest-xray.
+_SERVICE_LINK = re.compile(ENV_PREFIX + r"(SERVICE_(HOST|PORT\w*)|(\d+_)?PORT(_\d+_(TCP|UDP|SCTP)\w*)?|NAME|ENV_\w+)")
 CORES_PER_WORKER = 8
 
 
@@ -20,7 +29,9 @@ def _default_threads() -> int:
 class Settings(BaseSettings):
     """Settings of the service. The docstrings below the fields are their documentation."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     model: str = Field(default=f"{STORE_NAME}:latest", min_length=1)
     """Tag of the artifact in the BentoML model store."""
@@ -49,7 +60,7 @@ class Settings(BaseSettings):
     refuse_unknown: bool = False
     """Answer 422 instead of a prediction for an image that is outside what the model knows or has an input warning."""
     api_key_hashes: str = ""
-    """SHA-256 of each accepted API key, in hexadecimal, with commas between. None: no key is asked for."""
+    """SHA-256 of each accepted API key, in hexadecimal, with commas between. Not given: no key is asked for."""
     api_key_file: Path | None = None
     """File with one such hash a line; what follows it on the line is a comment. `python -m bento.keys` makes one."""
 
@@ -60,3 +71,21 @@ class Settings(BaseSettings):
             return cls().workers == 1
         except ValidationError:
             return True
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse what would be overlooked without a word: a setting's name mistyped, keys meant and not given.
+
+    Raises:
+        ValueError: an environment variable is no setting, or is empty where an empty one would let everybody in.
+    """
+    fields = [field.upper() for field in Settings.model_fields]
+    known = {SUPERVISOR, *(ENV_PREFIX + field for field in fields)}
+    for name in map(str.upper, environment):
+        if (meant := _MEANT.match(name)) and name not in known and not _SERVICE_LINK.fullmatch(name):
+            guesses = difflib.get_close_matches(name[meant.end() :], fields, n=1)
+            hint = f"did you mean {ENV_PREFIX}{guesses[0]}?" if guesses else "docs/configuration.md lists them"
+            raise ValueError(f"{name}: the service has no such setting; {hint}")
+    for name, value in environment.items():
+        if name.upper() in KEY_VARIABLES and not value.strip():
+            raise ValueError(f"{name} is empty, and every request would be let in; unset it if that is meant")

@@ -6,11 +6,11 @@ from pathlib import Path
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bento.http.documentation import add_documentation
 from bento.http.metrics import exposition
 from bento.http.multipart import Form
 from bento.http.openapi import openapi_document
@@ -19,7 +19,6 @@ from bento.http.schemas import Health, Metadata, ProblemKind
 
 TITLE = "Chest X-ray classifier"
 VERSION = "1"
-# ReDoc's page would load its maker's logo from elsewhere; the browser is told not to.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
@@ -34,18 +33,13 @@ PAGE_POLICY = (
 
 
 def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
-    """The FastAPI application that BentoML mounts beside its own routes.
+    """Make the FastAPI application that BentoML mounts beside its own routes.
 
     Args:
         metadata: what ``/metadata`` answers.
         forms: BentoML's routes and what they take, for the documentation.
     """
-    app = FastAPIOffline(
-        title=TITLE,
-        version=VERSION,
-        description=_description(metadata),
-        swagger_ui_parameters={"validatorUrl": None},
-    )
+    app = FastAPI(title=TITLE, version=VERSION, description=_description(metadata), docs_url=None, redoc_url=None)
     app.add_middleware(ContentSecurityPolicy)
 
     @app.get("/health", summary="Is the process alive?")
@@ -73,6 +67,7 @@ def create_app(metadata: Metadata, forms: Mapping[str, Form]) -> FastAPI:
         return FileResponse(PAGE / "index.html")
 
     app.mount(PAGE_PREFIX, StaticFiles(directory=PAGE))
+    add_documentation(app)
 
     document = openapi_document(app, forms)
     app.openapi = lambda: document  # type: ignore[method-assign]

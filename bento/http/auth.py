@@ -9,7 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bento.http.problems import TYPE_PREFIX, problem_response
 from bento.keys import hash_key
 
-OPEN = frozenset({"/", "/livez", "/readyz", "/healthz", "/health", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})
+OPEN = frozenset(
+    {"/", "/livez", "/readyz", "/healthz", "/health", "/docs", "/redoc", "/openapi.json", "/docs.json", "/favicon.ico"}
+)
 """Paths that never ask for a key: probes, the documentation, and the page, which asks for one by itself."""
 OPEN_PREFIXES = (TYPE_PREFIX, "/static-offline-docs/", "/page/")
 

@@ -1,5 +1,6 @@
 """A multipart/form-data body (RFC 7578), checked as it arrives: only files of the form's field, within its limits."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _MEDIA_TYPES = ("", "application/octet-stream", "application/dicom")
 """Content types of a part that are taken, beside ``image/*``."""
+_EXTENDED_NAME = re.compile(r";\s*filename\*[\d*]*\s*=", re.IGNORECASE)
+"""A file's name as RFC 8187 (``filename*=``) or RFC 2231 (in pieces: ``filename*0=``) has it; parsers pass it over."""
 FRAMING = 64 * 1024
 """Bytes of a body that boundaries and part headers may take beside the file."""
 
@@ -121,7 +124,7 @@ class Upload:
         _, options = parse_options_header(self._headers.get("content-disposition"))
         if options.get(b"name") != self.form.field.encode():
             raise self._wrong_field("the part has another name")
-        if b"filename" not in options:
+        if b"filename" not in options and not _EXTENDED_NAME.search(self._headers["content-disposition"]):
             raise self._wrong_field("the part is text, not a file")
         media_type = parse_options_header(self._headers.get("content-type"))[0].decode("latin-1")
         # Many clients don't know what they send; the bytes will tell.

@@ -33,6 +33,8 @@ def openapi_document(app: FastAPI, forms: Mapping[str, Form]) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     models: list[type[BaseModel]] = [PredictResponse, ExplainedResponse, BatchResponse, Problem]
     schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFS)[1]
+    # Relative to the document itself: behind a proxy's path prefix, too.
+    document["servers"] = [{"url": "."}]
     document["components"]["schemas"].update(schemas["$defs"])
     document["components"]["securitySchemes"] = _KEYS
     for path, form in forms.items():

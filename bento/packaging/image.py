@@ -43,7 +43,11 @@ UNNEEDED = (
 # Of BENTOML_HOME, which BentoML would make at the start: the root file system may then be read-only.
 STORES = " ".join(f"/home/bentoml/{name}" for name in ("bentos", "envs", "models", "tmp"))
 
-PROBE = 'import urllib.request; urllib.request.urlopen("http://127.0.0.1:3000/readyz", timeout=4)'
+# Without the proxies of the environment, which docker sets in containers where its user has configured one.
+PROBE = (
+    "from urllib.request import ProxyHandler, build_opener; "
+    'build_opener(ProxyHandler({})).open("http://127.0.0.1:3000/readyz", timeout=4)'
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 

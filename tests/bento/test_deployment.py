@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -85,6 +86,35 @@ def test_labels_are_the_project_s_version_and_the_commit_that_is_checked_out(tmp
     instructions = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert f'LABEL org.opencontainers.image.version="{PROJECT["version"]}"' in instructions
     assert re.search(r'LABEL org.opencontainers.image.revision="[0-9a-f]{40}(-dirty)?"', instructions)
+
+
+def test_packages_come_from_a_pinned_uv_in_a_stage_that_is_not_in_the_image(dockerfile: str) -> None:
+    stages = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
+    assert [stage.split()[-1] for stage in (line.splitlines()[0] for line in stages)] == [
+        *("base-container", "packages", "service"),
+    ]
+    base, packages, service = stages
+    assert re.search(r"'uv==[\d.]+( --hash=sha256:[0-9a-f]{64})+'.*--require-hashes", packages)
+    # Whichever uv a version of BentoML would install by itself, the pinned one is there first.
+    assert packages.index("--require-hashes") < packages.index("command -v uv")
+    assert "uv" not in base.replace("uvicorn", "") + service.replace("uvicorn", "")
+    assert "COPY --from=packages /app /app" in service
+    assert "ENTRYPOINT" in service
+
+
+@pytest.mark.parametrize("where", ["image", "compose"])
+def test_health_checks_do_not_go_through_a_proxy(dockerfile: str, client: httpx.Client, where: str) -> None:
+    if where == "image":
+        (line,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.MULTILINE)
+        command = json.loads(line)
+    else:
+        (compose,) = documents("compose.yaml")
+        command = compose["services"]["service"]["healthcheck"]["test"][1:]
+    script = command[-1].replace("127.0.0.1:3000", client.base_url.netloc.decode())
+    proxy = "http://127.0.0.1:9"
+    environment = os.environ | dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"), proxy)
+    assert command[:-1] == ["python", "-c"]
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_hadolint_finds_nothing_but_what_is_bentoml_s_own(dockerfile: str, tmp_path: Path) -> None:

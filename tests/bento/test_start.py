@@ -75,6 +75,21 @@ def test_a_senseless_setting_stops_the_start_with_one_line(variable: str, value:
     assert value in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("CHEST_XRAY_API_KEY_HASH", "no such setting; did you mean CHEST_XRAY_API_KEY_HASHES?"),
+        ("CHEST_XRAY_API_KEY_HASHES", "CHEST_XRAY_API_KEY_HASHES is empty"),
+        ("CHEST_XRAY_API_KEY_FILE", "CHEST_XRAY_API_KEY_FILE is empty"),
+    ],
+)
+def test_keys_that_would_be_overlooked_stop_the_start_with_one_line(variable: str, message: str) -> None:
+    result = serve(**{variable: "0" * 64 if message.startswith("no such") else ""})
+    assert result.returncode == 1
+    assert len((result.stdout + result.stderr).splitlines()) == 1
+    assert message in result.stderr
+
+
 def test_the_service_never_loads_torch_or_the_trainer(stored_artifact: Path) -> None:
     script = (
         "import sys, bento.service\n"

@@ -66,7 +66,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         if process.poll() is not None:
             break
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").is_success:
+            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
                 return
         time.sleep(0.1)
     raise AssertionError(f"bentoml serve did not become ready:\n{log.read_text()}")
