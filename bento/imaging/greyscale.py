@@ -11,6 +11,11 @@ from PIL import Image
 from bento.imaging.quality import InputWarning
 
 TRANSPARENT = InputWarning("transparent", "Parts of the image are transparent; they were taken for black.")
+FEW_LEVELS = InputWarning(
+    "bit-depth", "The PNG has 16 bits a sample and does not use the highest; of so large an image few greys are left."
+)
+MAX_DEEP_PIXELS = 8_000_000
+"""Most pixels of an image of several channels of 16 bits that is read with all its bits, at 15 bytes a pixel."""
 _HALF = 128
 """A largest sample of eight bits that is at least this uses the highest bit."""
 _ROWS = 256
@@ -41,23 +46,28 @@ def deep_to_grey(image: Image.Image, data: bytes | bytearray) -> tuple[Image.Ima
     """The image of a PNG of 16 bits a sample in mode ``L``, on black where it is transparent.
 
     Args:
-        image: decoded by Pillow: mode ``I;16``, or 8 bits a sample where the PNG has several channels.
+        image: decoded by Pillow: mode ``I;16``, or 8 bits a sample where the PNG has several channels; may be closed.
         data: the file.
     """
     opacity = None
     if image.mode == "I;16":
         levels = np.asarray(image)
         if "transparency" in image.info:
-            opacity = Image.fromarray(np.where(levels == image.info["transparency"], 0, 255).astype(np.uint8))
-    elif np.max(image.convert("RGB").getextrema()) >= _HALF:
+            visible = levels != image.info["transparency"]
+            opacity = Image.fromarray(visible * np.uint8(255))
+    elif np.max(image.getextrema()[:3]) >= _HALF:
         return to_grey(image)  # all bits are in use: Pillow has kept the upper eight
+    elif image.width * image.height > MAX_DEEP_PIXELS:
+        grey, warnings = to_grey(image)
+        return grey, (FEW_LEVELS, *warnings)
     else:
         import imagecodecs  # for those alone who send such files: Pillow gives no 16 bits of several channels
 
+        image.close()  # both would take much memory
         samples = imagecodecs.png_decode(data)
         levels = samples[..., 0] if samples.shape[-1] < 3 else _luminance(samples)
         if samples.shape[-1] in (2, 4):
-            opacity = Image.fromarray((samples[..., -1] >> 8).astype(np.uint8))
+            opacity = Image.fromarray(np.ascontiguousarray(samples.astype("<u2", copy=False).view(np.uint8)[..., -1]))
     bits, warnings = _bits_in_use(int(levels.max()), data)
     grey = Image.fromarray((levels >> (bits - 8)).astype(np.uint8))
     if opacity is not None:

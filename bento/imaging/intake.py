@@ -164,14 +164,16 @@ def _read_picture(data: bytes | bytearray | Path, size: int, max_pixels: int) ->
             deep = is_deep(image)
             image.draft(_stored_colours(image), (2 * size, 2 * size))  # a no-op but for JPEG
             image.load()
+            if not deep:
+                _turn_upright(image)
+            coloured = check_colour(image)
             if deep:
                 grey, warnings = deep_to_grey(image, _content(data))
                 _turn_upright(grey)
             else:
-                _turn_upright(image)
                 grey, warnings = to_grey(image)
             stored_format = "PNG" if image.format == "PNG" else "JPEG"  # also where Pillow says MPO: JPEGs in one file
-            return DecodedImage(grey, stored_format, (*_file_warnings(image), *warnings, *check_colour(image)))
+            return DecodedImage(grey, stored_format, (*_file_warnings(image), *warnings, *coloured))
         except Exception as error:
             # struct.error and plugin-specific types: whatever untrusted bytes provoke, it is the file's fault.
             raise DamagedImageError("the image is truncated or damaged") from error

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_PIXELS = 25_000_000
-"""Most pixels of an image. A detector delivers fewer (a 43 cm square at 0.1 mm is 18.5 million). Decoding a colour PNG
-takes 7 bytes for each; where it has 16 bits a sample and does not use the highest, up to 15."""
+"""Most pixels of an image. A detector delivers fewer (a 43 cm square at 0.1 mm is 18.5 million), and decoding a
+colour PNG takes 7 bytes for each."""
 MAX_SCANS = 32
 """Most scans of a progressive JPEG; encoders write about ten."""
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from bento.imaging import greyscale
 from bento.imaging.errors import DamagedImageError
 from bento.imaging.intake import read_radiograph
 from tests.support import pictures
@@ -45,6 +46,15 @@ def test_of_16_bits_those_in_use_become_the_greys_with_a_warning(channels: Any, 
     np.testing.assert_array_equal(greys(data), IMAGE)
     assert kinds(data) == ["bit-depth"]
     assert f"seems to use {bits};" in read_radiograph(data, 64).warnings[0].text
+
+
+def test_of_a_very_large_image_of_several_channels_few_levels_are_left_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(greyscale, "MAX_DEEP_PIXELS", IMAGE.size - 1)
+    data = png(np.stack(3 * [deep(14)], axis=-1))
+    np.testing.assert_array_equal(greys(data), IMAGE >> 2)
+    assert read_radiograph(data, 64).warnings[0] == greyscale.FEW_LEVELS
 
 
 @pytest.mark.parametrize("channels", [1, 3])
