@@ -2,30 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from bento.imaging.intake import open_image
+from trainer.data.duplicates import near_duplicates
 from trainer.data.manifest import SPLITS, Record
 from trainer.documents import Document
-from trainer.evaluation.shortcut_controls import SIDE, pooled
-from trainer.types import Floats
+from trainer.evaluation.shortcut_controls import pooled
 
-HASH_DISTANCE = 4
-"""Bits of 64 that may differ between the hashes of near duplicates."""
-COARSE_CORRELATION, CORRELATION = 0.99, 0.995
-"""Least correlation of the 16×16 and 32×32 thumbnails of near duplicates. Chest images are so alike that hashes alone
-pair thousands of strangers; among 2,622 images of two hospitals these reach 0.973, generated ones 0.994; an image saved
-anew, smaller, brighter or as a poor JPEG, 0.9955 and more."""
 SHOWN = 24
 REPEATS = 5
-BLOCK = 512
 
 
 class Pair(Document):
@@ -38,10 +31,8 @@ class Pair(Document):
     same_label: bool
     same_patient: bool
     splits: tuple[str, str]
-    distance: int
-    """Number of bits in which the perceptual hashes differ."""
     correlation: float
-    """Correlation of the 32×32 thumbnails."""
+    """Rank correlation of the 32×32 thumbnails."""
     picture: str = ""
     """File name of the two images side by side in the run's folder ``pictures``."""
 
@@ -110,7 +101,7 @@ def audit(
     pairs = duplicate_pairs(readable, small)
     owners: dict[str, set[str]] = {}
     for record in records:
-        owners.setdefault(record.patient, set()).add(record.split)
+        owners.setdefault(record.person, set()).add(record.split)
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for split in SPLITS:
         of_split = [record for record in records if record.split == split]
@@ -139,68 +130,32 @@ def _size(path: Path) -> str:
         return f"{image.width}×{image.height}"
 
 
-def _weight(pair: Pair) -> tuple[bool, bool, bool, bool, int]:
-    return (pair.same_label, len(set(pair.splits)) == 1, pair.same_patient, pair.exact, pair.distance)
-
-
-def difference_hashes(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash (dHash) of each thumbnail: whether each of 8×8 points is darker than its right neighbour."""
-    small = np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize((9, 8), Image.Resampling.BILINEAR), dtype=np.int16)
-            for image in thumbnails
-        ]
-    )
-    bits = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(small), 64)
-    return np.packbits(bits, axis=1).view(np.uint64).ravel()
+def _weight(pair: Pair) -> tuple[bool, bool, bool, bool, float]:
+    return (pair.same_label, len(set(pair.splits)) == 1, pair.same_patient, pair.exact, -pair.correlation)
 
 
 def duplicate_pairs(records: Sequence[Record], thumbnails: npt.NDArray[np.uint8]) -> list[Pair]:
-    """Pairs of images with the same bytes, or with nearly the same hash and nearly the same thumbnail."""
-    hashes = difference_hashes(thumbnails)
-    digests = np.array([record.sha256 for record in records])
-    coarse, fine = _centred(pooled(thumbnails, 16)), _centred(pooled(thumbnails, SIDE))
-    pairs = []
-    for start in range(0, len(hashes), BLOCK):
-        distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, :])
-        near, other = np.nonzero(distance <= HASH_DISTANCE)
-        near, other = near[other > near + start], other[other > near + start]
-        for begin in range(0, len(near), BLOCK * 16):
-            i, j = near[begin : begin + BLOCK * 16], other[begin : begin + BLOCK * 16]
-            # The coarse thumbnails first: they rule out nearly all candidates.
-            likely = _correlation(coarse, start + i, j) >= COARSE_CORRELATION
-            i, j = i[likely], j[likely]
-            correlation = _correlation(fine, start + i, j)
-            kept = (correlation >= CORRELATION) | (digests[start + i] == digests[j])
-            pairs += [
-                _pair(records[start + first], records[second], int(distance[first, second]), float(value))
-                for first, second, value in zip(i[kept], j[kept], correlation[kept], strict=True)
-            ]
-    return pairs
+    """Pairs of images with the same bytes, or of the same picture."""
+    correlations = {(pair.first, pair.second): pair.correlation for pair in near_duplicates(thumbnails)}
+    copies: dict[str, list[int]] = {}
+    for position, record in enumerate(records):
+        copies.setdefault(record.sha256, []).append(position)
+    for positions in copies.values():  # blank images correlate with nothing
+        correlations |= dict.fromkeys(combinations(positions, 2), 1.0)
+    return [
+        _pair(records[first], records[second], correlation)
+        for (first, second), correlation in sorted(correlations.items())
+    ]
 
 
-def _centred(rows: Floats) -> npt.NDArray[np.float32]:
-    """Rows with mean zero and length one, so that the product of two is their correlation."""
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    return np.asarray(rows / lengths, dtype=np.float32)
-
-
-def _correlation(
-    rows: npt.NDArray[np.float32], first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float32]:
-    return np.asarray((rows[first] * rows[second]).sum(axis=1), dtype=np.float32)
-
-
-def _pair(first: Record, second: Record, distance: int, correlation: float) -> Pair:
+def _pair(first: Record, second: Record, correlation: float) -> Pair:
     return Pair(
         first=first.path,
         second=second.path,
         exact=first.sha256 == second.sha256,
         same_label=first.label == second.label,
-        same_patient=first.patient == second.patient,
+        same_patient=first.person == second.person,
         splits=(first.split, second.split),
-        distance=distance,
         correlation=round(correlation, 4),
     )
 
@@ -226,10 +181,10 @@ def _leak(
     for repeat in range(REPEATS):
         train, chosen = train_test_split(rows, test_size=share, stratify=labels, random_state=seed + repeat)
         test = np.isin(rows, chosen)
-        owners = {records[i].patient for i in train.tolist()}
+        owners = {records[i].person for i in train.tolist()}
         scores.append(memorised(test))
         across.append(sum(test[place[pair.first]] != test[place[pair.second]] for pair in pairs))
-        known.append(sum(records[i].patient in owners for i in chosen.tolist()) / len(chosen))
+        known.append(sum(records[i].person in owners for i in chosen.tolist()) / len(chosen))
     return Leak(
         pairs_across=float(np.mean(across)),
         known_patients=float(np.mean(known)),

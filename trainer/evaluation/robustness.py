@@ -61,7 +61,7 @@ def measure_robustness(
     kept, rows, _ = judge_each(radiographs, model, judge, "corrupt")
     truth = np.array([model.classes.index(radiograph.label) for radiograph in kept])
     predicted = np.stack(rows, axis=1)
-    patients, sites = [radiograph.patient for radiograph in kept], [radiograph.site for radiograph in kept]
+    patients, sites = [radiograph.person for radiograph in kept], [radiograph.site for radiograph in kept]
 
     def losses(site: str | None) -> Losses:
         chosen = np.array([site in (None, name) for name in sites])

@@ -60,7 +60,7 @@ class Evaluation:
     @property
     def judged(self) -> JudgedImages:
         """What metrics and their intervals are made of."""
-        patients = [radiograph.patient for radiograph in self.radiographs]
+        patients = [radiograph.person for radiograph in self.radiographs]
         return JudgedImages(self.classes, self.truth, self.probabilities, patients)
 
     @property

@@ -145,11 +145,11 @@ def judge_sites(unseen: Sequence[Evaluation], radiographs: Sequence[Radiograph |
     together = association(
         [radiograph.label for radiograph in radiographs],
         [radiograph.site for radiograph in radiographs],
-        [radiograph.patient for radiograph in radiographs],
+        [radiograph.person for radiograph in radiographs],
     )
     judged = [radiograph for evaluation in unseen for radiograph in evaluation.radiographs]
     sites = [radiograph.site for radiograph in judged]
-    patients = [radiograph.patient for radiograph in judged]
+    patients = [radiograph.person for radiograph in judged]
     embeddings = np.concatenate([evaluation.embeddings for evaluation in unseen])
     probe = probe_site(embeddings, [radiograph.label for radiograph in judged], sites, patients)
     truth = np.concatenate([evaluation.truth for evaluation in unseen])

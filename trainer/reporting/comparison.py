@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from bento.artifact import Interval
+from trainer.data.patients import person
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages, macro_f1, paired_difference
 from trainer.runs import Run, read_training
@@ -47,7 +48,9 @@ def read_predictions(path: Path, classes: list[str]) -> tuple[list[dict[str, str
         probabilities = np.array([[float(row[name]) for name in columns] for row in rows])
     except ValueError as error:
         raise UserError(f"{path}: {error}; make it again with python -m trainer evaluate") from error
-    return rows, JudgedImages(classes, truth, probabilities, [row["patient"] for row in rows])
+    return rows, JudgedImages(
+        classes, truth, probabilities, [person(row.get("site", ""), row["patient"]) for row in rows]
+    )
 
 
 def compare(first: Run, second: Run) -> Difference:
@@ -80,5 +83,6 @@ def _predicted(run: Run) -> tuple[list[str], dict[tuple[str, str], tuple[int, st
     rows, judged = read_predictions(run.predictions, classes)
     predicted = judged.probabilities.argmax(axis=1).tolist()
     return classes, {
-        (row["path"], row["label"]): (guess, row["patient"]) for row, guess in zip(rows, predicted, strict=True)
+        (row["path"], row["label"]): (guess, patient)
+        for row, guess, patient in zip(rows, predicted, judged.patients, strict=True)
     }

@@ -13,7 +13,7 @@ from bento.imaging.intake import fit, load_array
 from bento.imaging.preprocessing import Preprocessing
 from trainer.data.manifest import Record, Split
 from trainer.data.sample import generate
-from trainer.evaluation.data_audit import audit, difference_hashes, duplicate_pairs
+from trainer.evaluation.data_audit import audit, duplicate_pairs
 from trainer.evaluation.shortcut_controls import thumbnail
 
 SPEC = Preprocessing(image_size=64)
@@ -74,11 +74,16 @@ def test_images_of_different_people_are_no_duplicates() -> None:
     assert duplicate_pairs([record(str(i)) for i in range(len(people))], thumbnails) == []
 
 
-def test_a_hash_has_a_bit_for_each_step_to_the_right() -> None:
-    rising = np.tile(np.arange(0, 256, 8, dtype=np.uint8), (32, 1))
-    falling = rising[:, ::-1]
-    hashes = difference_hashes(np.stack([rising, falling]))
-    assert hashes.tolist() == [2**64 - 1, 0]
+def test_a_number_that_two_hospitals_gave_is_two_patients(tmp_path: Path) -> None:
+    rows = [record(f"f{i}", split="test" if i % 2 else "train", patient="7") for i in range(4)]
+    rows = [row.model_copy(update={"site": "ab"[row.split == "test"]}) for row in rows]
+    thumbnails = {row.path: small(radiograph(i)) for i, row in enumerate(rows)}
+    for row in rows:
+        (tmp_path / row.path).parent.mkdir(parents=True, exist_ok=True)
+        radiograph(1).save(tmp_path / row.path)
+    audited = audit(rows, tmp_path, thumbnails, {}, {}, seed=1)
+    assert audited.patients == {"train": 1, "val": 0, "test": 1}
+    assert audited.patients_across == 0
 
 
 def test_the_whole_audit_counts_what_it_should(tmp_path: Path) -> None:
