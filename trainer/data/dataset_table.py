@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from trainer.data.folder import ANNOTATIONS, HOUSEKEEPING, LeftOut, Listing, Radiograph, files_under
+from trainer.data.folder import ANNOTATIONS, LeftOut, Listing, Radiograph, files_under
 from trainer.data.housekeeping import class_name, is_annotation, is_housekeeping, is_name
 from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
@@ -78,23 +78,21 @@ def read_dataset_table(root: Path) -> Listing:
     annotated = [radiograph.path for radiograph in listed if any(map(is_annotation, radiograph.path.split("/")[:-1]))]
     if annotated:
         notes.append(f"{len(annotated):,} images that {MANIFEST_FILE} lists lie {ANNOTATIONS}, e.g. {annotated[0]}")
-    return Listing(
-        listed,
-        _left_out(root, radiographs.keys() - {radiograph.path for radiograph in listed}, radiographs.keys()),
-        notes,
-    )
+    return Listing(listed, _left_out(root, radiographs.keys()), notes)
 
 
-def _left_out(root: Path, housekeeping: Collection[str], listed: Collection[str]) -> list[LeftOut]:
-    """What the table lists and is not taken, and what it does not list."""
+def _left_out(root: Path, listed: Collection[str]) -> list[LeftOut]:
+    """Housekeeping, annotations that the table does not list, and other files that it does not list."""
     found = files_under(root)
+    folders = {folder for path in listed for folder in _ancestors(path)}
+    kept = [item for item in found.left_out if item.reason != ANNOTATIONS or item.path not in folders]
     paths = [file.relative_to(root).as_posix() for file in found.files]
-    unlisted = [LeftOut(path, UNLISTED) for path in paths if path not in listed and path != MANIFEST_FILE]
-    return (
-        [LeftOut(path, HOUSEKEEPING) for path in sorted(housekeeping)]
-        + [item for item in found.left_out if not any(path.startswith(item.path + "/") for path in listed)]
-        + unlisted
-    )
+    return kept + [LeftOut(path, UNLISTED) for path in paths if path not in listed and path != MANIFEST_FILE]
+
+
+def _ancestors(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _rename(columns: list[str]) -> list[str]:

@@ -22,7 +22,6 @@ def locked(data_dir: Path) -> Iterator[None]:
         OSError: the folder can't be made.
     """
     made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
-    data_dir.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(data_dir / LOCK_FILE), data_dir / HOLDER_FILE
     if _acquire(lock, data_dir, holder):
         try:
@@ -43,16 +42,22 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 def _acquire(lock: FileLock, data_dir: Path, holder: Path) -> bool:
     """Wait for the lock; False where the folder can't be written to."""
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print(f"{data_dir}: waits for {_read(holder)}, which is changing it", flush=True)
-        lock.acquire()
-    except OSError:
-        if os.access(data_dir, os.W_OK):
-            raise
-        return False
-    return True
+    waits = False
+    while True:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=waits)
+        except Timeout:
+            print(f"{data_dir}: waits for {_read(holder)}, which is changing it", flush=True)
+            waits = True
+        except FileNotFoundError:
+            continue  # the holder has taken away the folder that it had made
+        except OSError:
+            if os.access(data_dir, os.W_OK):
+                raise
+            return False
+        else:
+            return True
 
 
 def _read(holder: Path) -> str:

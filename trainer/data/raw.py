@@ -219,8 +219,7 @@ def _thumbnail(file: Path) -> Thumbnails:
 
 
 def _with_lookalikes(records: list[RawRecord], thumbnails: list[Thumbnails]) -> list[RawRecord]:
-    stacked = np.stack(thumbnails) if thumbnails else np.zeros((0, SIDE, SIDE), np.uint8)
-    groups = lookalikes(stacked, [record.original for record in records])
+    groups = lookalikes(np.stack(thumbnails), [record.original for record in records])
     return [record.model_copy(update={"lookalike": name}) for record, name in zip(records, groups, strict=True)]
 
 

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.holdout import leave_out, shared_classes, sites_to_hold_out
+from trainer.data.holdout import leave_out, run_records, shared_classes, sites_to_hold_out
 from trainer.data.manifest import SPLITS, Record
 from trainer.errors import UserError
+from trainer.files import write_text
 from trainer.settings import Settings
+from trainer.tables import to_csv
 from trainer.training.train import start_and_train
 
 
@@ -60,6 +62,17 @@ def test_the_matrix_leaves_out_what_it_can_and_says_why_not_the_rest() -> None:
     possible, refused = sites_to_hold_out([*A, *B, *records("c", "NORMAL")])
     assert possible == ["a", "b"]
     assert "fewer than two classes" in refused["c"]
+
+
+def test_what_a_run_leaves_out_is_counted_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = A[0].model_copy(update={"site": "b", "path": "raw/NORMAL/shared.png"})
+    write_text(tmp_path / "manifest.csv", to_csv([*A, *B, shared], Record))
+    assert run_records(Settings(data_dir=tmp_path, hold_out_site="a")) == B
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "--hold-out-site a: 6 images held out, 9 used",
+        "  1 images of other sites are used for nothing: they share a patient or a picture with a",
+    ]
 
 
 def test_a_refused_site_leaves_no_run_behind(tmp_path: Path) -> None:

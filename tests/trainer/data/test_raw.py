@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import uid
 
 from bento.imaging.errors import ImageError
@@ -147,3 +148,40 @@ def test_asking_before_fetching_says_so(data: Path) -> None:
     for ask in (describe_dataset, read_raw):
         with pytest.raises(UserError, match="run `python -m trainer fetch` first"):
             ask(data)
+
+
+def test_a_phones_multi_picture_jpeg_and_a_jfif_become_files_that_imagefolder_knows(folder: Path, data: Path) -> None:
+    pair = [Image.new("L", (20, 20), grey) for grey in (40, 90)]
+    for grey, name in ((0, "phone.jpg"), (10, "phone.mpo"), (20, "scan")):
+        pair[0].paste(grey, (3, 3, 9, 9))
+        pair[0].save(folder / "tb" / name, "MPO", save_all=True, append_images=pair[1:])
+    radiograph(folder / "tb/page.jfif", 9, kind="JPEG")
+    report = fetch(settings(folder, data))
+    assert not report.unreadable
+    names = {raw.original: raw.path for raw in read_raw(data)}
+    assert names["tb/phone.jpg"] == "raw/TB/phone.jpg"
+    assert names["tb/phone.mpo"] == "raw/TB/phone.mpo.jpg"
+    assert names["tb/scan"] == "raw/TB/scan.jpg"
+    assert names["tb/page.jfif"] == "raw/TB/page.jfif.jpg"
+
+
+def test_a_name_that_leaves_no_room_for_a_suffix_is_cut(folder: Path, data: Path) -> None:
+    radiograph(folder / "tb" / ("\u00e9" * 127), 9)
+    fetch(settings(folder, data))
+    (name,) = [raw.path for raw in read_raw(data) if "\u00e9" in raw.path]
+    assert len(Path(name).name.encode()) <= 255
+    assert (data / name).is_file()
+
+
+def test_a_full_disk_ends_it_with_the_files_name_and_makes_no_image_unreadable(
+    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tb/image.dcm").write_bytes(dicom(pictures.radiograph()))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match=r"\.converted/\w+\.png: No space left on device; fetch can be run again"):
+        fetch(settings(folder, data))
+    assert not data.exists()

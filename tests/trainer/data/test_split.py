@@ -9,8 +9,10 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from trainer.data.fetch import fetch
+from trainer.data.holdout import leave_out
 from trainer.data.listing import SPLIT_NAMES
 from trainer.data.manifest import SPLITS, Record, read_manifest, split_protocol
+from trainer.data.sample import generate
 from trainer.data.split import split
 from trainer.errors import UserError
 from trainer.settings import Settings
@@ -268,3 +270,64 @@ def test_three_patients_a_class_are_enough(tmp_path: Path, data: Path, count: in
 def test_splitting_before_fetching_says_so(data: Path) -> None:
     with pytest.raises(UserError, match="run `python -m trainer fetch` first"):
         split(Settings(data_dir=data))
+
+
+def test_a_number_that_two_hospitals_gave_is_two_patients(tmp_path: Path, data: Path) -> None:
+    rows = [(f"{label}/{site}{n}.png", label, site, f"{n}") for label in "NP" for site in "ab" for n in range(20)]
+    folder = radiographs(tmp_path / "set", rows)
+    fetch(settings(data, folder))
+    split(settings(data, folder))
+    records = read_manifest(data)
+    sides = defaultdict(set)
+    for record in records:
+        sides[record.site, record.patient].add(record.split)
+    assert all(len(side) == 1 for side in sides.values())
+    assert len({record.group for record in records}) == len(sides) == 40
+    assert leave_out(records, "b") == [record for record in records if record.site == "a"]
+
+
+def test_changed_copies_of_an_image_stay_on_one_side_and_are_counted(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label, count in (("N", 12), ("P", 12)):
+        for number, image in enumerate(generate(count, 96, 2, seed=ord(label))):
+            picture = Image.fromarray(image.pixels)
+            (tmp_path / "set" / label).mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / "set" / label / f"{number}.png")
+            picture.resize((64, 64)).save(tmp_path / "set" / label / f"{number} small.jpg", quality=50)
+            picture.point([min(255, grey + 20) for grey in range(256)]).save(
+                tmp_path / "set" / label / f"{number} bright.png"
+            )
+    fetch(settings(data, tmp_path / "set"))
+    assert "72 images that show the same picture as another one" in capsys.readouterr().out
+    for seed in range(4):
+        split(settings(data, tmp_path / "set", seed=seed))
+        sides = defaultdict(set)
+        for record in read_manifest(data):
+            sides[record.label, Path(record.path).stem.split()[0]].add(record.split)
+        assert all(len(side) == 1 for side in sides.values())
+
+
+def test_a_dataset_that_an_earlier_version_fetched_gets_its_groups_of_copies(tmp_path: Path, data: Path) -> None:
+    folder = radiographs(tmp_path / "set", two_hospitals({("N", "a"): 6, ("P", "a"): 6}))
+    with Image.open(folder / "N/a0_0.png") as image:
+        image.resize((32, 32), Image.Resampling.NEAREST).save(folder / "P/a0_0.png")
+    fetch(settings(data, folder))
+    table = data / "raw/manifest.csv"
+    rows = [line.rpartition(",")[0] for line in table.read_text().splitlines()]
+    assert rows[0].endswith("original")
+    table.write_text("\n".join(rows) + "\n")
+    split(settings(data, folder))
+    groups = Counter(record.group for record in read_manifest(data))
+    assert max(groups.values()) == 2
+    assert table.read_text().splitlines()[0].endswith("original,lookalike")
+
+
+def test_a_protocol_that_lets_patients_cross_says_so(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = layout(tmp_path / "set", {"train": {"n": 20, "t": 30}, "test": {"n": 6, "t": 7}, "val": {"n": 3, "t": 3}})
+    (folder / "test/n/n-0.png").write_bytes((folder / "train/n/n-0.png").read_bytes())
+    fetch(settings(data, folder))
+    split(settings(data, folder, split="official"))
+    assert "1 patients or pictures have images in more than one split: use --split grouped" in capsys.readouterr().out
