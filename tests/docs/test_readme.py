@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs import pages
+from tests.support import documents
 from tests.support.server import ROOT, running_service
 
 README = ROOT / "README.md"
@@ -25,14 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(folder: Path) -> dict[str, str]:
-    return pages.prepare(folder)
+    return documents.prepare(folder)
 
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, environment: dict[str, str]) -> str:
     """What the README's training command prints."""
-    (block,) = [block for block in pages.blocks(README, "sh") if "-m trainer" in block]
-    return pages.run(["bash", "-euc", block], folder, environment)
+    (block,) = [block for block in documents.blocks(README, "sh") if "-m trainer" in block]
+    return documents.run(["bash", "-euc", block], folder, environment)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def url(trained: str, folder: Path, environment: dict[str, str]) -> Iterator[str
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
-    block = pages.blocks(README, "sh")[0]
+    block = documents.blocks(README, "sh")[0]
     targets = re.findall(r"^make (\w+)", block, re.MULTILINE)
     assert targets == ["demo", "test"]
     subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True)
@@ -56,17 +56,17 @@ def test_training_on_a_folder_publishes_a_model_and_writes_the_report(trained: s
 
 
 def test_the_answer_has_the_fields_of_the_readmes(url: str, folder: Path, environment: dict[str, str]) -> None:
-    (block,) = [block for block in pages.blocks(README, "sh") if "/predict" in block]
+    (block,) = [block for block in documents.blocks(README, "sh") if "/predict" in block]
     assert ADDRESS in block
-    answer = json.loads(pages.run(["bash", "-euc", block.replace(ADDRESS, url)], folder, environment))
-    (shown,) = pages.blocks(README, "json")
+    answer = json.loads(documents.run(["bash", "-euc", block.replace(ADDRESS, url)], folder, environment))
+    (shown,) = documents.blocks(README, "json")
     assert shape(answer) == shape(json.loads(shown))
 
 
 def test_every_block_of_the_readme_is_covered() -> None:
-    kinds = [kind for kind, _ in pages.BLOCK.findall(README.read_text(encoding="utf-8"))]
+    kinds = [kind for kind, _ in documents.BLOCK.findall(README.read_text(encoding="utf-8"))]
     assert sorted(kinds) == ["json", "sh", "sh", "sh", "sh"]
-    assert [block for block in pages.blocks(README, "sh") if block.startswith("bentoml serve")]
+    assert [block for block in documents.blocks(README, "sh") if block.startswith("bentoml serve")]
 
 
 @pytest.mark.skipif(shutil.which("wc") is None, reason="needs wc")
