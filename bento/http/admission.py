@@ -97,7 +97,7 @@ class Admission:
             return
         ticket = scope[TICKET] = Ticket()
         answer = _Answer(send)
-        task = asyncio.ensure_future(_run(self.app, scope, receive, answer.send))
+        task = asyncio.ensure_future(self.app(scope, receive, answer.send))
         task.add_done_callback(lambda _: self.places.give_back(count))
         task.add_done_callback(_look_at)
         gone = asyncio.ensure_future(_wait_until_gone(receive))
@@ -113,10 +113,6 @@ class Admission:
         finally:
             gone.cancel()
             ticket.abandoned = answer.closed = True
-
-
-async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await app(scope, receive, send)
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

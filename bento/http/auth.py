@@ -28,7 +28,8 @@ class ApiKeys:
         self.hashes = [value.encode() for value in hashes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.hashes and not self._is_open(scope["path"]):
+        is_open = scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_PREFIXES)
+        if self.hashes and not is_open:
             key = _given(Headers(scope=scope))
             if key is None or not self._is_known(key):
                 detail = "no API key was given" if key is None else "the API key is not known"
@@ -36,9 +37,6 @@ class ApiKeys:
                 await problem_response("unauthorized", detail, headers)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
-
-    def _is_open(self, path: str) -> bool:
-        return path in OPEN or path.startswith(OPEN_PREFIXES)
 
     def _is_known(self, key: str) -> bool:
         digest = hash_key(key).encode()

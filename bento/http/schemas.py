@@ -65,33 +65,15 @@ class Metadata(Schema):
     @classmethod
     def of(cls, manifest: Manifest, settings: Settings) -> Self:
         """Make the view of a manifest, with the limits that the service's settings give."""
-        metrics = manifest.metrics
+        metrics, shared = manifest.metrics, cls.model_fields.keys() & Manifest.model_fields.keys()
+        limits = RequestLimits.model_fields.keys() & Settings.model_fields.keys()
         return cls(
-            model_name=manifest.model_name,
-            model_version=manifest.model_version,
-            classes=manifest.classes,
+            **{name: getattr(manifest, name) for name in shared},
             metrics_summary=MetricsSummary(
                 test_accuracy=metrics.accuracy, macro_f1=metrics.macro_f1, weighted_f1=metrics.weighted_f1
             ),
-            preprocessing=manifest.preprocessing,
-            temperature=manifest.temperature,
-            data=manifest.data,
             notice=SYNTHETIC_NOTICE if manifest.data.synthetic else None,
-            warnings=manifest.warnings,
-            operating_points=manifest.operating_points,
-            novelty=manifest.novelty,
-            orientations=manifest.orientations,
-            intended_use=manifest.intended_use,
-            limits=manifest.limits,
-            request_limits=RequestLimits(
-                max_upload_bytes=settings.max_upload_bytes,
-                max_pixels=settings.max_pixels,
-                max_batch=settings.max_batch,
-                max_batch_bytes=settings.max_batch_bytes,
-                formats=list(FORMATS),
-            ),
-            created=manifest.created,
-            git_commit=manifest.git_commit,
+            request_limits=RequestLimits(**{name: getattr(settings, name) for name in limits}, formats=list(FORMATS)),
         )
 
 

@@ -1,5 +1,7 @@
 import json
 import logging
+import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,6 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bento.http.access_log import AccessLog, RequestJsonFormatter
 from bento.http.problems import CLIENT_GONE, ProblemDocuments
+from tests.support import pictures
+from tests.support.answers import post
+from tests.support.dicoms import SECRET
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +88,37 @@ def test_a_multi_line_message_stays_one_line() -> None:
     text = RequestJsonFormatter().format(record)
     assert "\n" not in text
     assert json.loads(text)["message"] == "a\nb ü"
+
+
+def test_nothing_of_a_patient_comes_back_or_is_logged(client: httpx.Client, service_log: Path) -> None:
+    files = [data for data, _ in pictures.BAD.values() if b"DICM" in data[:132]]
+    whole = pictures.GOOD["a DICOM image"]
+    files += [whole, whole[:-3000], whole.replace(b"DX", b"\\\\"), whole.replace(b"US", b"PN")]
+    assert all(SECRET.encode() in data for data in files)
+    for data in files:
+        for path, field in (("/predict?explain=true", "file"), ("/predict/batch", "files")):
+            answer = client.post(path, files={field: (f"{SECRET}.dcm", data, "application/dicom")})
+            assert SECRET not in answer.text + str(answer.headers)
+    assert SECRET not in client.get("/metrics").text
+    assert SECRET not in service_log.read_text()
+
+
+def test_the_log_is_json_with_request_ids_and_holds_no_file_name(client: httpx.Client, service_log: Path) -> None:
+    answers = [post(client, data, name="patient-smith.png") for data in (pictures.GOOD["a grey PNG"], b"garbage")]
+    assert [answer.status_code for answer in answers] == [200, 415]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    # A line is written when its answer is out, so it may come a moment later.
+    for _ in range(100):
+        log = service_log.read_text()
+        if all(f'"{name}"' in log for name in ids):
+            break
+        time.sleep(0.05)
+    assert "smith" not in log
+    assert "Traceback" not in log
+    # BentoML's own first line, from before the service is loaded in a worker, is text.
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    found = {line.get("request_id"): line for line in lines}
+    for answer in answers:
+        line = found[answer.headers["x-request-id"]]
+        assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", answer.status_code)
+        assert line["ms"] > 0

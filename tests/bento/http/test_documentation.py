@@ -1,5 +1,6 @@
 """Page and documentation behind a path prefix, in a real Chromium; no request goes to another host."""
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -109,3 +110,18 @@ def test_head_is_no_way_into_routes_without_get(root: str) -> None:
     answer = httpx.head(f"{root}/predict", trust_env=False)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert httpx.head(f"{root}/nowhere", trust_env=False).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_documentation_needs_no_other_host(client: httpx.Client, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert not re.search(r'(?:src|href)\s*=\s*["\'](?:https?:)?//', page.text)
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "http" not in page.headers["content-security-policy"]
+    assets = re.findall(r'(?:src|href)="([^"/][^"]+)"', page.text)
+    assert any(asset.endswith(".js") for asset in assets)
+    for asset in assets:
+        answer = client.get(asset)
+        assert answer.status_code == 200
+        assert len(answer.content) > 500
