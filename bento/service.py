@@ -213,6 +213,7 @@ service = bentoml.service(
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )(ChestXray)
+# Private: BentoML asks a mounted application's routes before those of its own page, metrics and `/docs.json`.
 service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS), FORMS))
 # Outermost first.
 service.add_asgi_middleware(ProblemDocuments)

@@ -9,6 +9,7 @@ import os
 
 from bento.settings import Settings
 
+# Private: BentoML sets this variable for its workers before one imports the service.
 if Settings.single_worker():
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 

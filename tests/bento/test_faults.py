@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from bento.http.problems import MEDIA_TYPE
+from bento.settings import SUPERVISOR
 from tests.support import pictures
 from tests.support.server import service_process
 
@@ -168,6 +169,13 @@ def test_what_is_no_http_is_a_problem_too(
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert MEDIA_TYPE.encode() in head
     assert f"/problems/{slug}".encode() in body
+
+
+def test_a_worker_knows_the_process_that_looks_after_it(faulty: tuple[str, psutil.Process]) -> None:
+    _, process = faulty
+    worker = worker_of(process)
+    # By this a worker tells that it is one: only workers hold the model.
+    assert worker.environ()[SUPERVISOR] == str(process.pid) == str(worker.ppid())
 
 
 def test_a_killed_worker_is_replaced(faulty: tuple[str, psutil.Process]) -> None:

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import httpx
 
 from tests.conftest import SERVED_VERSION
 from tests.support import pictures
 from tests.support.answers import post
+from tests.support.server import running_service
 
 IMAGE = pictures.GOOD["a grey PNG"]
 
@@ -25,3 +28,17 @@ def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
     ):
         assert line in text
     assert "/a" not in text
+
+
+def test_any_of_several_workers_answers_for_all(stored_artifact: Path, tmp_path: Path) -> None:
+    model = f"chest_xray:{stored_artifact.name}"
+    with running_service(tmp_path / "log", CHEST_XRAY_MODEL=model, CHEST_XRAY_WORKERS="2") as url:
+        for _ in range(12):
+            assert httpx.post(f"{url}/predict", files={"file": IMAGE}, timeout=30).is_success
+        counted = {
+            line.split()[-1]
+            for _ in range(12)
+            for line in httpx.get(f"{url}/metrics").text.splitlines()
+            if line.startswith('chest_xray_request_seconds_count{route="/predict",status="200"}')
+        }
+        assert counted == {"12.0"}
