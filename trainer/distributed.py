@@ -1,14 +1,11 @@
 """Several processes, GPUs or hosts: what ``torchrun`` started becomes one Ignite process group."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec
 
 import ignite.distributed as idist
 import torch
-
-P = ParamSpec("P")
 
 
 @contextmanager
@@ -24,8 +21,5 @@ def process_group(device: str) -> Iterator[None]:
         idist.finalize()
 
 
-def first_only(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Let the first process do it, and the others wait until it is done."""
-    if idist.get_rank() == 0:
-        action(*args, **kwargs)
-    idist.barrier()
+first_only = idist.one_rank_only(with_barrier=True)
+"""Decorator: the first process does it, and the others wait until it is done."""

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -111,35 +110,31 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
 
 def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary) -> None:
     """Show a test in TensorBoard: curves, reliability, embeddings with thumbnails, settings with final metrics."""
+    import torch
     from torch.utils.tensorboard import SummaryWriter
 
-    folder = run.folder / TENSORBOARD
-    shutil.rmtree(folder, ignore_errors=True)
-    with SummaryWriter(str(folder)) as writer:
-        _log(writer, run, evaluation, summary)
-
-
-def _log(writer: Any, run: Run, evaluation: Evaluation, summary: EvaluationSummary) -> None:
-    import torch  # TensorBoard brings it anyway
-
-    for i, name in enumerate(evaluation.classes):
-        writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
-    for when, curve in summary.calibration.reliability.items():
-        writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(*curve))
-    writer.add_figure("test/confusion", confusion_plot(summary.test.confusion_matrix, evaluation.classes, "test"))
-    predicted = [evaluation.classes[i] for i in evaluation.probabilities.argmax(axis=1)]
+    classes = evaluation.classes
+    predicted = [classes[i] for i in evaluation.probabilities.argmax(axis=1)]
     rows = [
-        [radiograph.label, radiograph.site, guess, "right" if radiograph.label == guess else "wrong", radiograph.path]
-        for radiograph, guess in zip(evaluation.radiographs, predicted, strict=True)
+        [image.label, image.site, guess, "right" if image.label == guess else "wrong", image.path]
+        for image, guess in zip(evaluation.radiographs, predicted, strict=True)
     ]
     thumbnails = torch.from_numpy(np.repeat(evaluation.thumbnails[:, None], 3, axis=1)).float() / 255
-    header = ["label", "site", "predicted", "right", "path"]
-    writer.add_embedding(evaluation.embeddings, rows, thumbnails, metadata_header=header)
     settings = {
         name: value if isinstance(value, bool | int | float) else str(value)
         for name, value in saved_settings(run).model_dump(mode="json").items()
     }
     final = {f"final/{name}": getattr(summary.test, name) for name in ("accuracy", "macro_f1", "weighted_f1")}
     final["final/ece"] = summary.calibration.after.ece.value
-    # In this very folder: by default each call makes a run of its own.
-    writer.add_hparams(settings, final, run_name=".")
+    folder = run.folder / TENSORBOARD
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        for i, name in enumerate(classes):
+            writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
+        for when, curve in summary.calibration.reliability.items():
+            writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(*curve))
+        writer.add_figure("test/confusion", confusion_plot(summary.test.confusion_matrix, classes, "test"))
+        header = ["label", "site", "predicted", "right", "path"]
+        writer.add_embedding(evaluation.embeddings, rows, thumbnails, metadata_header=header)
+        # In this very folder: by default each call makes a run of its own.
+        writer.add_hparams(settings, final, run_name=".")

@@ -29,10 +29,10 @@ def run_everything(settings: Settings) -> None:
     with process_group(settings.device):
         if settings.resume:
             settings = continued_settings(start_run(settings), settings)
-        first_only(fetch, settings)
-        first_only(split, settings)
+        first_only(fetch)(settings)
+        first_only(split)(settings)
         run = start_and_train(settings)
-        first_only(_conclude, settings.model_copy(update={"run": run.name}), run)
+        first_only(_conclude)(settings.model_copy(update={"run": run.name}), run)
 
 
 def run_matrix(settings: Settings) -> None:
@@ -47,8 +47,8 @@ def run_matrix(settings: Settings) -> None:
     if settings.hold_out_site:
         raise UserError("matrix: leaves out each site in turn; give no --hold-out-site")
     with process_group(settings.device):
-        first_only(fetch, settings)
-        first_only(split, settings)
+        first_only(fetch)(settings)
+        first_only(split)(settings)
         sites, refused = sites_to_hold_out(read_manifest(settings.data_dir))
         names = []
         for site in sites:
@@ -61,12 +61,12 @@ def run_matrix(settings: Settings) -> None:
                 start_run(own)  # refuses a finished run too, if it was made with other settings
             if not run.report.is_file():
                 start_and_train(own)
-                first_only(_evaluate, own)
+                first_only(_evaluate)(own)
             names.append(name)
         if idist.get_rank() == 0:
             for reason in refused.values():
                 print(reason)
-        first_only(_report, settings.runs_dir, names)
+        first_only(_report)(settings.runs_dir, names)
 
 
 def _evaluate(settings: Settings) -> None:

@@ -41,19 +41,19 @@ class FineMap(nn.Module):
         return fine + (cam.mean(dim=(2, 3)) - fine.mean(dim=(2, 3)))[..., None, None]
 
 
-def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, radiographs: int, seed: int) -> FineMap:
+def fit_fine_map(model: Classifier, cut: int, fetch: Fetch, images: int, seed: int) -> FineMap:
     """Fit the read-out to training images that ``seed`` draws; no global random state is read or changed.
 
     Args:
         model: its stages before ``cut`` are frozen.
         cut: index of the first stage that is trained.
-        fetch: outputs of the stages before ``cut`` for ``radiographs`` training images.
-        radiographs: at least one.
+        fetch: outputs of the stages before ``cut`` for ``images`` training images.
+        images: at least one.
         seed: draws them.
     """
     from sklearn.linear_model import Ridge  # takes a second; training should begin before that
 
-    rows = np.sort(np.random.default_rng([seed, 89]).permutation(radiographs)[:MOST_IMAGES])
+    rows = np.sort(np.random.default_rng([seed, 89]).permutation(images)[:MOST_IMAGES])
     tail = nn.Sequential(*model.stages[cut:], model.head).eval()
     cells, evidence = [], []
     for start in range(0, len(rows), BATCH):

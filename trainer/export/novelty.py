@@ -166,8 +166,8 @@ def _fit_heads(prefix: Prefix, train: LabelledImages, views: Fetch, rng: np.rand
     return FrozenStageHeads(prefix.cuts[0], distance, orientation).eval()
 
 
-def _drawn(rng: np.random.Generator, radiographs: int, most: int) -> Array:
-    return np.arange(radiographs) if radiographs <= most else np.sort(rng.choice(radiographs, most, replace=False))
+def _drawn(rng: np.random.Generator, images: int, most: int) -> Array:
+    return np.arange(images) if images <= most else np.sort(rng.choice(images, most, replace=False))
 
 
 def _features(prefix: Prefix, images: Array) -> Array:

@@ -19,20 +19,9 @@ FORMAT = 4
 """To be raised with every change of how they are fitted, which makes the kept files out of date."""
 
 
-def novelty_path(
-    store: Store, prefix: Prefix, radiographs: tuple[str, str], augmentation: Augmentation, seed: int
-) -> Path:
-    """File of what was fitted.
-
-    Args:
-        store: the cache folder.
-        prefix: the stages before the last blocks.
-        radiographs: keys of the training and of the validation images.
-        augmentation: of the training images' views.
-        seed: of images, views and simulated scanners.
-    """
-    determinants = [FORMAT, prefix.digest(), radiographs, repr(augmentation), seed]
-    return store.path("novelty", *determinants, suffix=".safetensors")
+def novelty_path(store: Store, prefix: Prefix, keys: tuple[str, str], augmentation: Augmentation, seed: int) -> Path:
+    """File of the fit to training and validation images of those ``keys``, on the output of ``prefix``."""
+    return store.path("novelty", FORMAT, prefix.digest(), keys, repr(augmentation), seed, suffix=".safetensors")
 
 
 def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedHeads]) -> FittedHeads:

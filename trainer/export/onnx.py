@@ -67,12 +67,10 @@ def export_onnx(
     graph = SealedGraph(model, temperature, heads, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
     temporary = path.with_name(f".{path.name}.part")
-    # The exporter narrates on standard output and warns of its own deprecations.
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        _quiet("torch.onnx", "onnxscript"),
-    ):
+    # The exporter narrates on standard output and in its log, and warns of its own deprecations.
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
@@ -99,19 +97,6 @@ def _strip(message: Any) -> None:
         elif field.message_type:
             for part in [value] if hasattr(value, "ListFields") else value:
                 _strip(part)
-
-
-@contextlib.contextmanager
-def _quiet(*names: str):  # type: ignore[no-untyped-def]
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def save_weights(model: Classifier, path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import ignite.distributed as idist
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -63,11 +64,9 @@ class Prefix:
 
     def digest(self) -> str:
         """SHA-256 of all weights that determine the outputs."""
-        digest = hashlib.sha256(f"folded {self.model.mean.tolist()}{self.model.std.tolist()}{self.cuts}".encode())
-        for name, value in self.model.stages[: self.cuts[-1]].state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        state = {"mean": self.model.mean, "std": self.model.std, **self.model.stages[: self.cuts[-1]].state_dict()}
+        weights = save({name: value.contiguous() for name, value in state.items()}, {"cuts": f"folded {self.cuts}"})
+        return hashlib.sha256(weights).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -57,33 +57,18 @@ class Backbone:
 
 BACKBONES = {
     "efficientnet_b0": Backbone(
-        build=models.efficientnet_b0,
-        hub=models.EfficientNet_B0_Weights.IMAGENET1K_V1,
-        stages=_efficientnet_stages,
-        embedding_size=1280,
+        models.efficientnet_b0,
+        models.EfficientNet_B0_Weights.IMAGENET1K_V1,
+        _efficientnet_stages,
+        1280,
         trained_blocks=3,
     ),
     "efficientnet_lite0": Backbone(
-        build=efficientnet_lite0,
-        hub=None,
-        stages=_efficientnet_stages,
-        embedding_size=1280,
-        trained_blocks=3,
-        normalisation=HALF,
+        efficientnet_lite0, None, _efficientnet_stages, 1280, trained_blocks=3, normalisation=HALF
     ),
-    "resnet18": Backbone(
-        build=models.resnet18,
-        hub=models.ResNet18_Weights.IMAGENET1K_V1,
-        stages=_resnet_stages,
-        embedding_size=512,
-        trained_blocks=1,
-    ),
+    "resnet18": Backbone(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1, _resnet_stages, 512, trained_blocks=1),
     "resnet50": Backbone(
-        build=models.resnet50,
-        hub=models.ResNet50_Weights.IMAGENET1K_V2,
-        stages=_resnet_stages,
-        embedding_size=2048,
-        trained_blocks=1,
+        models.resnet50, models.ResNet50_Weights.IMAGENET1K_V2, _resnet_stages, 2048, trained_blocks=1
     ),
 }
 

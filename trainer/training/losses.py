@@ -48,16 +48,16 @@ def site_distance(embedding: Tensor, y: Tensor, sites: Tensor) -> Tensor:
     embedding = embedding.float()
     spread = embedding.detach().var(dim=0, correction=min(1, len(embedding) - 1)) + 1e-3
     centred = (embedding - embedding.detach().mean(dim=0)) / spread.sqrt()
-    classes, count = int(y.max()) + 1, int(sites.max()) + 1
-    group = y * count + sites
-    members = F.one_hot(group, classes * count).to(centred.dtype)
-    radiographs = members.sum(dim=0)
-    means = members.T @ centred / radiographs.clamp_min(1)[:, None]
+    classes, hospitals = int(y.max()) + 1, int(sites.max()) + 1
+    group = y * hospitals + sites
+    members = F.one_hot(group, classes * hospitals).to(centred.dtype)
+    counts = members.sum(dim=0)
+    means = members.T @ centred / counts.clamp_min(1)[:, None]
     # Pooled over the groups, since one image alone does not tell how its group varies.
-    freedom = len(y) - (radiographs > 0).sum()
+    freedom = len(y) - (counts > 0).sum()
     within = (centred - means[group]).square().mean(dim=1).sum() / freedom.clamp_min(1)
-    chance = (within * (radiographs > 0) / radiographs.clamp_min(1)).view(classes, count).sum(dim=1)
-    means, present = means.view(classes, count, -1), (radiographs > 0).view(classes, count).sum(dim=1)
+    chance = (within * (counts > 0) / counts.clamp_min(1)).view(classes, hospitals).sum(dim=1)
+    means, present = means.view(classes, hospitals, -1), (counts > 0).view(classes, hospitals).sum(dim=1)
     # Of n points: n times the sum of their squares less the square of their sum is the sum over all pairs.
     apart = present * means.square().mean(dim=2).sum(dim=1) - means.sum(dim=1).square().mean(dim=1)
     apart = apart - (present - 1).clamp_min(0) * chance

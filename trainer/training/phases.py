@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainer.features.batches import PlainBatches, TrainBatches
 from trainer.models.classifier import Tail
+from trainer.settings import Settings
 from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
 from trainer.training.engines import create_evaluator, create_trainer
 from trainer.training.losses import Objective
@@ -31,16 +32,13 @@ class PhasePlan:
     name: str
     """``a`` or ``b``: prefix of its checkpoints and TensorBoard tags."""
     epochs: int
-    groups: list[dict[str, Any]]
-    """AdamW's parameter groups with their peak learning rates."""
-    warmup_epochs: float
-    patience: int
-    weight_decay: float
-    label_smoothing: float
+    lr: float
+    """Peak learning rate of the head."""
     site_alignment: float
     averaging: float
     """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
-    seed: int
+    settings: Settings
+    """All that is the same in both."""
 
 
 @dataclass(frozen=True)
@@ -81,31 +79,34 @@ def cosine_with_warmup(warmup: int, total: int, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
 
 
-def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board: Board, resumed: bool) -> PhaseResult:
+def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board: Board) -> PhaseResult:
     """Train ``tail`` and leave its best weights in it.
 
-    ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``resumed`` it goes on from the last one.
+    ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``--resume`` it goes on from the last one.
     Everything random is a function of (seed, epoch), so that a resumed run ends as the unbroken one would have.
 
     Raises:
         UserError: a checkpoint can't be read.
         OSError: a checkpoint can't be written.
     """
-    steps = len(data.train)
-    optimizer: Optimizer = AdamW(plan.groups, weight_decay=plan.weight_decay, fused=True)
-    factor = partial(cosine_with_warmup, round(plan.warmup_epochs * steps), plan.epochs * steps)
+    settings, steps = plan.settings, len(data.train)
+    groups = parameter_groups(tail, plan.lr, settings.block_lr_factor)
+    optimizer: Optimizer = AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+    factor = partial(cosine_with_warmup, round(settings.warmup_epochs * steps), plan.epochs * steps)
     scheduler = LRScheduler(LambdaLR(optimizer, factor))
-    objective = Objective(tail, plan.label_smoothing, plan.site_alignment)
+    objective = Objective(tail, settings.label_smoothing, plan.site_alignment)
     trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
     judged = _averaged(tail, trainer, plan.averaging * steps)
     evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), data.classes)
     selection = Selection(len(data.validation.labels))
-    selection.attach(evaluator, trainer)
+    evaluator.add_event_handler(
+        Events.COMPLETED, lambda engine: selection.takes(trainer.state.epoch, engine.state.metrics["macro_f1"])
+    )
 
     def score(_: Engine) -> float:
         return trainer.state.epoch if selection.epoch == trainer.state.epoch else -1
 
-    stopping = EarlyStopping(plan.patience, score, trainer)
+    stopping = EarlyStopping(settings.patience, score, trainer)
     best = best_checkpoint(folder, plan.name, judged, score, trainer)
     state = {
         "trainer": trainer,
@@ -117,14 +118,14 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board:
         "stopping": stopping,
         "best": best,
     }
-    trainer.add_event_handler(Events.EPOCH_STARTED, _reseed, plan.seed)
+    trainer.add_event_handler(Events.EPOCH_STARTED, _reseed, settings.seed)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, _share_statistics, tail)
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(data.validation))
     evaluator.add_event_handler(Events.COMPLETED, best)
     board.attach(plan.name, trainer, evaluator, optimizer)
     _attach_progress(plan, trainer, evaluator)
-    if resumed and resume(folder, plan.name, state):
+    if settings.resume and resume(folder, plan.name, state):
         data.train.first_epoch = trainer.state.epoch + 1
     else:
         evaluator.run(data.validation)
@@ -132,7 +133,7 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board:
     # Last of all, so that it holds what every other handler of this epoch has changed.
     trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
     started = time.perf_counter()
-    if trainer.state.epoch < plan.epochs and stopping.counter < plan.patience:
+    if trainer.state.epoch < plan.epochs and stopping.counter < settings.patience:
         trainer.run(data.train, max_epochs=plan.epochs, epoch_length=steps)
     seconds = time.perf_counter() - started
     if idist.get_rank() == 0:  # the others get them from this one when the next phase begins

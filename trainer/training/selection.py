@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ignite.engine import Engine, Events
-
 STANDARD_ERRORS = 1.96
 
 
@@ -16,23 +14,17 @@ class Selection:
     apart, and the later one's learning rate is annealed further. The more images, the closer to taking the best.
     """
 
-    def __init__(self, radiographs: int) -> None:
-        """``radiographs``: number of validation images."""
-        self.radiographs = radiographs
+    def __init__(self, images: int) -> None:
+        """``images``: number of validation images."""
+        self.images = images
         self.best = 0.0
         self.epoch, self.macro_f1 = 0, 0.0
-
-    def attach(self, evaluator: Engine, trainer: Engine) -> None:
-        """Look at each of ``trainer``'s epochs once ``evaluator`` has measured it."""
-        evaluator.add_event_handler(
-            Events.COMPLETED, lambda: self.takes(trainer.state.epoch, evaluator.state.metrics["macro_f1"])
-        )
 
     def takes(self, epoch: int, macro_f1: float) -> bool:
         """Whether this epoch, later than all before, is to be the model; ``self`` then holds it and its score."""
         self.best = max(self.best, macro_f1)
         # The standard error of a share of so many images, which that of their macro F1 is near.
-        error = math.sqrt(self.best * (1 - self.best) / self.radiographs)
+        error = math.sqrt(self.best * (1 - self.best) / self.images)
         taken = macro_f1 >= self.best - STANDARD_ERRORS * error
         if taken:
             self.epoch, self.macro_f1 = epoch, macro_f1
@@ -40,8 +32,8 @@ class Selection:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {"best": self.best, "epoch": self.epoch, "macro_f1": self.macro_f1}
+        return dict(vars(self))
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        self.best, self.epoch, self.macro_f1 = (state_dict[name] for name in ("best", "epoch", "macro_f1"))
+        vars(self).update(state_dict)

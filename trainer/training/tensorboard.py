@@ -1,7 +1,7 @@
 """What TensorBoard shows of training: losses, F1, learning rates, confusion matrix, images."""
 
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import ignite.distributed as idist
 import matplotlib
@@ -12,6 +12,7 @@ from ignite.handlers.tensorboard_logger import OptimizerParamsHandler, OutputHan
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from trainer.features.decoded_store import Images
@@ -25,9 +26,9 @@ WORST = 8
 class Board:
     """The event file of one run; silent on all processes but the first."""
 
-    def __init__(self, folder: Path, classes: list[str]) -> None:
-        self.classes = classes
-        self.radiographs: Images | None = None
+    def __init__(self, folder: Path, classes: list[str], images: Images) -> None:
+        """``images``: the validation images, in the evaluator's order, to show the worst of them."""
+        self.classes, self.images = classes, images
         self.logger = TensorboardLogger(log_dir=str(folder)) if idist.get_rank() == 0 else None
 
     def attach(self, phase: str, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
@@ -51,7 +52,7 @@ class Board:
             writer.add_figure(f"{tag}/confusion", figure, trainer.state.epoch)
 
         evaluator.add_event_handler(Events.COMPLETED, confusion)
-        self._attach_worst(tag, trainer, evaluator)
+        self._attach_worst(writer, tag, trainer, evaluator)
 
     def sample_batch(self, views: Tensor) -> None:
         """Show augmented views, N×H×W in [0, 255]."""
@@ -59,28 +60,20 @@ class Board:
             grid = make_grid(views.unsqueeze(1).to(torch.uint8), nrow=8)
             self.logger.writer.add_image("sample_batch", grid)
 
-    def validation_images(self, images: Images) -> None:
-        """Keep hold of the validation images, in the evaluator's order, to show the worst of them."""
-        self.radiographs = images
-
-    def _attach_worst(self, tag: str, trainer: Engine, evaluator: Engine) -> None:
+    def _attach_worst(self, writer: SummaryWriter, tag: str, trainer: Engine, evaluator: Engine) -> None:
         """After each epoch, show the validation images with the greatest loss, the worst first."""
         losses: list[Tensor] = []
 
         def collect(engine: Engine) -> None:
-            output: Any = engine.state.output
-            logits, labels = output
+            logits, labels = cast("tuple[Tensor, Tensor]", engine.state.output)
             losses.append(cross_entropy(logits.float(), labels, reduction="none").cpu())
 
         def show(engine: Engine) -> None:
-            radiographs, of_all = self.radiographs, torch.cat(losses)
-            losses.clear()
-            if radiographs is None or self.logger is None:
-                return
             # Of several processes, the first one judges the first images.
-            worst = of_all.argsort(descending=True)[:WORST].numpy()
-            grid = make_grid(torch.from_numpy(radiographs[worst]).unsqueeze(1), nrow=4)
-            self.logger.writer.add_image(f"{tag}/worst_images", grid, trainer.state.epoch)
+            worst = torch.cat(losses).argsort(descending=True)[:WORST].numpy()
+            losses.clear()
+            grid = make_grid(torch.from_numpy(self.images[worst]).unsqueeze(1), nrow=4)
+            writer.add_image(f"{tag}/worst_images", grid, trainer.state.epoch)
 
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, collect)
         evaluator.add_event_handler(Events.COMPLETED, show)

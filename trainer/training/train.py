@@ -28,7 +28,7 @@ from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
 from trainer.runs import Run, continued_settings, start_run
 from trainer.settings import Settings
-from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, parameter_groups, run_phase
+from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, run_phase
 from trainer.training.tensorboard import Board
 
 
@@ -80,13 +80,15 @@ def train(settings: Settings, run: Run) -> None:
     records = run_records(settings)
     prepared = _prepare(settings, records)
     cached = time.perf_counter()
-    board = Board(run.folder, prepared.classes)
+    board = Board(run.folder, prepared.classes, prepared.validation.images)
     try:
         board.sample_batch(_sample(settings, prepared.train))
-        board.validation_images(prepared.validation.images)
-        phases = {"a": _train_phase(prepared, "a", len(prepared.model.stages), run, board)}
+        plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, 0.0, settings)
+        phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, board)}
         if settings.epochs_b:
-            phases["b"] = _train_phase(prepared, "b", prepared.last_blocks, run, board)
+            alignment, averaging = settings.site_alignment, settings.averaging
+            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, alignment, averaging, settings)
+            phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, board)
     finally:
         board.close()
     if idist.get_rank() == 0:
@@ -119,23 +121,10 @@ def _prepare(settings: Settings, records: list[Record]) -> Prepared:
     return Prepared(settings, classes, model, train, validation, features, device)
 
 
-def _train_phase(prepared: Prepared, name: str, cut: int, run: Run, board: Board) -> PhaseResult:
+def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, board: Board) -> PhaseResult:
     """Train the stages from ``cut`` on and the head."""
     s, train = prepared.settings, prepared.train
     tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
-    head_only = name == "a"
-    plan = PhasePlan(
-        name=name,
-        epochs=s.epochs_a if head_only else s.epochs_b,
-        groups=parameter_groups(tail, s.lr_a if head_only else s.lr_b, s.block_lr_factor),
-        warmup_epochs=s.warmup_epochs,
-        patience=s.patience,
-        weight_decay=s.weight_decay,
-        label_smoothing=s.label_smoothing,
-        site_alignment=0.0 if head_only else s.site_alignment,
-        averaging=0.0 if head_only else s.averaging,
-        seed=s.seed,
-    )
     weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
     targets = Targets(train.labels, weights, np.unique(train.sites, return_inverse=True)[1])
     rank, world = idist.get_rank(), idist.get_world_size()
@@ -144,7 +133,7 @@ def _train_phase(prepared: Prepared, name: str, cut: int, run: Run, board: Board
         PlainBatches(prepared.features.validation[cut], prepared.validation.labels, rank, world),
         prepared.classes,
     )
-    return run_phase(plan, tail, data, run.checkpoints, board, s.resume)
+    return run_phase(plan, tail, data, run.checkpoints, board)
 
 
 def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
@@ -185,6 +174,6 @@ def _novelty(prepared: Prepared) -> FittedHeads:
     fit = partial(fit_novelty, prefix, train, validation, prepared.features, settings.seed)
     if settings.cache == "off":
         return fit()
-    keys = (train.key, validation.key)
-    path = novelty_path(store_of(settings), prefix, keys, augmentation_of(settings), settings.seed)
+    keys, augmentation = (train.key, validation.key), augmentation_of(settings)
+    path = novelty_path(store_of(settings), prefix, keys, augmentation, settings.seed)
     return cached_novelty(path, prefix.cuts[0], fit)

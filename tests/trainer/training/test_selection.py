@@ -5,8 +5,8 @@ import pytest
 from trainer.training.selection import Selection
 
 
-def chosen(scores: list[float], radiographs: int) -> int:
-    selection = Selection(radiographs)
+def chosen(scores: list[float], images: int) -> int:
+    selection = Selection(images)
     for epoch, score in enumerate(scores):
         assert selection.takes(epoch, score) == (selection.epoch == epoch)
     assert selection.macro_f1 == scores[selection.epoch]
@@ -14,22 +14,22 @@ def chosen(scores: list[float], radiographs: int) -> int:
 
 
 def test_of_epochs_that_so_few_images_cannot_tell_apart_the_latest_is_taken() -> None:
-    assert chosen([0.5, 0.91, 0.90, 0.88], radiographs=250) == 3  # 1.96 standard errors: 0.035
+    assert chosen([0.5, 0.91, 0.90, 0.88], images=250) == 3  # 1.96 standard errors: 0.035
 
 
 def test_one_that_is_clearly_worse_than_the_best_is_not_taken() -> None:
-    assert chosen([0.5, 0.91, 0.90, 0.87], radiographs=250) == 2
-    assert chosen([0.9, 0.60, 0.70], radiographs=250) == 0
+    assert chosen([0.5, 0.91, 0.90, 0.87], images=250) == 2
+    assert chosen([0.9, 0.60, 0.70], images=250) == 0
 
 
 def test_many_images_tell_more_epochs_apart() -> None:
-    assert chosen([0.91, 0.90], radiographs=250) == 1
-    assert chosen([0.91, 0.90], radiographs=25_000) == 0
+    assert chosen([0.91, 0.90], images=250) == 1
+    assert chosen([0.91, 0.90], images=25_000) == 0
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_scores_without_spread_are_taken_while_they_stay(score: float) -> None:
-    assert chosen([score, score], radiographs=10) == 1
+    assert chosen([score, score], images=10) == 1
 
 
 def test_a_resumed_run_goes_on_from_the_best_so_far() -> None:
