@@ -5,6 +5,7 @@ import difflib
 import importlib.metadata
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
@@ -271,8 +272,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trainer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
+        # Under torchrun another one follows from its agent; what is left to do is to end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         told = str(interrupt) or "interrupted; what is finished is kept, go on with the same command and --resume"
-        print(f"\ntrainer: {told}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"\ntrainer: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -159,11 +159,15 @@ def saved_settings(run: Run) -> Settings:
     Raises:
         UserError: they can't be read.
     """
+    values = read_config(run.config)
     try:
         # Whatever the environment says, since each setting is given.
-        return Settings.model_validate(read_config(run.config))
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{run.config}: can't be read ({': '.join(first_error(error))}); start a new run") from error
+    if "workers" not in values:  # the last one: what is missing before it would silently be the default
+        raise UserError(f"{run.config}: can't be read (it is cut off); start a new run")
+    return settings
 
 
 def read_training(run: Run) -> TrainingRecord:

@@ -35,3 +35,11 @@ def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("seed: -1\n")
     with pytest.raises(UserError, match=r"config.yaml: can't be read \(seed: Input should be greater"):
         saved_settings(Run(tmp_path))
+
+
+@pytest.mark.parametrize("lines", [0, 10, -1])
+def test_settings_that_are_cut_off_are_not_taken_for_the_defaults(tmp_path: Path, lines: int) -> None:
+    text = yaml.safe_dump(Settings().model_dump(mode="json"), sort_keys=False)
+    (tmp_path / "config.yaml").write_text("".join(text.splitlines(keepends=True)[:lines]))
+    with pytest.raises(UserError, match=r"config\.yaml: can't be read \(it is cut off\); start a new run"):
+        saved_settings(Run(tmp_path))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from bento.inference.session import NOVELTY_OUTPUTS, OUTPUTS, Session
@@ -20,6 +20,7 @@ from trainer.errors import UserError
 from trainer.export.cam import FineMap
 from trainer.export.novelty import FrozenStageHeads
 from trainer.features.decoded_store import Images
+from trainer.files import write_bytes
 from trainer.models.classifier import Classifier
 from trainer.types import Array
 
@@ -62,31 +63,25 @@ def export_onnx(
     path: Path,
 ) -> None:
     """Write ``path`` as one self-contained ONNX file with a dynamic batch, whose bytes depend on the network alone."""
-    import onnx  # takes half a second; training should begin before that
-
     graph = SealedGraph(model, temperature, heads, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
-    temporary = path.with_name(f".{path.name}.part")
     # The exporter narrates on standard output and in its log, and warns of its own deprecations.
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program: Any = torch.onnx.export(
             graph,
             (example,),
-            temporary,
             input_names=["images"],
             output_names=[*OUTPUTS, *NOVELTY_OUTPUTS],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
-    exported = onnx.load(temporary)
+    exported = program.model_proto
     _strip(exported)
-    onnx.save(exported, temporary)
-    temporary.replace(path)
+    write_bytes(path, exported.SerializeToString())
 
 
 def _strip(message: Any) -> None:
@@ -101,9 +96,7 @@ def _strip(message: Any) -> None:
 
 def save_weights(model: Classifier, path: Path) -> None:
     """Write the ``state_dict`` as safetensors."""
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
-    temporary.replace(path)
+    write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
 
 
 def logits_of(model: Classifier, images: Images, device: torch.device) -> Array:

@@ -66,7 +66,7 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
 def open_array(path: Path) -> Array:
     """An array written by :func:`create_array`, memory-mapped, read-only."""
     array: Array = np.load(path, mmap_mode="r")
-    os.utime(path)  # last used now, for whoever has to make room
+    os.utime(path)  # last used at this moment, for whoever has to make room
     return array
 
 
@@ -90,6 +90,11 @@ def own_rows(rows: int) -> range:
 
 
 def missing_anywhere(paths: list[Path]) -> bool:
-    """Whether any host lacks any of the files: then all of them make them, together."""
-    missing = not all(path.exists() for path in paths)
+    """Whether any host lacks any of the arrays, or has one that is cut off: then all of them make them, together."""
+    missing = False
+    for path in paths:
+        try:
+            np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            missing = True
     return bool(idist.all_reduce(float(missing)))

@@ -79,11 +79,11 @@ def resume(folder: Path, phase: str, state: Mapping[str, Any]) -> bool:
     for path in paths:
         try:
             saved = read_checkpoint(path)
-        except UserError as error:
+        except UserError:
             if path == paths[-1]:
                 raise
             if idist.get_rank() == 0:
-                print(f"{error}; the one before it is used")
+                print(f"{path}: this checkpoint can't be read; the one before it is used")
             continue
         if lacking := state.keys() - saved.keys():
             raise UserError(
@@ -103,5 +103,6 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     try:
         saved: Mapping[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises a dozen kinds for a file that is cut off
-        raise UserError(f"{path}: this checkpoint can't be read ({str(error).splitlines()[0]})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: this checkpoint can't be read ({reason}); start a new run") from error
     return saved

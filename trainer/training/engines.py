@@ -1,5 +1,7 @@
 """Factories of Ignite engines: one that trains, one that measures."""
 
+import logging
+
 import torch
 from ignite.engine import Engine
 from ignite.metrics import ConfusionMatrix, DiceCoefficient, Loss
@@ -26,7 +28,7 @@ def create_trainer(objective: nn.Module, optimizer: Optimizer) -> Engine:
         optimizer.step()
         return loss.item()
 
-    return Engine(step)
+    return _quiet(Engine(step))
 
 
 def create_evaluator(model: nn.Module, criterion: nn.Module, classes: list[str]) -> Engine:
@@ -38,7 +40,7 @@ def create_evaluator(model: nn.Module, criterion: nn.Module, classes: list[str])
         x, y = batch
         return model(x), y
 
-    engine = Engine(step)
+    engine = _quiet(Engine(step))
     confusion = ConfusionMatrix(len(classes))
     f1 = DiceCoefficient(confusion)  # another name for it
     confusion.attach(engine, "confusion")
@@ -46,4 +48,10 @@ def create_evaluator(model: nn.Module, criterion: nn.Module, classes: list[str])
     f1.mean().item().attach(engine, "macro_f1")
     for index, name in enumerate(classes):
         f1[index].item().attach(engine, f"f1_{name}")
+    return engine
+
+
+def _quiet(engine: Engine) -> Engine:
+    """``engine``, which does not log the exception that ends it: whoever called it is told, and tells the user."""
+    engine.logger.setLevel(logging.CRITICAL)
     return engine

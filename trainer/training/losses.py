@@ -1,9 +1,17 @@
 """The loss that training lowers: weighted cross-entropy, and how far apart the sites of one class are."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.models.classifier import Tail
+from trainer.types import Array
+
+LEAST_SHARE = 1e-6
+"""Of a class in a site that has no image of it."""
 
 
 class Objective(nn.Module):
@@ -12,8 +20,18 @@ class Objective(nn.Module):
     A module around the network, so that processes that train together share its gradients.
     """
 
-    def __init__(self, tail: Tail, label_smoothing: float = 0.0, site_alignment: float = 0.0) -> None:
+    adjustment: Tensor | None
+
+    def __init__(
+        self,
+        tail: Tail,
+        label_smoothing: float = 0.0,
+        site_alignment: float = 0.0,
+        adjustment: Tensor | None = None,
+    ) -> None:
+        """``adjustment``: S×C, what is added to the logits of each site's images before the cross-entropy."""
         super().__init__()
+        self.register_buffer("adjustment", adjustment, persistent=False)
         self.tail = tail
         self.label_smoothing = label_smoothing
         self.site_alignment = site_alignment
@@ -22,11 +40,35 @@ class Objective(nn.Module):
         """Input M×…, classes M, weights M and site indices M to a scalar."""
         embedding = self.tail.stages(x)
         logits = self.tail.head(self.tail.dropout(embedding))
+        if self.adjustment is not None:
+            logits = logits + self.adjustment[sites]
         losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
         loss = (losses * weights).sum() / weights.sum()
         if self.site_alignment:
             loss = loss + self.site_alignment * site_distance(embedding, y, sites)
         return loss
+
+
+def site_adjustment(labels: Array, weights: Array | None, sites: Sequence[str], classes: int) -> Tensor:
+    """Logarithm of each class's share, by weight, of each site's training images: ``float32`` S×C, sites in order.
+
+    Added to the logits in training, it takes away what the network would gain by knowing which classes a site has
+    (logit adjustment, Menon et al. 2021, by site). A class that a site lacks has :data:`LEAST_SHARE`; the row of
+    images whose site is unknown (empty) is 0.
+
+    Args:
+        labels: N class indices.
+        weights: N weights in the loss; None: all the same.
+        sites: N names.
+        classes: C.
+    """
+    names, rows = np.unique(sites, return_inverse=True)
+    shares = np.zeros((len(names), classes))
+    np.add.at(shares, (rows, labels), 1.0 if weights is None else weights)
+    shares /= shares.sum(axis=1, keepdims=True)
+    adjustment = np.log(np.maximum(shares, LEAST_SHARE))
+    adjustment[names == ""] = 0
+    return torch.tensor(adjustment, dtype=torch.float32)
 
 
 def site_distance(embedding: Tensor, y: Tensor, sites: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping, EMAHandler, LRScheduler, ProgressBar
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -48,6 +48,8 @@ class PhaseData:
     train: TrainBatches
     validation: PlainBatches
     classes: list[str]
+    adjustment: Tensor | None = None
+    """S×C, see :class:`~trainer.training.losses.Objective`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board:
     optimizer: Optimizer = AdamW(groups, weight_decay=settings.weight_decay, fused=True)
     factor = partial(cosine_with_warmup, round(settings.warmup_epochs * steps), plan.epochs * steps)
     scheduler = LRScheduler(LambdaLR(optimizer, factor))
-    objective = Objective(tail, settings.label_smoothing, plan.site_alignment)
+    objective = Objective(tail, settings.label_smoothing, plan.site_alignment, data.adjustment)
     trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
     judged = _averaged(tail, trainer, plan.averaging * steps)
     evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), data.classes)

@@ -1,5 +1,6 @@
 """What TensorBoard shows of training: losses, F1, learning rates, confusion matrix, images."""
 
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,13 @@ matplotlib.use("Agg")
 WORST = 8
 
 
+def _report_thread(args: threading.ExceptHookArgs) -> None:
+    """As Python does, but for the event file's thread: what it meets is raised by the next write to the file."""
+    # Private: the thread's module. Without it, a full disk shows a traceback beside its line.
+    if not type(args.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(args)
+
+
 class Board:
     """The event file of one run; silent on all processes but the first."""
 
@@ -30,6 +38,7 @@ class Board:
         """``images``: the validation images, in the evaluator's order, to show the worst of them."""
         self.classes, self.images = classes, images
         self.logger = TensorboardLogger(log_dir=str(folder)) if idist.get_rank() == 0 else None
+        threading.excepthook = _report_thread
 
     def attach(self, phase: str, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
         """Log a phase's training and validation under ``phase_<phase>/``."""
@@ -81,4 +90,7 @@ class Board:
     def close(self) -> None:
         """Flush and close the event file."""
         if self.logger is not None:
-            self.logger.close()
+            try:
+                self.logger.writer.flush()  # raises what the writer's thread has met, which closing alone does not
+            finally:
+                self.logger.close()

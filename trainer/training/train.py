@@ -1,6 +1,8 @@
 """Training: wires images, features, phases and export into a run. Holds no logic of its own."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -28,6 +30,7 @@ from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
 from trainer.runs import Run, continued_settings, start_run
 from trainer.settings import Settings
+from trainer.training.losses import site_adjustment
 from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, run_phase
 from trainer.training.tensorboard import Board
 
@@ -75,13 +78,13 @@ def train(settings: Settings, run: Run) -> None:
 
     Raises:
         UserError: data, weights or device are not to be had; the exported graph is not the trained network.
+        OSError: the run's folder can't be written; it names the file.
     """
     started = time.perf_counter()
     records = run_records(settings)
     prepared = _prepare(settings, records)
     cached = time.perf_counter()
-    board = Board(run.folder, prepared.classes, prepared.validation.images)
-    try:
+    with _board(prepared, run) as board:
         board.sample_batch(_sample(settings, prepared.train))
         plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, 0.0, settings)
         phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, board)}
@@ -89,8 +92,6 @@ def train(settings: Settings, run: Run) -> None:
             alignment, averaging = settings.site_alignment, settings.averaging
             plan = PhasePlan("b", settings.epochs_b, settings.lr_b, alignment, averaging, settings)
             phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, board)
-    finally:
-        board.close()
     if idist.get_rank() == 0:
         summary = _seal(prepared, run) | {
             "classes": prepared.classes,
@@ -121,17 +122,33 @@ def _prepare(settings: Settings, records: list[Record]) -> Prepared:
     return Prepared(settings, classes, model, train, validation, features, device)
 
 
+@contextmanager
+def _board(prepared: Prepared, run: Run) -> Iterator[Board]:
+    board = Board(run.folder, prepared.classes, prepared.validation.images)
+    try:
+        with closing(board):
+            yield board
+    except OSError as error:  # the event file's do not say which file they are about
+        error.filename = error.filename or str(run.folder)
+        raise
+
+
 def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, board: Board) -> PhaseResult:
     """Train the stages from ``cut`` on and the head."""
     s, train = prepared.settings, prepared.train
     tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
     weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
     targets = Targets(train.labels, weights, np.unique(train.sites, return_inverse=True)[1])
+    adjustment = None
+    if s.site_prior:
+        shares = site_adjustment(train.labels, weights, train.sites, len(prepared.classes))
+        adjustment = s.site_prior * shares.to(prepared.device)
     rank, world = idist.get_rank(), idist.get_world_size()
     data = PhaseData(
         TrainBatches(prepared.features.train[cut], targets, s.batch_size, s.seed, rank, world),
         PlainBatches(prepared.features.validation[cut], prepared.validation.labels, rank, world),
         prepared.classes,
+        adjustment,
     )
     return run_phase(plan, tail, data, run.checkpoints, board)
 

@@ -1,11 +1,12 @@
 """Arrays on disk: whole or not there."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from trainer.errors import UserError
-from trainer.features.memmap import create_array, open_array
+from trainer.features.memmap import create_array, missing_anywhere, open_array
 
 
 def fill(path: Path, value: int, *, interrupt: bool = False) -> None:
@@ -23,7 +24,18 @@ def test_an_interrupted_array_is_not_there(tmp_path: Path) -> None:
     assert (open_array(tmp_path / "a.npy") == 3).all()
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk: Path) -> None:
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk: Callable[[int], Path]) -> None:
+    folder = small_disk(1)
     with pytest.raises(UserError, match=r"no space left for 0\.00 GB of cache; free some"):
-        fill(small_disk / "big.npy", 1)
-    assert list(small_disk.iterdir()) == []
+        fill(folder / "big.npy", 1)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [0, 60, -1])
+def test_an_array_that_is_cut_off_counts_as_missing(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.npy"
+    fill(path, 3)
+    assert not missing_anywhere([path])
+    path.write_bytes(path.read_bytes()[:length])
+    assert missing_anywhere([path])
+    assert missing_anywhere([tmp_path / "b.npy"])

@@ -1,14 +1,18 @@
 """The loss: weighted cross-entropy and the distance of sites."""
 
+import math
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
+from torch.optim import SGD
 
 from tests.support.training import radiographs
 from trainer.models.classifier import Classifier, Tail
-from trainer.training.losses import Objective, site_distance
+from trainer.training.losses import Objective, site_adjustment, site_distance
 
 
 def test_the_distance_is_the_mean_over_all_pairs_of_sites_of_a_class() -> None:
@@ -60,3 +64,51 @@ def test_the_loss_is_weighted_cross_entropy_and_the_distance() -> None:
     assert Objective(tail, 0.1)(x, y, weights, sites).item() == pytest.approx(plain)
     both = plain + 0.5 * site_distance(x, y, sites).item()
     assert Objective(tail, 0.1, 0.5)(x, y, weights, sites).item() == pytest.approx(both)
+
+
+LABELS = np.array([0, 0, 0, 1, 1, 0, 1, 1])
+WEIGHTS = np.array([1, 1, 2, 1, 3, 2, 2, 9], np.float32)
+SITES = ["A", "A", "A", "A", "A", "B", "", ""]
+
+
+def test_the_adjustment_is_the_logarithm_of_each_classs_weight_in_its_site() -> None:
+    """Site A: 4 of 8 is class 0. Site B has class 0 alone. Of the images of unknown site nothing is known."""
+    found = site_adjustment(LABELS, WEIGHTS, SITES, classes=2)
+    expected = [[0, 0], [math.log(4 / 8), math.log(4 / 8)], [math.log(1.0), math.log(1e-6)]]  # sites "", A, B
+    torch.testing.assert_close(found, torch.tensor(expected))
+    counted = site_adjustment(LABELS, None, SITES, classes=3)
+    torch.testing.assert_close(counted[1], torch.tensor([3 / 5, 2 / 5, 1e-6]).log())
+
+
+def test_the_adjusted_loss_is_cross_entropy_of_logits_with_the_sites_prior() -> None:
+    """By hand: one image of each site, of class 1, whose logits are 0.3 and -0.2; the validation's logits are bare."""
+    tail = Tail(Classifier([], embedding_size=1, classes=2, dropout=0.0), cut=1)
+    nn.init.zeros_(tail.head.weight)
+    tail.head.bias.data = torch.tensor([0.3, -0.2])
+    x, y, weights, sites = torch.ones(3, 1), torch.tensor([1, 1, 1]), torch.tensor([1.0, 2.0, 1.0]), torch.arange(3)
+    shares = torch.tensor([[1.0, 1.0], [0.8, 0.2], [0.1, 0.9]])
+    objective = Objective(tail, adjustment=0.5 * shares.log())
+    losses = []
+    for p in ((1, 1), (0.8, 0.2), (0.1, 0.9)):
+        scores = [math.exp(0.3) * p[0] ** 0.5, math.exp(-0.2) * p[1] ** 0.5]
+        losses.append(-math.log(scores[1] / sum(scores)))
+    expected = (losses[0] + 2 * losses[1] + losses[2]) / 4
+    assert objective(x, y, weights, sites).item() == pytest.approx(expected, rel=1e-5)
+    assert tail(x)[0].tolist() == pytest.approx([0.3, -0.2])
+
+
+def test_without_strength_the_same_weights_are_trained() -> None:
+    x, y, sites = radiographs()
+    weights = torch.ones(len(y))
+    trained = []
+    for adjustment in (None, 0.0 * site_adjustment(y.numpy(), None, [str(site) for site in sites.tolist()], 2)):
+        torch.manual_seed(0)
+        tail = Tail(Classifier([], embedding_size=6, classes=2, dropout=0.0), cut=1)
+        objective = Objective(tail, adjustment=adjustment)
+        optimizer = SGD(objective.parameters(), lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            objective(x, y, weights, sites).backward()
+            optimizer.step()
+        trained.append(tail.head.weight.detach().clone())
+    assert torch.equal(*trained)

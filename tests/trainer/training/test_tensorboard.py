@@ -1,9 +1,13 @@
 """TensorBoard: the worst images of each epoch."""
 
 import io
+import threading
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from ignite.engine import Engine
 from PIL import Image
@@ -36,3 +40,25 @@ def test_the_worst_validation_images_of_each_epoch_are_shown(tmp_path: Path) -> 
     assert len(images) == 2
     grid = np.asarray(Image.open(io.BytesIO(images[-1].encoded_image_string)).convert("L"))
     assert grid[4, 6] == 180  # the fourth image, first of all
+
+
+def test_a_full_disk_is_an_error_of_the_caller_and_prints_nothing(
+    small_disk: Callable[[int], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """TensorBoard writes in a thread, whose traceback Python would print; fails if that thread is renamed."""
+    board = Board(small_disk(1), ["A"], np.zeros((1, 8, 8), np.uint8))
+    noise = torch.rand(8, 512, 512, generator=torch.Generator().manual_seed(0)) * 255
+    with pytest.raises(OSError, match="No space left on device"), closing(board):
+        board.sample_batch(noise)
+    assert capfd.readouterr().err == ""
+
+
+def test_errors_of_other_threads_are_still_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError("heard")
+
+    Board(tmp_path, ["A"], np.zeros((1, 8, 8), np.uint8)).close()
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    assert "heard" in capfd.readouterr().err

@@ -21,6 +21,9 @@ from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
 from trainer.evaluation.metrics import compute_metrics
 
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TORCHRUN = [sys.executable, *LAUNCHER, "-m", "trainer"]
+
 
 def test_a_run_leaves_what_its_readme_promises(trained: Trained) -> None:
     run = trained.run
@@ -158,22 +161,28 @@ def test_a_small_budget_means_fewer_views_or_none_and_says_so(trained: Trained, 
         assert used <= float(budget) * 1e9
 
 
+def test_ctrl_c_under_torchrun_is_told_once_and_no_process_shows_a_traceback(trained: Trained, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*TORCHRUN, "train", *trained.folders[:2], "--runs-dir", str(tmp_path), *FLAGS, "--epochs-b", "50"],
+        cwd=ROOT,
+        env=os.environ | {"TRAINER_RUN": "two"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(tmp_path / "two" / "checkpoints" / "b_last_checkpoint_1.pt", process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, stderr = process.communicate(timeout=60)
+    assert stderr.count("trainer: interrupted") == 1
+    assert str(ROOT / "trainer") not in stderr.replace(str(tmp_path), "")  # torchrun shows its own traceback
+
+
 def test_two_processes_train_together(trained: Trained, tmp_path: Path) -> None:
     """Real gloo processes under torchrun, from a cold cache that they build together."""
     shutil.copytree(trained.data_dir, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
     folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path)]
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "trainer",
-    ]
     done = subprocess.run(
-        [*launcher, "train", *FLAGS, *folders, "--batch-size", "8"],
+        [*TORCHRUN, "train", *FLAGS, *folders, "--batch-size", "8"],
         cwd=ROOT,
         env=os.environ | {"TRAINER_RUN": "two"},  # torchrun takes --run for an option of its own
         capture_output=True,
