@@ -75,11 +75,18 @@ def release(array: Array) -> None:
 
     The kernel keeps them in its page cache as long as it likes. Nothing happens to an array in memory.
     """
+    mapping = mapping_of(array)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def mapping_of(array: Array) -> mmap.mmap | None:
+    """The memory map that an array is a part of."""
+    # Private: NumPy does not promise that the last base is the map. Without it, memory grows with what is read.
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def own_rows(rows: int) -> range:

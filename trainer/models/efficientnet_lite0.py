@@ -30,6 +30,7 @@ def efficientnet_lite0() -> EfficientNet:
         (6, 5, 2, 112, 192, 4),
         (6, 3, 1, 192, 320, 1),
     ]
+    # Private: torchvision does not list MBConv and its configuration as public. Without them, no EfficientNet-Lite0.
     block = partial(MBConv, se_layer=nn.Identity)
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
     network = EfficientNet(

@@ -1,12 +1,13 @@
 """Arrays on disk: whole or not there."""
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from trainer.errors import UserError
-from trainer.features.memmap import create_array, missing_anywhere, open_array
+from trainer.features.memmap import create_array, mapping_of, missing_anywhere, open_array, release
 
 
 def fill(path: Path, value: int, *, interrupt: bool = False) -> None:
@@ -39,3 +40,14 @@ def test_an_array_that_is_cut_off_counts_as_missing(tmp_path: Path, length: int)
     path.write_bytes(path.read_bytes()[:length])
     assert missing_anywhere([path])
     assert missing_anywhere([tmp_path / "b.npy"])
+
+
+def test_a_mapped_array_and_its_parts_know_their_map(tmp_path: Path) -> None:
+    """Fails where NumPy keeps it elsewhere: nothing would be released any more."""
+    fill(tmp_path / "a.npy", 3)
+    array = open_array(tmp_path / "a.npy")
+    assert isinstance(mapping_of(array), mmap.mmap)
+    assert isinstance(mapping_of(array[2:9].reshape(1, 7)), mmap.mmap)
+    assert mapping_of(array + 1) is None
+    release(array)
+    assert (array == 3).all()
