@@ -30,7 +30,7 @@ def test_of_several_frames_the_first_counts() -> None:
         assert "only the first" in warned(data)
 
 
-@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless])
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 13), (10, 15), (13, 12), (15, 14), (9, 12)])
 def test_values_lie_where_the_header_says(syntax: uid.UID, stored: int, high: int) -> None:
     values = (IMAGE.astype(np.uint16) << (stored - 8)) | 1
