@@ -73,7 +73,6 @@ def deep_to_grey(image: Image.Image, data: bytes | bytearray) -> tuple[Image.Ima
     if opacity is not None:
         grey, transparent = _on_black(grey, opacity)
         warnings += transparent
-    grey.info = {name: value for name, value in image.info.items() if name != "transparency"}  # with the EXIF block
     return grey, warnings
 
 

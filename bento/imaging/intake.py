@@ -169,6 +169,7 @@ def _read_picture(data: bytes | bytearray | Path, size: int, max_pixels: int) ->
             coloured = check_colour(image)
             if deep:
                 grey, warnings = deep_to_grey(image, _content(data))
+                grey.info = {name: value for name, value in image.info.items() if "exif" in str(name)}
                 _turn_upright(grey)
             else:
                 grey, warnings = to_grey(image)

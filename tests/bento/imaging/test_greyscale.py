@@ -99,12 +99,13 @@ def test_a_black_png_of_16_bits_is_blank_and_no_more() -> None:
     assert kinds(png(np.zeros((90, 90), np.uint16))) == ["blank"]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_png_of_16_bits_is_turned_as_its_exif_block_says(channels: int) -> None:
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_png_of_16_bits_is_turned_as_its_exif_block_says(channels: int, bits: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    stored = np.rot90(deep(12))
-    data = png(np.ascontiguousarray(stored if channels == 1 else np.stack(3 * [stored], axis=-1)))
+    samples = np.stack([*3 * [deep(bits)], OPAQUE], axis=-1)[..., :channels]
+    data = png(np.ascontiguousarray(np.rot90(samples)).squeeze())
     np.testing.assert_array_equal(greys(with_chunk(data, b"eXIf", exif.tobytes()[6:])), IMAGE)
 
 
