@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trainer.data import kaggle, sample
 from trainer.data.folder import Listing, Radiograph
+from trainer.data.housekeeping import shown
 from trainer.data.listing import read_listing
 from trainer.data.lock import locked
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS
@@ -66,7 +67,7 @@ def _fetch(settings: Settings) -> FetchReport:
     staging.mkdir(parents=True)
     root = Path(wanted.location) if wanted.location else _obtain(settings, staging)
     listing = listing or read_listing(root)
-    left_out = {item.path: f"{item.files:,} files {item.reason}" for item in listing.left_out}
+    left_out = {shown(item.path): f"{item.files:,} files {item.reason}" for item in listing.left_out}
     wanted = wanted.model_copy(update={"left_out": left_out})
     report = build_raw(staging / RAW, listing.radiographs, settings.workers, wanted)
     _commit(data_dir, staging)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from trainer.data.housekeeping import is_annotation, is_housekeeping
+from trainer.data.housekeeping import is_annotation, is_housekeeping, shown
 from trainer.data.patients import person
 
 HOUSEKEEPING = "hidden, or of a drive, desktop or archive"
@@ -61,7 +61,7 @@ class Listing:
         files, examples = Counter[str](), dict[str, str]()
         for item in self.left_out:
             files[item.reason] += item.files
-            examples.setdefault(item.reason, item.path)
+            examples.setdefault(item.reason, shown(item.path))
         return self.notes + [f"{files[reason]:,} files {reason} left out, e.g. {examples[reason]}" for reason in files]
 
 

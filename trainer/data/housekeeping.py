@@ -45,3 +45,8 @@ def class_name(text: str) -> str:
 def is_name(text: str) -> bool:
     """Whether text can name a file or a class: it has no control characters and is Unicode, without lone surrogates."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def shown(path: str) -> str:
+    """A path for print and JSON, with escapes for what :func:`is_name` refuses, so that two paths stay two."""
+    return "".join(letter if is_name(letter) else letter.encode("unicode_escape").decode() for letter in path)

@@ -26,7 +26,7 @@ from bento.imaging.errors import ImageError
 from bento.imaging.intake import read_radiograph
 from trainer.data.duplicates import SIDE, Thumbnails, lookalikes, thumbnail
 from trainer.data.folder import Radiograph
-from trainer.data.housekeeping import is_name
+from trainer.data.housekeeping import is_name, shown
 from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
 from trainer.files import named_errors, write_text
@@ -143,14 +143,13 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
         **_BAR | {"max_workers": workers or _BAR["max_workers"]},
     )
     pairs = list(zip(radiographs, checked, strict=True))
-    unreadable = {radiograph.path: seen.error for radiograph, seen in pairs if seen.error}
+    unreadable = {shown(radiograph.path): seen.error for radiograph, seen in pairs if seen.error}
     good = [(radiograph, seen) for radiograph, seen in pairs if not seen.error]
     classes = Counter(radiograph.label for radiograph, _ in good)
     for radiograph in radiographs:
         if radiograph.label not in classes:
-            raise UserError(
-                f"class {radiograph.label}: no readable image, e.g. {radiograph.path}: {unreadable[radiograph.path]}"
-            )
+            path = shown(radiograph.path)
+            raise UserError(f"class {radiograph.label}: no readable image, e.g. {path}: {unreadable[path]}")
     names = _names([(radiograph, seen.suffix) for radiograph, seen in good])
     records = [
         RawRecord(

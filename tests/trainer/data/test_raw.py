@@ -52,7 +52,7 @@ def test_images_that_do_not_decode_are_listed_and_left_out(
         b"normal/notes.txt": "not an image in an accepted format (JPEG, PNG, DICOM)",
         b"tb/cut.png": "the image is truncated or damaged",
         b"tb/empty.png": "the file is empty",
-        b"tb/?.png": "the file's name is not UTF-8 or has control characters",
+        b"tb/\\udcff.png": "the file's name is not UTF-8 or has control characters",
     }
     assert len(json.loads((data / "raw/fetch_report.json").read_text())["unreadable"]) == 4
     assert "4 unreadable files left out" in capsys.readouterr().out
