@@ -133,7 +133,7 @@ def images_of_test(data_dir: Path) -> list[Path]:
 def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
     """A folder's pictures; what the intake refuses is named and left out."""
     assessments = []
-    for file in image_files([folder]):
+    for file in image_files([folder], print):
         try:
             assessments.append(take_in(file, spec))
         except ImageError as error:

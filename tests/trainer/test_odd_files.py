@@ -178,7 +178,7 @@ def test_predict_agrees_with_it_and_says_what_it_leaves_out(
         "web.webp",
         "archive.zip",
     }
-    assert "left out 7 that are no JPEG, PNG or DICOM files" in captured.err
+    assert "7 files that are no JPEG, PNG or DICOM images left out" in captured.err
     for name, line in lines.items():
         assert line.get("error", {"detail": ""})["detail"] == answers[name], name
     # A file that is named is not left out, whatever it is.

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from bento.imaging.intake import Intake, is_dicom, open_image
 from bento.inference.answer import PredictResponse
 from bento.inference.input_warnings import assess_input
 from bento.inference.session import Prediction
-from trainer.data.folder import Listing, files_under
+from trainer.data.folder import LeftOut, Listing, files_under
 from trainer.errors import UserError
 from trainer.files import find_path, write_bytes
 from trainer.inference.image_stream import each_intake
@@ -29,6 +29,7 @@ from trainer.inference.output_formats import ERRORS, KEPT, Answer, Csv, JsonLine
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".dcm", ".dicom"}
 """Names of files in folders that are images even where their content is not; of other names the content decides."""
+NO_IMAGE = "that are no JPEG, PNG or DICOM images"
 STANDARD_INPUT = Path("-")
 PICTURE_SIDE = 512
 """Longer side, at most, of an overlay in pixels."""
@@ -40,8 +41,12 @@ FEW = 50
 Results = Generator[tuple[Path, Answer | ImageError]]
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
+def image_files(paths: Sequence[Path], note: Callable[[str], None]) -> list[Path]:
     """Files as given, the JPEG, PNG and DICOM files in and below the folders, and for ``-`` those of standard input.
+
+    Args:
+        paths: files and folders.
+        note: is told of other files in the folders, which are left out.
 
     Raises:
         UserError: a path that does not exist, or no image in a folder.
@@ -52,7 +57,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         if path == STANDARD_INPUT:
             files += _names_on_standard_input()
         elif path.is_dir():
-            files += _images_in(path)
+            files += _images_in(path, note)
         elif path.exists():
             files.append(path)
         else:
@@ -60,18 +65,16 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _images_in(folder: Path) -> list[Path]:
-    """The images of a folder, readable or not. Other files are left out, which is said on standard error."""
+def _images_in(folder: Path, note: Callable[[str], None]) -> list[Path]:
+    """The images of a folder, readable or not; ``note`` is told of other files."""
     files, left_out = files_under(folder)
-    for line in Listing([], left_out).lines():
-        print(f"{folder}: {line}", file=sys.stderr)
     images = [file for file in files if _is_image(file)]
     if not images:
         raise UserError(f"{folder}: no JPEG, PNG or DICOM file in this folder")
-    if len(images) < len(files):
-        example = next(file for file in files if file not in set(images))
-        count = len(files) - len(images)
-        print(f"{folder}: left out {count:,} that are no JPEG, PNG or DICOM files, e.g. {example}", file=sys.stderr)
+    others = set(files) - set(images)
+    left_out += [LeftOut(file.relative_to(folder).as_posix(), NO_IMAGE) for file in files if file in others]
+    for line in Listing([], left_out).lines():
+        note(f"{folder}: {line}")
     return images
 
 
@@ -127,7 +130,8 @@ def predict(
     """
     predictor = stored_model(tag)
     manifest = predictor.manifest
-    files = image_files(paths)
+    notes: list[str] = []
+    files = image_files(paths, notes.append)
 
     def judge(file: Path, taken: Intake) -> Answer:
         prediction = predictor.predict(taken.image[None])
@@ -141,6 +145,8 @@ def predict(
     with _output(form, out, manifest, files) as output:
         if explain is not None:
             _make_folder(explain, paths)
+        for note in notes:
+            print(note, file=sys.stderr)
         rest = [file for file in files if str(file) not in output.known]
         failed = sum(output.known.get(str(file), False) for file in files)
         if len(rest) < len(files):

@@ -56,7 +56,7 @@ def test_content_decides_which_files_of_a_folder_are_images(
     assert main(["predict", str(tmp_path), "--model", tag, "--format", "csv"]) == 1
     captured = capsys.readouterr()
     assert files_of(captured.out) == sorted(images)
-    assert f"{tmp_path}: left out 4 that are no JPEG, PNG or DICOM files, e.g. " in captured.err
+    assert f"{tmp_path}: 4 files that are no JPEG, PNG or DICOM images left out, e.g. " in captured.err
     rows = csv.DictReader(io.StringIO(captured.out))
     assert {Path(row["file"]).name for row in rows if row["error"]} == {"cut.jpg", "damaged", "empty.png"}
 

@@ -87,7 +87,8 @@ def test_json_is_the_services_answer_with_the_file(
             assert problem["detail"] == line["error"]["detail"]
         else:
             assert line == answer.json()
-    assert captured.err == "trainer: 1 of the files can't be read; their lines say why\n"
+    left_out = f"{radiographs}: 1 files that are no JPEG, PNG or DICOM images left out, e.g. notes.txt"
+    assert captured.err == f"{left_out}\ntrainer: 1 of the files can't be read; their lines say why\n"
 
 
 def test_csv_has_a_probability_a_class_and_a_flag_an_operating_point(
