@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 from bento.artifact import Interval
 from trainer.evaluation.calibration import confidence_bins
+from trainer.evaluation.shares import never_certain, rarer_patients, share_interval, share_limits
 from trainer.types import Floats, Integers
 
 RESAMPLES = 2000
 LEVEL = 0.95
 BLOCK = 4_000_000
 """Numbers in one block of weights: about what fits into a processor's cache."""
+
+SHARES = ("accuracy", "recall", "precision", "f1")
+"""Metrics that are shares of images, or follow from one."""
 
 MetricValues = dict[str, Floats]
 """B values of each metric by its name; NaN where a resample can't tell."""
@@ -47,8 +51,45 @@ class JudgedImages:
 
 
 def metrics_with_intervals(judged: JudgedImages, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Every metric of :func:`weighted_metrics`, without those that the images can't tell (of an absent class)."""
-    return intervals(lambda weights: weighted_metrics(judged, weights), judged.patients, resamples)
+    """Every metric of :func:`weighted_metrics` that the images can tell: none of an absent class.
+
+    Shares of images have the intervals of :mod:`trainer.evaluation.shares`, other metrics those of a bootstrap, and
+    where no resample changes these, which is no certainty, the interval of a share.
+    """
+    shares = _share_metrics(judged)
+    bootstrapped = intervals(lambda weights: weighted_metrics(judged, weights), judged.patients, resamples)
+    result = {name: metric for name, metric in bootstrapped.items() if name.partition(".")[0] not in SHARES} | shares
+    present = [name for name in judged.classes if f"f1.{name}" in shares]
+    counts = [int((judged.truth == judged.classes.index(name)).sum()) for name in present]
+    for name, weights in (("macro_f1", np.ones(len(present))), ("weighted_f1", np.array(counts))):
+        low, high = (
+            float(np.average([getattr(shares[f"f1.{label}"], side) for label in present], weights=weights))
+            for side in ("low", "high")
+        )
+        result[name] = never_certain(result[name], low, high)
+    for label in present:
+        size = rarer_patients(judged.truth == judged.classes.index(label), judged.patients)
+        for name in (f"roc_auc.{label}", f"average_precision.{label}"):
+            if name in result:
+                result[name] = never_certain(result[name], *share_limits(result[name].value, size))
+    return result
+
+
+def _share_metrics(judged: JudgedImages) -> dict[str, Interval]:
+    predicted = judged.probabilities.argmax(axis=1)
+    right = predicted == judged.truth
+    shares = {"accuracy": share_interval(right, judged.patients)}
+    for i, name in enumerate(judged.classes):
+        true, called = judged.truth == i, predicted == i
+        if not true.any():
+            continue
+        shares[f"recall.{name}"] = share_interval(right, judged.patients, true)
+        if called.any():
+            shares[f"precision.{name}"] = share_interval(right, judged.patients, called)
+        # F1 is 2 J / (1 + J), where J is the share of right answers among images that have the class or are called it.
+        overlap = share_interval(right, judged.patients, true | called).model_dump()
+        shares[f"f1.{name}"] = Interval(**{side: 2 * value / (1 + value) for side, value in overlap.items()})
+    return shares
 
 
 def intervals(

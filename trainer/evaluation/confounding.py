@@ -1,7 +1,6 @@
 """Whether class and site go together in the data, and whether the model's embedding tells the site."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
 from trainer.documents import Document
-from trainer.evaluation.bootstrap import MetricValues, intervals
+from trainer.evaluation.shares import share_interval
 from trainer.types import Floats, Integers
 
 TOGETHER = 0.3
@@ -132,14 +131,9 @@ def cross_site_calls(
             rows = np.flatnonzero((named == site) & (truth == i))
             owners = [patients[row] for row in rows.tolist()]
             for j in lacking if len(rows) else []:
-                hits = (predicted[rows] == j).astype(np.float64)
-                share = intervals(partial(_share, hits), owners)["share"]
+                share = share_interval(predicted[rows] == j, owners)
                 calls.append(Call(site=site, label=label, called=classes[j], radiographs=len(rows), share=share))
     return calls
-
-
-def _share(hits: Floats, weights: Floats) -> MetricValues:
-    return {"share": weights @ hits / weights.sum(axis=1)}
 
 
 def calls_text(calls: Sequence[Call]) -> str:
@@ -175,11 +169,9 @@ def probe_site(
     owner = np.array(patients, dtype=object)[rows].astype(str)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     guessed = cross_val_predict(linear_probe(), embeddings[rows], site, groups=owner, cv=folds)
-    correct = (guessed == site).astype(np.float64)
-    accuracy = intervals(partial(_share, correct), owner.tolist())["share"]
     largest = [max(np.unique(site[label == name], return_counts=True)[1]) for name in np.unique(label)]
     return Probe(
-        accuracy=accuracy,
+        accuracy=share_interval(guessed == site, owner.tolist()),
         chance=float(np.unique(site, return_counts=True)[1].max() / len(rows)),
         chance_from_class=float(sum(largest) / len(rows)),
         radiographs=len(rows),

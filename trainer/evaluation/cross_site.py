@@ -17,6 +17,7 @@ from trainer.evaluation.bootstrap import (
     ranking_metrics,
 )
 from trainer.evaluation.operating_points import judge_threshold
+from trainer.evaluation.shares import never_certain, rarer_patients, share_limits
 from trainer.types import Floats
 
 SENSITIVITY = 0.9
@@ -109,7 +110,12 @@ def _told_from_normal(
         auc, _ = ranking_metrics(scores, positive, weights)
         return {"roc_auc": auc, "specificity": specificity_at(scores, positive, weights, SENSITIVITY)}
 
-    return (int(positive.sum()), int((~positive).sum())), intervals(metrics, images.patients)
+    size = rarer_patients(positive, images.patients)
+    result = {
+        name: never_certain(metric, *share_limits(metric.value, size))
+        for name, metric in intervals(metrics, images.patients).items()
+    }
+    return (int(positive.sum()), int((~positive).sum())), result
 
 
 def specificity_at(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats, sensitivity: float) -> Floats:

@@ -11,9 +11,10 @@ from bento.artifact import Interval
 from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
 from trainer.documents import Document
-from trainer.evaluation.bootstrap import JudgedImages, intervals
+from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.data_audit import Pair
 from trainer.evaluation.operating_points import TUBERCULOSIS
+from trainer.evaluation.shares import share_interval
 from trainer.inference.model_store import SealedModel
 from trainer.inference.overlays import overlay
 from trainer.types import Floats
@@ -147,14 +148,13 @@ def _missed(
 ) -> Missed:
     ill = judged.truth == label
     lost = ill & (judged.probabilities.argmax(axis=1) == normal)
-    rate = intervals(lambda w: {"rate": (w @ lost) / np.where(w @ ill > 0, w @ ill, np.nan)}, judged.patients)
     named = np.array(sites)
     return Missed(
         label=judged.classes[label],
         normal=judged.classes[normal],
         radiographs=int(lost.sum()),
         of=int(ill.sum()),
-        rate=rate["rate"],
+        rate=share_interval(lost, judged.patients, ill),
         flagged=int((judged.probabilities[lost, label] >= threshold).sum()) if threshold is not None else None,
         by_site={
             str(site): (int((lost & (named == site)).sum()), int((ill & (named == site)).sum()))

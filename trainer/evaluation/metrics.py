@@ -35,7 +35,7 @@ def compute_metrics(truth: Integers, probabilities: Floats, classes: list[str]) 
 
 
 def metrics_table(title: str, metrics: TestMetrics) -> str:
-    """Metrics as text for a terminal: summary, table per class, confusion matrix."""
+    """Metrics as text for a terminal: summary, table per class, confusion matrix; a dash where no image tells one."""
     width = max(len(name) for name in [*metrics.per_class, CORNER])
     lines = [
         f"{title}: {metrics.images} images",
@@ -44,8 +44,11 @@ def metrics_table(title: str, metrics: TestMetrics) -> str:
         "",
         f"{'':{width}}  precision  recall      F1  support",
     ]
-    for name, row in metrics.per_class.items():
-        lines.append(f"{name:{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:7}")
+    called = np.sum(metrics.confusion_matrix, axis=0).tolist()
+    for (name, row), count in zip(metrics.per_class.items(), called, strict=True):
+        precision = f"{row.precision:.4f}" if row.support and count else "–"
+        recall, f1 = (f"{value:.4f}" if row.support else "–" for value in (row.recall, row.f1))
+        lines.append(f"{name:{width}}  {precision:>9}  {recall:>6}  {f1:>6}  {row.support:7}")
     columns = [max(6, len(name)) for name in metrics.per_class]
     header = "  ".join(f"{name:>{size}}" for name, size in zip(metrics.per_class, columns, strict=True))
     lines += ["", f"{CORNER:{width}}  {header}"]

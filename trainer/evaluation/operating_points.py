@@ -1,10 +1,13 @@
 """Operating points: a threshold for each disease, chosen on validation images for a wanted sensitivity."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from bento.artifact import Interval, OperatingPoint
-from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals
+from bento.artifact import Interval, OperatingPoint, TestMetrics
+from trainer.evaluation.bootstrap import JudgedImages
+from trainer.evaluation.shares import share_interval, size_of, size_to_tell
 from trainer.types import Floats
 
 TUBERCULOSIS = "TUBERCULOSIS"
@@ -66,20 +69,39 @@ def judge_threshold(judged: JudgedImages, label: str, threshold: float) -> dict[
     """
     i = judged.classes.index(label)
     flagged, positive = judged.probabilities[:, i] >= threshold, judged.truth == i
-
-    def rates(weights: Floats) -> MetricValues:
-        with np.errstate(invalid="ignore"):
-            return {
-                "sensitivity": weights @ (flagged & positive) / (weights @ positive),
-                "specificity": weights @ (~flagged & ~positive) / (weights @ ~positive),
-            }
-
-    return intervals(rates, judged.patients)
+    sides = {"sensitivity": (flagged, positive), "specificity": (~flagged, ~positive)}
+    return {name: share_interval(right, judged.patients, of) for name, (right, of) in sides.items() if of.any()}
 
 
-def meets_who_profile(point: OperatingPoint) -> bool | None:
-    """Whether the test sensitivity and specificity reach WHO's profile; None where they can't be told."""
+def who_verdict(point: OperatingPoint, metrics: TestMetrics) -> str | None:
+    """Whether the test sensitivity and specificity reach WHO's profile, by their intervals.
+
+    ``yes`` only where both lower limits do, ``no`` only where an upper limit does not, else that these images can't
+    tell, and about how many would; None for other diseases and where the images have none of the disease or nothing
+    else.
+    """
     sensitivity, specificity = point.test_sensitivity, point.test_specificity
     if point.label != TUBERCULOSIS or sensitivity is None or specificity is None:
         return None
-    return sensitivity.value >= WHO_SENSITIVITY and specificity.value >= WHO_SPECIFICITY
+    if sensitivity.low >= WHO_SENSITIVITY and specificity.low >= WHO_SPECIFICITY:
+        return "yes"
+    if sensitivity.high < WHO_SENSITIVITY or specificity.high < WHO_SPECIFICITY:
+        return "no"
+    with_disease = metrics.per_class[point.label].support
+    without = metrics.images - with_disease
+    told = f"can't tell with {with_disease} images with the disease and {without} without it"
+    wanted = [
+        _images_to_tell(sensitivity, WHO_SENSITIVITY, with_disease),
+        _images_to_tell(specificity, WHO_SPECIFICITY, without),
+    ]
+    if None in wanted:
+        return f"{told}, nor with more, at these shares"
+    return f"{told}; at these shares it would take about {wanted[0]:,} and {wanted[1]:,}"
+
+
+def _images_to_tell(rate: Interval, target: float, images: int) -> int | None:
+    """About how many images would tell whether ``rate``, if it stays as it is, reaches ``target``; None: no number."""
+    if not rate.low < target <= rate.high:
+        return images
+    size = size_to_tell(rate.value, target)
+    return None if size is None else math.ceil(images * max(1, size / size_of(rate)))

@@ -32,17 +32,23 @@ SHUFFLED_STRENGTH = 0.01
 """Inverse strength of the regularisation, for embeddings that have more features than there are images."""
 
 
-CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
+LEAST_PATIENTS = 20
+"""With fewer test patients no control is a warning, whatever its interval: it could be the luck of a few."""
+
+
+CONTROLS: dict[str, tuple[str, tuple[str, str], str]] = {
     "thumbnail": (
         "A logistic regression on an 8×8 thumbnail",
         (
             "little of the model's score can be had without detail.",
             "much of this score needs no detail that a reader would look for.",
         ),
+        "how much of the score can be had without detail",
     ),
     "border": (
         "A border-only classifier (the outer ring of that thumbnail)",
         ("the image's edges tell little of the class.", "much of this score needs no lungs."),
+        "how much of the score needs no lungs",
     ),
     "lungs_blacked_out": (
         "The model itself with the central lung region blacked out",
@@ -50,6 +56,7 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
             "it needs the central region.",
             "much of its score needs no lungs: it reads something at the image's edges.",
         ),
+        "whether it needs the central region",
     ),
     "lungs_only": (
         "The model itself with nothing but the central lung region",
@@ -57,6 +64,7 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
             "the central region carries most of its score.",
             "it loses much of its score without the image's edges (or is put off by their being black).",
         ),
+        "whether the central region carries its score",
     ),
     "shuffled": (
         "A linear head on the model's embedding, fitted to shuffled labels",
@@ -64,9 +72,10 @@ CONTROLS: dict[str, tuple[str, tuple[str, str]]] = {
             "as it should be, nothing can be learnt from labels without meaning.",
             "better than chance from labels without meaning: test data leak into the evaluation.",
         ),
+        "whether anything can be learnt from labels without meaning",
     ),
 }
-"""Each control's name, and what its macro F1 means: while it is quiet, and when it fires."""
+"""Each control's name; what its macro F1 means while it is quiet, and when it fires; and what else can't be told."""
 
 
 class Control(Document):
@@ -149,31 +158,41 @@ def judge_controls(judged: JudgedImages, sites: Sequence[str], predictions: dict
             times, of which the mean counts.
     """
     chance = chance_macro_f1(judged)
-    model = _plain_macro_f1(judged, judged.probabilities.argmax(axis=1))
+    guesses = judged.probabilities.argmax(axis=1)
+    model = _plain_macro_f1(judged, guesses)
     named = np.array(sites)
     controls = []
     for key, predicted in predictions.items():
-        name, verdict = CONTROLS[key]
-        metric = _macro_f1(judged, predicted)
+        name, verdict, question = CONTROLS[key]
+        metric, excess = _compare(key, judged, guesses, predicted, chance)
         share = (metric.value - chance) / max(model - chance, 1e-9)
-        fired = _fires(key, metric, model, chance)
+        told = len(set(judged.patients)) >= LEAST_PATIENTS and not excess.low <= 0 <= excess.high
+        fired = told and excess.low > 0
         by_site = {
             str(site): _plain_macro_f1(judged.subset(named == site), predicted[..., named == site])
             for site in sorted(set(sites) - {""})
         }
         text = (
             f"{name} reaches {metric.value:.2f} macro F1 ({metric.low:.2f} to {metric.high:.2f}; "
-            f"model {model:.2f}, chance {chance:.2f}): {verdict[fired]}"
-        )
+            f"model {model:.2f}, chance {chance:.2f}): "
+        ) + (verdict[fired] if told else f"{len(judged.truth)} images can't tell {question}.")
         controls.append(Control(name=name, macro_f1=metric, by_site=by_site, share=share, fired=fired, text=text))
     return controls
 
 
-def _fires(key: str, metric: Interval, model: float, chance: float) -> bool:
-    gain = model - chance
-    if key == "lungs_only":
-        return metric.high < model - LOST * gain
-    return metric.low > chance + NOTABLE[key] * max(gain, 0)
+def _compare(
+    key: str, judged: JudgedImages, guesses: Integers, predicted: Integers, chance: float
+) -> tuple[Interval, Interval]:
+    """A control's macro F1, and by how much it is beyond what :data:`NOTABLE` and :data:`LOST` allow it."""
+
+    def metrics(weights: Floats) -> MetricValues:
+        model, control = (_mean_macro_f1(judged, rows, weights) for rows in (guesses, predicted))
+        gain = np.maximum(model - chance, 0)
+        excess = model - LOST * gain - control if key == "lungs_only" else control - chance - NOTABLE.get(key, 0) * gain
+        return {"macro_f1": control, "excess": excess}
+
+    compared = intervals(metrics, judged.patients)
+    return compared["macro_f1"], compared["excess"]
 
 
 def _mean_macro_f1(judged: JudgedImages, predicted: Integers, weights: Floats) -> Floats:
@@ -183,10 +202,3 @@ def _mean_macro_f1(judged: JudgedImages, predicted: Integers, weights: Floats) -
 
 def _plain_macro_f1(judged: JudgedImages, predicted: Integers) -> float:
     return float(_mean_macro_f1(judged, predicted, np.ones((1, len(judged.truth))))[0])
-
-
-def _macro_f1(judged: JudgedImages, predicted: Integers) -> Interval:
-    def metrics(weights: Floats) -> MetricValues:
-        return {"macro_f1": _mean_macro_f1(judged, predicted, weights)}
-
-    return intervals(metrics, judged.patients)["macro_f1"]

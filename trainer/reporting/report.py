@@ -17,7 +17,7 @@ from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, loa
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.cross_site import CrossSite, cross_site_table
-from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, meets_who_profile
+from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, who_verdict
 from trainer.evaluation.summary import EvaluationSummary, read_summary
 from trainer.files import write_text
 from trainer.plots import (
@@ -94,7 +94,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "manifest": manifest,
         "metrics": summary,
         "who": {"sensitivity": WHO_SENSITIVITY, "specificity": WHO_SPECIFICITY},
-        "meets_who": {point.label: meets_who_profile(point) for point in manifest.operating_points},
+        "meets_who": {point.label: who_verdict(point, manifest.metrics) or "–" for point in manifest.operating_points},
         "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
     }

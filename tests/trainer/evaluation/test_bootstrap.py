@@ -159,3 +159,21 @@ def test_a_paired_difference_sees_what_two_intervals_hide() -> None:
     assert difference.low > 0
     same = paired_difference(truth, worse, worse, 3, patients)
     assert (same.low, same.value, same.high) == (0, 0, 0)
+
+
+def test_nothing_wrong_among_few_images_is_no_certainty() -> None:
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    perfect = JudgedImages(["A", "B"], truth, np.eye(2)[truth] * 0.8 + 0.1, [str(i) for i in range(6)])
+    for name, metric in metrics_with_intervals(perfect).items():
+        if metric.value == 1:
+            assert metric.high == 1
+            assert metric.low < 0.75, name
+    assert metrics_with_intervals(perfect)["accuracy"].low == pytest.approx(0.05 ** (1 / 6))  # mid-P
+
+
+def test_a_class_that_was_never_predicted_has_no_precision() -> None:
+    truth = np.array([0, 0, 1, 1])
+    metrics = metrics_with_intervals(JudgedImages(["A", "B"], truth, np.eye(2)[[0, 0, 0, 0]], list("abcd")))
+    assert "precision.B" not in metrics
+    assert metrics["recall.B"].value == 0
+    assert metrics["recall.B"].high > 0.7

@@ -45,3 +45,13 @@ def test_the_reference_projects_table_comes_out_of_its_confusion_matrix() -> Non
     table = metrics_table("reference", metrics)
     assert "0.9208  0.6960  0.7928      852" in table
     assert "       259          0           593" in table
+
+
+def test_what_no_image_tells_is_a_dash() -> None:
+    truth = np.array([0, 0, 0])
+    table = metrics_table("normal images", compute_metrics(truth, np.eye(3)[[0, 0, 2]], CLASSES)).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in table[4:7]}
+    assert rows["NORMAL"] == ["1.0000", "0.6667", "0.8000", "3"]
+    assert rows["PNEUMONIA"] == rows["TUBERCULOSIS"] == ["–", "–", "–", "0"]
+    never_called = compute_metrics(np.array([0, 1]), np.eye(3)[[0, 0]], CLASSES)
+    assert metrics_table("", never_called).splitlines()[5].split() == ["PNEUMONIA", "–", "0.0000", "0.0000", "1"]

@@ -6,12 +6,14 @@ import pytest
 from bento.artifact import Interval, OperatingPoint
 from tests.support.judged import CLASSES, judged
 from trainer.evaluation.bootstrap import JudgedImages
+from trainer.evaluation.metrics import compute_metrics
 from trainer.evaluation.operating_points import (
     choose_threshold,
     judge_threshold,
-    meets_who_profile,
     operating_points,
+    who_verdict,
 )
+from trainer.evaluation.shares import share_limits, size_to_tell
 
 
 @pytest.mark.parametrize(
@@ -70,21 +72,46 @@ def test_images_without_the_class_tell_a_specificity_only() -> None:
     assert set(judge_threshold(test.subset(test.truth != 2), "TUBERCULOSIS", 0.5)) == {"specificity"}
 
 
+FEW, MANY = (20, 30), (2000, 3000)
+"""Images with and without the disease."""
+
+
 @pytest.mark.parametrize(
-    ("label", "sensitivity", "specificity", "met"),
+    ("label", "sensitivity", "specificity", "images", "verdict"),
     [
-        pytest.param("TUBERCULOSIS", 0.9, 0.7, True, id="just both"),
-        pytest.param("TUBERCULOSIS", 0.89, 0.99, False, id="too few found"),
-        pytest.param("TUBERCULOSIS", 0.99, 0.69, False, id="too many false alarms"),
-        pytest.param("TUBERCULOSIS", None, 0.9, None, id="no image to tell by"),
-        pytest.param("PNEUMONIA", 0.99, 0.99, None, id="a profile for tuberculosis alone"),
+        pytest.param("TUBERCULOSIS", 0.95, 0.75, MANY, "yes", id="both lower limits reach it"),
+        pytest.param("TUBERCULOSIS", 0.85, 0.99, MANY, "no", id="too few are found"),
+        pytest.param("TUBERCULOSIS", 0.99, 0.65, MANY, "no", id="too many false alarms"),
+        pytest.param("TUBERCULOSIS", 0.5, 0.99, FEW, "no", id="far too few are found, which few images tell"),
+        pytest.param(
+            "TUBERCULOSIS",
+            1.0,
+            1.0,
+            FEW,
+            "can't tell with 20 images with the disease and 30 without it; "
+            "at these shares it would take about 29 and 30",
+            id="all of a few are right",
+        ),
+        pytest.param(
+            "TUBERCULOSIS",
+            0.9,
+            0.9,
+            FEW,
+            "can't tell with 20 images with the disease and 30 without it, nor with more, at these shares",
+            id="just as much as is asked for",
+        ),
+        pytest.param("TUBERCULOSIS", None, 0.9, FEW, None, id="no image to tell by"),
+        pytest.param("PNEUMONIA", 0.99, 0.99, FEW, None, id="a profile for tuberculosis alone"),
     ],
 )
-def test_whos_profile_asks_for_both(
-    label: str, sensitivity: float | None, specificity: float, met: bool | None
+def test_whos_profile_is_met_only_where_the_intervals_say_so(
+    label: str, sensitivity: float | None, specificity: float, images: tuple[int, int], verdict: str | None
 ) -> None:
-    def exactly(value: float | None) -> Interval | None:
-        return None if value is None else Interval(value=value, low=value, high=value)
+    def rate(value: float | None, count: int) -> Interval | None:
+        if value is None:
+            return None
+        low, high = share_limits(value, count)
+        return Interval(value=value, low=low, high=high)
 
     point = OperatingPoint(
         label=label,
@@ -92,7 +119,14 @@ def test_whos_profile_asks_for_both(
         target_sensitivity=0.9,
         validation_sensitivity=0.9,
         validation_specificity=0.9,
-        test_sensitivity=exactly(sensitivity),
-        test_specificity=exactly(specificity),
+        test_sensitivity=rate(sensitivity, images[0]),
+        test_specificity=rate(specificity, images[1]),
     )
-    assert meets_who_profile(point) is met
+    truth = np.repeat([2, 0], images)
+    assert who_verdict(point, compute_metrics(truth, np.eye(3)[truth], CLASSES)) == verdict
+
+
+def test_how_many_images_it_takes_is_enough_and_one_less_is_not() -> None:
+    images = size_to_tell(0.95, 0.9)
+    assert images is not None
+    assert share_limits(0.95, images)[0] >= 0.9 > share_limits(0.95, images - 1)[0]

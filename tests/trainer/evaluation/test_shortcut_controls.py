@@ -14,6 +14,7 @@ from trainer.data.sample import LABELS, generate
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.confounding import Association, association
 from trainer.evaluation.shortcut_controls import (
+    CONTROLS,
     Control,
     border_pixels,
     chance_macro_f1,
@@ -85,7 +86,7 @@ def test_controls_fire_where_class_and_hospital_go_together(together: Tried) -> 
 def test_controls_stay_quiet_where_they_do_not(apart: Tried) -> None:
     assert not apart.association.together
     assert not apart.controls["border"].fired
-    assert "tell little of the class" in apart.controls["border"].text
+    assert "157 images can't tell how much of the score needs no lungs" in apart.controls["border"].text
 
 
 def test_shuffled_labels_teach_nothing(together: Tried, apart: Tried) -> None:
@@ -110,7 +111,16 @@ def test_each_control_fires_for_its_own_reason(key: str, good: bool, fired: bool
     predicted = guesses if good else np.random.default_rng(0).permutation(guesses)
     (control,) = judge_controls(one, ["x"] * 400, {key: predicted})
     assert control.fired is fired
+    assert control.text.endswith(CONTROLS[key][1][fired])
     assert control.share == pytest.approx(1.0 if good else 0.0, abs=0.15)
+
+
+@pytest.mark.parametrize("key", ["border", "lungs_only", "shuffled"])
+def test_a_few_images_raise_no_alarm_and_give_no_comfort(key: str) -> None:
+    few = judged(13)
+    (control,) = judge_controls(few, ["x"] * 13, {key: few.probabilities.argmax(axis=1)})
+    assert not control.fired
+    assert "13 images can't tell" in control.text
 
 
 def test_chance_is_what_guessing_gets() -> None:
