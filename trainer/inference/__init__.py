@@ -1,1 +1,1 @@
-"""A sealed model applied to image files, from the command line."""
+"""A sealed model applied to image files. No PyTorch."""

@@ -12,7 +12,7 @@ from bento.imaging.intake import Intake, take_in
 from bento.imaging.preprocessing import Preprocessing
 
 AHEAD = 16
-"""Files a thread may be ahead of the first one that is not finished: one large image stops no thread."""
+"""Files per thread that may be begun before the first unfinished one, so that a large image stops no thread."""
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What ``predict`` writes about each file: a row of a table, of CSV, or a JSON object; and the file that keeps them."""
+"""Formats of what ``predict`` writes about each file (table, CSV, JSON lines), and the file that it goes on with."""
 
 import codecs
 import csv
@@ -17,10 +17,10 @@ from bento.inference.answer import PredictResponse
 from trainer.errors import UserError
 
 ERRORS = "file-names"
-"""Error handler of text that leaves: file names that are not UTF-8 become the bytes that they came as, and characters
+"""Name of the error handler of output: file names that are not UTF-8 become the bytes that they came as, and characters
 that the encoding lacks are escaped."""
 ENDS = ("novelty", "input_warnings", "model_version")
-"""Last columns of CSV; warnings by their kinds, with spaces between."""
+"""Last columns of CSV; input warnings by their kinds, separated by spaces."""
 
 
 def _encode(error: UnicodeError) -> tuple[bytes, int]:
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Known:
-    """What a line that was written earlier says."""
+    """A line that an earlier call has written."""
 
     file: str
     model_version: str
@@ -59,7 +59,7 @@ class Known:
 
 
 class Table:
-    """For eyes: one line a file."""
+    """A table to read on the terminal: a line per file."""
 
     def __init__(self, manifest: Manifest, files: Sequence[str]) -> None:
         self._classes = manifest.classes
@@ -79,7 +79,7 @@ class Table:
 
 
 class Csv:
-    """For programs: ``file,error,label``, a flag an operating point, a probability a class, then :data:`ENDS`."""
+    """CSV: ``file,error,label``, a flag per operating point, a probability per class, then :data:`ENDS`."""
 
     def __init__(self, manifest: Manifest) -> None:
         flags = [f"flagged_{point.label}" for point in manifest.operating_points]
@@ -105,11 +105,11 @@ class Csv:
         return stream.getvalue()
 
     def is_whole(self, text: str) -> bool:
-        """Whether a row ends here: a file's name may hold a line end, within quotes."""
+        """Whether a row ends with ``text``: a file's name may hold a line end, within quotes."""
         return text.endswith("\n") and text.count('"') % 2 == 0
 
     def read(self, text: str) -> Known:
-        """What :meth:`line` has written.
+        """Read a line that :meth:`line` has written.
 
         Raises:
             ValueError: it is another row.
@@ -120,7 +120,7 @@ class Csv:
 
 
 class JsonLines:
-    """For programs: an object a line, the service's answer to ``/predict`` with ``file``; or ``file`` and ``error``."""
+    """JSON lines: per file an object with ``file`` and the service's answer to ``/predict``, or with ``error``."""
 
     head = ""
     begin = '{"file": '
@@ -137,11 +137,11 @@ class JsonLines:
         return json.dumps({"file": file, **about}) + "\n"
 
     def is_whole(self, text: str) -> bool:
-        """Whether an object ends here."""
+        """Whether an object ends with ``text``."""
         return text.endswith("\n")
 
     def read(self, text: str) -> Known:
-        """What :meth:`line` has written.
+        """Read a line that :meth:`line` has written.
 
         Raises:
             ValueError: it is something else.
@@ -155,20 +155,20 @@ class JsonLines:
 
 Kept = Csv | JsonLines
 KEPT: dict[str, type[Csv] | type[JsonLines]] = {"csv": Csv, "json": JsonLines}
-"""Forms that a file of answers may have."""
+"""Formats that a file of answers may have, by the values of ``--format``."""
 
 
 @contextmanager
 def answer_file(path: Path, form: Kept, version: str) -> Iterator[tuple[TextIO, dict[str, bool]]]:
-    """Open a file of answers to go on with it, or begin one.
+    """Open a file of answers to go on with it, or create it.
 
     A killed run can leave half a line at the end, which is cut off; whole lines are never touched.
 
-    Gives:
-        where further lines go, and of each file that has one whether it could not be read.
+    Yields:
+        The stream for further lines; and for each file that has a line, whether the file could not be read.
 
     Raises:
-        UserError: it is no file of such answers, or one of another model.
+        UserError: it is not a file of such answers, or of another model's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as stream:
@@ -182,7 +182,7 @@ def answer_file(path: Path, form: Kept, version: str) -> Iterator[tuple[TextIO, 
 
 
 def _read(stream: BinaryIO, path: Path, form: Kept, version: str) -> tuple[dict[str, bool], int]:
-    """The files that have a line, and the number of bytes of whole lines."""
+    """For each file that has a line, whether it could not be read; and the number of bytes of whole lines."""
     known: dict[str, bool] = {}
     size, head, text = 0, form.head, ""
     stream.seek(0, os.SEEK_SET)
@@ -195,10 +195,10 @@ def _read(stream: BinaryIO, path: Path, form: Kept, version: str) -> tuple[dict[
                 raise _other(path, "its first line is not the one that this command writes")
             head = ""
         else:
-            one = _line(path, form, text)
-            if one.model_version != version:
-                raise _other(path, f"made by the model version {one.model_version}, not {version}")
-            known[one.file] = one.failed
+            line = _line(path, form, text)
+            if line.model_version != version:
+                raise _other(path, f"made by the model version {line.model_version}, not {version}")
+            known[line.file] = line.failed
         size += len(text.encode("utf-8", ERRORS))
         text = ""
     if size == 0 and not form.begin.startswith(text[: len(form.begin)]):

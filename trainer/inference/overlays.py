@@ -1,4 +1,4 @@
-"""Class activation maps laid over images; what they can show and what not: see :mod:`bento.inference.heatmaps`."""
+"""Class activation maps laid over images. What they can show and what not: see :mod:`bento.inference.heatmaps`."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ WHOLE = ImageFrame(0, 0, 1, 1)
 
 
 def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageFrame = WHOLE) -> Image.Image:
-    """An image under one class's map: what speaks for the class is tinted, brighter the more.
+    """An image tinted by one class's map: the brighter, the more a place speaks for the class.
 
     Args:
         radiograph: mode ``L``, W×H.

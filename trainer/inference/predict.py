@@ -1,4 +1,4 @@
-"""Prediction from the shell with a stored model: the same intake, graph and numbers as the service's."""
+"""Prediction from the command line with a stored model: by the service's own intake and graph, with its numbers."""
 
 import codecs
 import hashlib
@@ -32,11 +32,11 @@ SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".dcm", ".dicom"}
 NO_IMAGE = "that are no JPEG, PNG or DICOM images"
 STANDARD_INPUT = Path("-")
 PICTURE_SIDE = 512
-"""Longer side, at most, of an overlay in pixels."""
+"""Longest side of an overlay in pixels."""
 STEM = 40
-"""Characters of an image's name in its overlay's."""
+"""Most characters of an image's name in the name of its overlay."""
 FEW = 50
-"""Below this number of files, no progress bar."""
+"""Number of files from which on a progress bar is shown."""
 
 Results = Generator[tuple[Path, Answer | ImageError]]
 
@@ -91,7 +91,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _names_on_standard_input() -> list[Path]:
-    """One a line, or as ``find -print0`` writes them. One that does not exist is that file's error, not the run's."""
+    """File names, one per line or as ``find -print0`` writes them; whether they exist is found out later."""
     names = sys.stdin.buffer.read()
     if names.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes a file
         names = names.decode("utf-16", "replace").encode("utf-8", "replace")
@@ -111,22 +111,22 @@ def predict(
     out: Path | None = None,
     explain: Path | None = None,
 ) -> int:
-    """Write what the model says of each file, in the order given; an unreadable file gets its reason instead.
+    """Write what the model says of each file, in the given order, or why the file can't be read.
 
     Args:
         paths: see :func:`image_files`.
         tag: of the model.
-        form: of a line.
+        form: of the output.
         workers: threads; 0: one more than there are cores.
         out: file for the lines instead of standard output; files that it has already are left out.
         explain: folder for a heat map of each image; see :func:`picture_name`.
 
     Returns:
-        Number of unreadable files, of all that the command names.
+        Number of unreadable files among all that were given, also those of an earlier call with the same ``out``.
 
     Raises:
-        UserError: no such path or model, or ``out`` can't take these answers.
-        KeyboardInterrupt: with the line to tell the user.
+        UserError: no such path or model, or ``out`` holds other things than these answers.
+        KeyboardInterrupt: with a line that tells the user how to go on.
     """
     predictor = stored_model(tag)
     manifest = predictor.manifest
@@ -161,9 +161,9 @@ class _Output:
     lines: Table | Csv | JsonLines
     stream: TextIO
     known: dict[str, bool]
-    """Of each file that has a line already, whether it could not be read."""
+    """For each file that has a line already, whether it could not be read."""
     interrupted: str
-    """What to tell the user then."""
+    """Line for the user in case of an interrupt."""
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _output(
 
 
 def _write(results: Results, total: int, output: _Output) -> int:
-    """Write each line when it is there; the number of files that could not be read."""
+    """Write each line as soon as it is known; returns the number of files that could not be read."""
     failed = 0
     # None: only where standard error is a terminal. On a terminal, the lines themselves show how far it is.
     quiet = True if total < FEW or output.stream.isatty() else None
