@@ -1,0 +1,44 @@
+"""What ``pyproject.toml`` declares is what the program imports."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+
+import pytest
+
+from tests.support.server import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OWN = {"bento", "trainer"}
+
+
+def declared(*extras: str) -> set[str]:
+    """Names of the packages that the project and these extras ask for."""
+    requirements = [
+        *PROJECT["dependencies"],
+        *(line for name in extras for line in PROJECT["optional-dependencies"][name]),
+    ]
+    return {re.split(r"[<>=;\[ ]", requirement)[0].lower() for requirement in requirements}
+
+
+def imported(room: str) -> set[str]:
+    """Top-level names of all modules that a room imports, but those of Python and of the project."""
+    names: set[str] = set()
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - OWN
+
+
+@pytest.mark.parametrize(("room", "extras"), [("bento", ()), ("trainer", ("train",))])
+def test_every_import_is_of_a_declared_package(room: str, extras: tuple[str, ...]) -> None:
+    packages = importlib.metadata.packages_distributions()
+    known = declared(*extras)
+    for name in imported(room):
+        distributions = {package.lower() for package in packages.get(name, [name])}
+        assert distributions & known, f"{room} imports {name}, of {distributions}"
