@@ -40,5 +40,5 @@ def test_every_import_is_of_a_declared_package(room: str, extras: tuple[str, ...
     packages = importlib.metadata.packages_distributions()
     known = declared(*extras)
     for name in imported(room):
-        distributions = {package.lower() for package in packages.get(name, [name])}
+        distributions = {package.lower().replace("_", "-") for package in packages.get(name, [name])}
         assert distributions & known, f"{room} imports {name}, of {distributions}"
