@@ -1,5 +1,6 @@
 """Small datasets of noise images, and what a folder holds."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,26 @@ def contents(folder: Path) -> dict[str, bytes]:
 def settings(dataset: Path | str, data: Path, **more: object) -> Settings:
     """Settings of a dataset and a data folder."""
     return Settings.model_validate({"dataset": str(dataset), "data_dir": data, **more})
+
+
+Row = tuple[str, str, str, str]
+"""Path, label, site, patient."""
+
+
+def table(root: Path, rows: list[Row]) -> Path:
+    """Write a folder of different images with a manifest."""
+    for seed, row in enumerate(rows):
+        radiograph(root / row[0], seed)
+    lines = ["path,label,site,patient", *(",".join(row) for row in rows)]
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def two_hospitals(classes: dict[tuple[str, str], int], each: Callable[[int], int] = lambda number: 1) -> list[Row]:
+    """So many patients of each (label, site), with ``each(number)`` images a patient."""
+    return [
+        (f"{label}/{site}{number}_{index}.png", label, site, f"{site}-{label}-{number}")
+        for (label, site), count in classes.items()
+        for number in range(count)
+        for index in range(each(number))
+    ]
