@@ -1,9 +1,15 @@
-"""Pictures of figures, by matplotlib: what the report, TensorBoard and the run's folder show."""
+"""Plots of metrics, by matplotlib: what the report, TensorBoard and the run's folder show."""
 
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,8 +23,7 @@ SQUARE = (4.6, 4.6)
 
 def confusion_plot(matrix: list[list[int]], classes: list[str], title: str) -> Figure:
     """Counts (rows true) with their share of the row as shade and as percentage."""
-    figure = Figure(figsize=(1.6 + 1.3 * len(classes), 1.2 + 1.1 * len(classes)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty(classes, (1.6 + 1.3 * len(classes), 1.2 + 1.1 * len(classes)))
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(matrix):
@@ -35,13 +40,14 @@ def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, interva
     """ROC curves, one a class against all others; areas with their intervals."""
     from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
 
-    figure = Figure(figsize=SQUARE, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty(classes)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
     for i, positive in _told_apart(classes, truth):
         x, y, _ = roc_curve(positive, probabilities[:, i])
         name = classes[i]
-        axes.plot(x, y, color=COLOURS[i % len(COLOURS)], label=f"{name} {_interval(intervals[f'roc_auc.{name}'])}")
+        axes.plot(
+            x, y, color=COLOURS[i % len(COLOURS)], label=f"{_shown(name)} {_interval(intervals[f'roc_auc.{name}'])}"
+        )
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC (area under the curve)")
     axes.legend(fontsize="small", loc="lower right")
     return _quiet(figure, axes)
@@ -53,12 +59,11 @@ def precision_recall_plot(
     """Precision-recall curves, one a class against all others; average precisions with their intervals."""
     from sklearn.metrics import precision_recall_curve  # as in roc_plot
 
-    figure = Figure(figsize=SQUARE, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty(classes)
     for i, positive in _told_apart(classes, truth):
         precision, recall, _ = precision_recall_curve(positive, probabilities[:, i])
         name = classes[i]
-        label = f"{name} {_interval(intervals[f'average_precision.{name}'])}"
+        label = f"{_shown(name)} {_interval(intervals[f'average_precision.{name}'])}"
         axes.step(recall, precision, where="post", color=COLOURS[i % len(COLOURS)], label=label)
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall (average precision)")
     axes.set_ylim(0, 1.02)
@@ -74,8 +79,7 @@ def _told_apart(classes: list[str], truth: Integers) -> list[tuple[int, npt.NDAr
 
 def reliability_plot(points: Sequence[tuple[int, float, float]], title: str) -> Figure:
     """Accuracy against confidence of the top class; points: number of images, which is their area, and the two."""
-    figure = Figure(figsize=SQUARE, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty()
     counts, confidence, accuracy = zip(*points, strict=True)
     areas = [15 + 500 * count / sum(counts) for count in counts]
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
@@ -88,8 +92,7 @@ def reliability_plot(points: Sequence[tuple[int, float, float]], title: str) -> 
 
 def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
     """The cross-site matrix: for each left-out site its name, macro F1 on the training sites' images and on its own."""
-    figure = Figure(figsize=(6.4, 1.4 + 0.5 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty([site for site, _, _ in rows], (6.4, 1.4 + 0.5 * len(rows)))
     for k, name in enumerate(("seen sites", "held-out site")):
         for row, (_, *values) in enumerate(rows):
             value = values[k]
@@ -104,15 +107,58 @@ def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
 
 def embedding_plot(places: Sequence[tuple[float, float]], groups: Sequence[str], title: str) -> Figure:
     """The embedding map: N places, coloured by their N groups."""
-    figure = Figure(figsize=SQUARE, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _empty(groups)
     points, names = np.array(places), np.array(groups)
     for i, group in enumerate(sorted(set(groups))):
         x, y = points[names == group].T
-        axes.scatter(x, y, s=9, color=COLOURS[i % len(COLOURS)], alpha=0.7, linewidth=0, label=group)
+        axes.scatter(x, y, s=9, color=COLOURS[i % len(COLOURS)], alpha=0.7, linewidth=0, label=_shown(group))
     axes.legend(fontsize="small", markerscale=2, loc="best", framealpha=0.7)
     axes.set(title=title, xticks=[], yticks=[])
     return figure
+
+
+def _empty(names: Iterable[str] = (), size: tuple[float, float] = SQUARE) -> tuple[Figure, Axes]:
+    """A plot without content that can draw these names, whatever their script."""
+    _provide_fonts("".join(sorted(set(names))))
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+@cache
+def _provide_fonts(text: str) -> None:
+    """Make installed fonts that have the characters of a text fallbacks of matplotlib's, or say that there is none."""
+    matplotlib.rcParams["text.parse_math"] = False  # a dollar in a name is a dollar
+    families = matplotlib.rcParams["font.family"]
+    missing = set(text)
+    for family in families:
+        missing = _lacking(font_manager.findfont(family), missing)
+    installed = font_manager.findSystemFonts() if missing else []
+    for path in sorted(installed, key=lambda path: ("Sans" not in Path(path).name, path)):
+        lacking = _lacking(path, missing)
+        if lacking != missing:
+            font_manager.fontManager.addfont(path)
+            families.append(font_manager.get_font(path).family_name)
+            missing = lacking
+    matplotlib.rcParams["font.family"] = families
+    if missing:
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        shown = "".join(sorted(missing))
+        print(
+            f"plots: no installed font has {shown}; install one, for example Noto Sans of that script", file=sys.stderr
+        )
+
+
+def _lacking(path: str, characters: set[str]) -> set[str]:
+    try:
+        font = font_manager.get_font(path)
+        return {one for one in characters if not (font.scalable and font.get_char_index(ord(one)))}
+    except (OSError, RuntimeError):  # no font, or none that matplotlib can draw
+        return characters
+
+
+def _shown(name: str) -> str:
+    """A name for a legend, which leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def _interval(metric: Interval) -> str:

@@ -1,11 +1,16 @@
 """A run's folder: where its files are, and its settings."""
 
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bento.artifact import FORMER_NAMES
@@ -100,14 +105,43 @@ def start_run(settings: Settings) -> Run:
         run = find_run(settings)
         _check_resumable(run, settings)
         return run
-    name = settings.run or f"{datetime.now():%Y%m%d-%H%M%S}-{settings.backbone}"
-    run = Run(settings.runs_dir / name)
-    if run.config.exists():
-        raise UserError(f"{run.folder}: this run exists; continue it with --resume, or choose another --run")
-    settings = settings.model_copy(update={"run": name})
-    run.folder.mkdir(parents=True, exist_ok=True)
+    stem = settings.run or f"{datetime.now():%Y%m%d-%H%M%S}-{settings.backbone}"
+    for count in itertools.count(1):
+        run = Run(settings.runs_dir / (stem if count == 1 else f"{stem}-{count}"))
+        try:
+            run.folder.mkdir(parents=True)  # by one process alone, however many start in the same second
+            break
+        except FileExistsError as error:
+            if settings.run:
+                hint = "continue it with --resume, or choose another --run"
+                raise UserError(f"{run.folder}: this run exists; {hint}") from error
+    settings = settings.model_copy(update={"run": run.name})
     write_text(run.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     return run
+
+
+@contextmanager
+def training_alone(run: Run, new: bool) -> Iterator[None]:
+    """Have a run to oneself while it trains. A new one that is refused before its first checkpoint leaves no folder.
+
+    Raises:
+        UserError: another process trains it.
+    """
+    path = run.folder / ".lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise UserError(f"{run.folder}: another process is training this run; wait for it to end") from error
+    try:
+        yield
+    except UserError:
+        if new and not any(run.checkpoints.glob("*")):
+            shutil.rmtree(run.folder)
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def find_run(settings: Settings) -> Run:

@@ -1,14 +1,21 @@
 """Runs: their names, and what former versions of the program have written into them."""
 
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import yaml
 
+import trainer.runs
 from bento.artifact import ORIENTATIONS
+from tests.support.runs import FLAGS, Trained
+from trainer.cli import main
 from trainer.errors import UserError
-from trainer.runs import Run, read_training, saved_settings
+from trainer.runs import Run, read_training, saved_settings, start_run, training_alone
 from trainer.settings import Settings
 
 FORMER = Path(__file__).parent / "evaluation" / "former_version"
@@ -43,3 +50,62 @@ def test_settings_that_are_cut_off_are_not_taken_for_the_defaults(tmp_path: Path
     (tmp_path / "config.yaml").write_text("".join(text.splitlines(keepends=True)[:lines]))
     with pytest.raises(UserError, match=r"config\.yaml: can't be read \(it is cut off\); start a new run"):
         saved_settings(Run(tmp_path))
+
+
+class _Noon(datetime):
+    @classmethod
+    def now(cls, tz: object = None) -> "_Noon":
+        return cls(2026, 7, 1, 12)
+
+
+def at_once(start: Callable[[int], Run], count: int) -> list[Run | UserError]:
+    """What so many starts in the same moment give."""
+    barrier = Barrier(count)
+
+    def one(number: int) -> Run | UserError:
+        barrier.wait()
+        try:
+            return start(number)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_unnamed_runs_of_one_second_have_folders_and_settings_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.runs, "datetime", _Noon)
+    runs = at_once(lambda seed: start_run(Settings(seed=seed, runs_dir=tmp_path, backbone="resnet18")), 8)
+    assert all(isinstance(run, Run) for run in runs)
+    assert [saved_settings(run).seed for run in runs if isinstance(run, Run)] == list(range(8))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["20260701-120000-resnet18", *(f"20260701-120000-resnet18-{i}" for i in range(2, 9))]
+
+
+def test_of_runs_that_take_one_name_in_one_moment_one_starts(tmp_path: Path) -> None:
+    runs = at_once(lambda seed: start_run(Settings(seed=seed, runs_dir=tmp_path, run="same")), 8)
+    (started,) = [i for i, run in enumerate(runs) if isinstance(run, Run)]
+    assert saved_settings(Run(tmp_path / "same")).seed == started
+    assert all("this run exists" in str(run) for run in runs if isinstance(run, UserError))
+
+
+def test_a_run_that_is_training_is_not_resumed(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start_run(Settings(run="busy", runs_dir=tmp_path, data_dir=trained.data_dir))
+    words = ["train", "--resume", "--run", "busy", "--runs-dir", str(tmp_path)]
+    with training_alone(run, new=True):
+        assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error == f"trainer: {run.folder}: another process is training this run; wait for it to end\n"
+    assert [path.name for path in run.folder.iterdir()] == ["config.yaml"]
+
+
+def test_a_refused_start_leaves_no_folder(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "weights.pth").write_text("no weights")
+    folders = ["--data-dir", str(trained.data_dir), "--runs-dir", str(tmp_path / "runs")]
+    assert main(["train", *FLAGS, *folders, "--weights", str(tmp_path / "weights.pth")]) == 2
+    assert "weights.pth" in capsys.readouterr().err
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -28,7 +28,7 @@ from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
-from trainer.runs import Run, continued_settings, start_run
+from trainer.runs import Run, continued_settings, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.losses import site_adjustment
 from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, run_phase
@@ -69,7 +69,8 @@ def start_and_train(settings: Settings) -> Run:
         run_records(settings)  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
     run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
-    train(continued_settings(run, settings), run)
+    with training_alone(run, new=not settings.resume) if idist.get_rank() == 0 else nullcontext():
+        train(continued_settings(run, settings), run)
     return run
 
 
