@@ -128,10 +128,10 @@ def _empty(names: Iterable[str] = (), size: tuple[float, float] = SQUARE) -> tup
 def _provide_fonts(text: str) -> None:
     """Make installed fonts that have the characters of a text fallbacks of matplotlib's, or say that there is none."""
     matplotlib.rcParams["text.parse_math"] = False  # a dollar in a name is a dollar
-    families = matplotlib.rcParams["font.family"]
+    families = list(matplotlib.rcParams["font.family"])
     missing = set(text)
     for family in families:
-        missing = _lacking(font_manager.findfont(family), missing)
+        missing = _lacking(font_manager.findfont(font_manager.FontProperties(family=[family])), missing)
     installed = font_manager.findSystemFonts() if missing else []
     for path in sorted(installed, key=lambda path: ("Sans" not in Path(path).name, path)):
         lacking = _lacking(path, missing)

@@ -13,6 +13,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 import trainer.plots
+from bento.artifact import Interval
 from trainer.plots import confusion_plot, embedding_plot, roc_plot
 
 NAMES = ["正常", "肺炎"]
@@ -80,7 +81,7 @@ def test_a_name_is_drawn_as_it_is(name: str, capsys: pytest.CaptureFixture[str])
     classes = [name, "NORMAL"]
     truth = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.2, 0.8]])
-    half = {"value": 0.5, "low": 0.4, "high": 0.6}
+    half = Interval(value=0.5, low=0.4, high=0.6)
     figure = roc_plot(classes, truth, probabilities, {f"roc_auc.{one}": half for one in classes})
     draw(figure)
     legend = figure.axes[0].get_legend()
