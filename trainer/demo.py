@@ -26,8 +26,8 @@ READY_SECONDS = 60.0
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """A ``bentoml serve`` process on a free port; gives its address and stops it at the end.
+def served() -> Iterator[httpx.Client]:
+    """A ``bentoml serve`` process on a free port; gives a client of it and stops it at the end.
 
     Raises:
         UserError: it ends, or is not ready in time.
@@ -38,23 +38,24 @@ def served() -> Iterator[str]:
     command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
     # Its own process group, so that its workers end with it.
     server = subprocess.Popen(command, start_new_session=True)  # noqa: S603
-    address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + READY_SECONDS
-        while not _ready(address):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise UserError("the service did not start; its own lines above say why")
-            time.sleep(0.2)
-        yield address
+        # Not through the proxy that the environment may name: it is this machine.
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+            deadline = time.monotonic() + READY_SECONDS
+            while not _ready(client):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise UserError("the service did not start; its own lines above say why")
+                time.sleep(0.2)
+            yield client
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
 
 
-def _ready(address: str) -> bool:
+def _ready(client: httpx.Client) -> bool:
     try:
-        return httpx.get(f"{address}/readyz").status_code == HTTPStatus.OK
+        return client.get("/readyz").status_code == HTTPStatus.OK
     except httpx.TransportError:
         return False
 
@@ -68,9 +69,9 @@ def demo() -> int:
     with run.predictions.open(encoding="utf-8") as stream:
         radiograph = next(row for row in csv.DictReader(stream) if row["label"] == "TUBERCULOSIS")
     try:
-        with served() as address:
+        with served() as client:
             files = {"file": (DATA / radiograph["path"]).read_bytes()}
-            answer = httpx.post(f"{address}/predict", files=files, timeout=30).raise_for_status().json()
+            answer = client.post("/predict", files=files).raise_for_status().json()
     except UserError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2

@@ -36,10 +36,15 @@ SECONDS = 3.0
 
 
 class Question:
-    """A GET request in the background. Looking up a name may take any time, so nothing waits for its thread."""
+    """A GET request in the background. Looking up a name may take any time, so nothing waits for its thread.
+
+    It goes through the proxy that the environment names, as a download does.
+    """
 
     def __init__(self, url: str) -> None:
         self._url, self._status = url, 0
+        self.failure = "not reachable"
+        """What to say where there is no answer."""
         self._thread = Thread(target=self._ask, daemon=True)
         self._until = time.monotonic() + SECONDS
         self._thread.start()
@@ -48,6 +53,8 @@ class Question:
         try:
             with httpx.stream("GET", self._url, timeout=SECONDS, follow_redirects=True) as response:
                 self._status = response.status_code
+        except ImportError:
+            self.failure = "not asked (for a SOCKS proxy, pip install 'httpx[socks]')"
         except Exception:  # whatever a proxy, a name server or a certificate can be: not reachable
             self._status = 0
 
@@ -146,10 +153,10 @@ def _weights(sources: dict[str, Question | str]) -> tuple[list[Finding], str]:
         if isinstance(source, str)
         else "can be downloaded"
         if source.status() == HTTPStatus.OK
-        else "not reachable"
+        else source.failure
         for name, source in sources.items()
     }
-    usable = [name for name, what in state.items() if what != "not reachable"]
+    usable = [name for name, what in state.items() if what in ("installed", "downloaded", "can be downloaded")]
     text = "; ".join(f"{name} {what}" for name, what in state.items())
     lines = [Finding("weights", text, wrong=not usable)] if state else []
     return lines, default if default in usable or not usable else usable[0]
@@ -175,7 +182,7 @@ def _disk(data_dir: Path) -> Finding:
 
 def _kaggle(reached: Question) -> list[Finding]:
     # Whatever it answers: only a data set's own address would answer well.
-    text = "reachable" if reached.status() else "not reachable"
+    text = "reachable" if reached.status() else reached.failure
     credentials = "credentials found" if kaggle.has_credentials() else "no credentials (public sets need none)"
     return [Finding("Kaggle", f"{text}; {credentials}")]
 

@@ -135,7 +135,7 @@ def training_alone(run: Run, new: bool) -> Iterator[None]:
         raise UserError(f"{run.folder}: another process is training this run; wait for it to end") from error
     try:
         yield
-    except UserError:
+    except (UserError, OSError):
         if new and not any(run.checkpoints.glob("*")):
             shutil.rmtree(run.folder)
         raise

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -92,6 +93,19 @@ def test_a_host_that_never_answers_costs_its_seconds_once(
     assert time.monotonic() - begin < SECONDS + 2
     assert code == 0
     assert "resnet50 not reachable" in lines["weights"]
+
+
+def test_a_socks_proxy_that_can_not_be_asked_through_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "PROD")
+    code, lines, _ = screen(capsys, "--data-dir", tmp_path)
+    assert code == 0
+    assert lines["Kaggle"].startswith("not asked (for a SOCKS proxy, pip install 'httpx[socks]')")
+    assert "resnet50 not asked (for a SOCKS proxy" in lines["weights"]
 
 
 def test_a_question_gives_the_status() -> None:
