@@ -21,7 +21,7 @@ from trainer.data.fetch import describe_dataset
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
 from trainer.data.raw import read_fetch_report
 from trainer.errors import UserError
-from trainer.files import read_json
+from trainer.files import check_writable, model_store, read_json
 from trainer.runs import all_runs, saved_settings
 from trainer.settings import Settings
 
@@ -172,12 +172,16 @@ def memory_limit(memory_max: Path = MEMORY_MAX) -> int:
 
 
 def _disk(data_dir: Path) -> Finding:
-    free = {}
-    for name, folder in (("data", data_dir), ("models", _store())):
+    free, closed = {}, []
+    for name, folder in (("data", data_dir), ("models", model_store())):
         there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
         free[name] = shutil.disk_usage(there).free
+        try:
+            check_writable(folder)
+        except OSError as error:
+            closed.append(f"; {error.filename} can't be written to ({error.strerror})")
     text = ", ".join(f"{size / 1e9:.1f} GB free for {name}" for name, size in free.items())
-    return Finding("disk", text, wrong=min(free.values()) < LEAST_DISK)
+    return Finding("disk", text + "".join(closed), wrong=bool(closed) or min(free.values()) < LEAST_DISK)
 
 
 def _kaggle(reached: Question) -> list[Finding]:
@@ -226,16 +230,12 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
     return [Finding("runs", text + "not published", next=following)]
 
 
-def _store() -> Path:
-    return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
-
-
 def _models() -> tuple[list[Finding], set[str]]:
     """The store's models, and all their versions."""
     from trainer.inference.model_store import stored_folder
 
     # By hand: BentoML lists none where one is damaged.
-    folders = [path for path in (_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]
+    folders = [path for path in (model_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]
     folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     findings = []
     for folder in folders[:SHOWN]:

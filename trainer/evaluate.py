@@ -19,7 +19,7 @@ from trainer.evaluation.robustness import Robustness, measure_robustness, robust
 from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
 from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
 from trainer.evaluation.summary import EvaluationSummary
-from trainer.files import write_json, write_text
+from trainer.files import check_writable, write_json, write_text
 from trainer.inference.model_store import SealedModel, stored_model
 from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
@@ -71,6 +71,7 @@ def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
     Raises:
         UserError: no such model or folder, or labels that the model does not know.
     """
+    check_writable(out)
     predictor = stored_model(tag)
     evaluation = score_images(open_dataset(dataset), SealedModel.of(predictor, workers))
     summary = assess_stored(evaluation, predictor.manifest, out)
@@ -89,6 +90,8 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
         UserError: no such run, model or folder, labels that the model does not know, or no readable image.
     """
     strengths = STRENGTHS if settings.all else (3,)
+    if settings.out:
+        check_writable(settings.out.parent)
     if settings.model:
         radiographs = open_dataset(settings.dataset)
         model = SealedModel.of(stored_model(settings.model), settings.workers)
@@ -104,6 +107,7 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
     tables = [robustness_table(f"site {name}", losses) for name, losses in robustness.by_site.items()]
     print("\n\n".join([*tables, robustness_table("all", robustness.all)]))
     if settings.out:
+        settings.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(settings.out, robustness.model_dump(mode="json"))
     return robustness
 

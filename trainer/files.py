@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import errno
 import json
 import os
 import unicodedata
@@ -85,6 +86,24 @@ def named_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that can't be written to, or made, before the work whose result it is to hold.
+
+    Raises:
+        OSError: naming it.
+    """
+    exists = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not exists.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(exists))
+    if not os.access(exists, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(exists))
+
+
+def model_store() -> Path:
+    """Folder of BentoML's stores."""
+    return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 
 
 def write_json(path: Path, value: Any) -> None:

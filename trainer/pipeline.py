@@ -15,6 +15,7 @@ from trainer.data.manifest import read_manifest
 from trainer.data.split import split
 from trainer.distributed import first_only, process_group
 from trainer.errors import UserError
+from trainer.files import check_writable, model_store
 from trainer.runs import Run, continued_settings, start_run
 from trainer.settings import Settings
 from trainer.training.train import start_and_train
@@ -26,6 +27,7 @@ def run_everything(settings: Settings) -> None:
     Raises:
         UserError: whatever a step raises.
     """
+    check_writable(model_store())
     with process_group(settings.device):
         if settings.resume:
             settings = continued_settings(start_run(settings), settings)

@@ -183,7 +183,7 @@ def test_what_is_damaged_is_marked_and_named(
     assert lines["runs"].startswith("!")
     assert "config.yaml: can't be read" in lines["runs"]
     assert "; 1 images are gone: python -m trainer fetch" in lines["data"]
-    (data / "manifest.csv").write_bytes(b"\xff\xfe")
+    (data / "manifest.csv").write_bytes(b"\xff\xff")
     (runs / "first" / "config.yaml").unlink()
     assert "is not UTF-8" in screen(capsys, *words)[1]["data"]
     (data / "raw" / "fetch_report.json").write_text("{")
@@ -217,6 +217,17 @@ def test_a_store_that_can_not_be_is_no_traceback(
     assert code == 1
     assert lines["disk"].startswith("!")
     assert lines["models"] == "none in the store"
+
+
+def test_a_store_that_can_not_be_written_to_is_marked_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "file" / "home"))
+    code, lines, _ = screen(capsys, "--data-dir", tmp_path, "--runs-dir", tmp_path)
+    assert code == 1
+    assert lines["disk"].startswith("!")
+    assert lines["disk"].endswith(f"; {tmp_path / 'file'} can't be written to (Not a directory)")
 
 
 def test_the_containers_memory_counts(tmp_path: Path) -> None:

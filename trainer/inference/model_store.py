@@ -47,6 +47,7 @@ def stored_folder(tag: str) -> Path:
 
     Raises:
         UserError: it is not there, or what BentoML keeps beside it is damaged.
+        PermissionError: the store can't be made or read.
     """
     try:
         return Path(bentoml.models.get(tag).path)
@@ -54,6 +55,8 @@ def stored_folder(tag: str) -> Path:
         raise UserError(
             f"model {tag}: not in the model store; see bentoml models list, or make one with python -m trainer"
         ) from error
+    except PermissionError:
+        raise
     except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
         raise UserError(
             f"model {tag}: damaged in the model store; remove it from BENTOML_HOME/models and publish it again"

@@ -90,6 +90,14 @@ def test_the_report_is_rebuilt_without_data_to_the_byte(trained: Trained, copy: 
     assert copy.model_card.is_file()
 
 
+def test_predictions_of_a_former_version_are_read(trained: Trained, copy: Run) -> None:
+    expected = copy.report.read_bytes()
+    head, newline, rows = copy.predictions.read_text().partition("\n")
+    copy.predictions.write_text(head.replace("site", "source") + newline + rows)
+    write_report(copy)
+    assert copy.report.read_bytes().replace(b"copy", b"first") == expected
+
+
 def test_two_runs_are_compared_image_by_image(copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
     other = Run(copy.folder.with_name("other"))
     shutil.copytree(copy.folder, other.folder)
