@@ -93,8 +93,8 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
     if settings.out:
         check_writable(settings.out.parent)
     if settings.model:
-        radiographs = open_dataset(settings.dataset)
         model = SealedModel.of(stored_model(settings.model), settings.workers)
+        radiographs = open_dataset(settings.dataset)
     else:
         run = find_run(settings)
         saved = saved_settings(run)
