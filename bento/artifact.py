@@ -92,8 +92,14 @@ class OperatingPoint(ManifestPart):
 
     label: str
     threshold: float = Field(ge=0, le=1)
-    """An image is flagged where the class's probability is at least this."""
+    """An image is flagged where its score is at least this."""
+    reference: str | None = None
+    """The score is the odds of the class against this one (:mod:`bento.inference.odds`). None, as in formats 1 to 4:
+    the class's probability among all classes."""
     target_sensitivity: float = Field(gt=0, le=1)
+    validation_positives: int | None = None
+    """Validation images of the class, and of ``reference``, that the threshold was chosen on; None: not recorded."""
+    validation_negatives: int | None = None
     validation_sensitivity: float
     validation_specificity: float
     test_sensitivity: Interval | None
@@ -187,6 +193,8 @@ class Manifest(ManifestPart):
     """Every test metric with its interval, e.g. ``macro_f1`` or ``roc_auc.TUBERCULOSIS``."""
     intervals_by_site: dict[str, dict[str, Interval]] = Field(default_factory=dict)
     operating_points: list[OperatingPoint] = Field(default_factory=list)
+    no_threshold: dict[str, str] = Field(default_factory=dict)
+    """Classes without an operating point, and why they have none."""
     calibration: Calibration | None = None
     novelty: NoveltyFit | None = None
     orientations: list[OrientationPoint] = Field(default_factory=list)
@@ -208,7 +216,8 @@ class Manifest(ManifestPart):
             raise ValueError(f"classes are not distinct: {self.classes}")
         if set(self.metrics.per_class) != set(self.classes):
             raise ValueError("metrics.per_class does not name the classes of the model")
-        if not {point.label for point in self.operating_points} <= set(self.classes):
+        named = {name for point in self.operating_points for name in (point.label, point.reference) if name}
+        if not named <= set(self.classes):
             raise ValueError("operating_points name a class that the model does not have")
         if not {point.kind for point in self.orientations} <= set(ORIENTATIONS[1:]):
             raise ValueError("orientations name a kind that is none")

@@ -81,6 +81,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
         intervals=summary.intervals.test,
         intervals_by_site=summary.intervals.by_site,
         operating_points=summary.operating_points,
+        no_threshold=summary.no_threshold,
         calibration=Calibration(before=calibration.before, after=calibration.after),
         novelty=rates.novelty if rates else None,
         orientations=rates.orientations if rates else [],

@@ -51,6 +51,8 @@ class Metadata(Schema):
     warnings: list[str]
     """What must be known before any metric is believed, e.g. that class and site go together."""
     operating_points: list[OperatingPoint]
+    no_threshold: dict[str, str]
+    """Classes that are never flagged, and why."""
     novelty: NoveltyFit | None
     """How an image unlike the training images is told; null where the model can't."""
     orientations: list[OrientationPoint]

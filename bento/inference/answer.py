@@ -10,6 +10,7 @@ from bento.artifact import Manifest
 from bento.imaging.intake import ImageFrame
 from bento.imaging.quality import InputWarning
 from bento.inference.input_warnings import InputAssessment
+from bento.inference.odds import odds
 
 TOP_K = 3
 """Number of predictions in an answer, where the model has so many classes."""
@@ -30,12 +31,14 @@ class ClassPrediction(Schema):
 
 
 class Flag(Schema):
-    """One class against the threshold that was chosen for it on validation data, for a wanted sensitivity."""
+    """One disease against the threshold that was chosen for it on validation data, for a wanted sensitivity."""
 
     label: str
     flagged: bool
-    """The confidence is at least the threshold."""
-    confidence: float = Field(ge=0, le=1)
+    """The score is at least the threshold."""
+    score: float = Field(ge=0, le=1)
+    """The odds `p / (p + p_reference)` of the class against the reference class; without one, its probability."""
+    reference: str | None
     threshold: float = Field(ge=0, le=1)
     target_sensitivity: float
 
@@ -82,12 +85,14 @@ class PredictResponse(Schema):
             flags=[
                 Flag(
                     label=point.label,
-                    flagged=scores[point.label] >= point.threshold,
-                    confidence=scores[point.label],
+                    flagged=score >= point.threshold,
+                    score=score,
+                    reference=point.reference,
                     threshold=point.threshold,
                     target_sensitivity=point.target_sensitivity,
                 )
                 for point in manifest.operating_points
+                for score in [float(odds(probabilities[None], manifest.classes, point.label, point.reference)[0])]
             ],
             in_distribution=assessment.in_distribution,
             novelty=None

@@ -42,8 +42,9 @@ def test_every_good_kind_of_image_gets_the_predictors_own_answer(
     answers = {one["label"]: one["confidence"] for one in body["predictions"]}
     assert answers == pytest.approx(dict(zip(CLASSES, expected.tolist(), strict=True)), abs=1e-6)
     for flag, point in zip(body["flags"], predictor.manifest.operating_points, strict=True):
-        assert flag["confidence"] == answers[point.label]
-        assert flag["flagged"] == (answers[point.label] >= point.threshold)
+        odds = answers[point.label] / (answers[point.label] + answers["NORMAL"])
+        assert flag["score"] == pytest.approx(odds, abs=1e-6)
+        assert flag["flagged"] == (flag["score"] >= point.threshold)
 
 
 def test_images_that_differ_get_answers_that_differ(client: httpx.Client) -> None:

@@ -182,6 +182,9 @@ def _operating_point(label: str) -> OperatingPoint:
     return OperatingPoint(
         label=label,
         threshold=0.2,
+        reference="NORMAL",
+        validation_positives=30,
+        validation_negatives=40,
         target_sensitivity=0.9,
         validation_sensitivity=0.9,
         validation_specificity=0.8,

@@ -64,7 +64,7 @@ class CrossSite(Document):
     confusion_matrix: list[list[int]]
     """Counts of the held-out site over ``classes``: rows true, columns predicted."""
     operating_points: dict[str, dict[str, Interval]]
-    """Sensitivity and specificity on the held-out site at the run's own thresholds, by the unrestricted probability."""
+    """Sensitivity and specificity on the held-out site at the run's own thresholds."""
 
 
 def restrict(judged: JudgedImages, classes: Sequence[str]) -> JudgedImages:
@@ -176,7 +176,7 @@ def judge_cross_site(
         drop=_drop(*sides),
         confusion_matrix=confusion_matrix(sides[1]),
         operating_points={
-            point.label: judge_threshold(held_out, point.label, point.threshold)
+            point.label: judge_threshold(held_out, point.label, point.threshold, point.reference)
             for point in points
             if point.label in present.classes
         },

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bento.artifact import Interval
+from bento.artifact import Interval, OperatingPoint
 from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
+from bento.inference.odds import odds
 from trainer.documents import Document
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.data_audit import Pair
@@ -85,7 +86,7 @@ def find_failures(
     judged: JudgedImages,
     paths: Sequence[str],
     sites: Sequence[str],
-    thresholds: dict[str, float],
+    points: Sequence[OperatingPoint],
     normal_class: str,
 ) -> Failures:
     """Choose the images to show.
@@ -94,7 +95,7 @@ def find_failures(
         judged: N test images.
         paths: of the N images.
         sites: of the N images.
-        thresholds: by class, of those that have an operating point.
+        points: the model's operating points.
         normal_class: name of the class without disease; a model may have none.
     """
     classes, probabilities, truth = judged.classes, judged.probabilities, judged.truth
@@ -117,6 +118,7 @@ def find_failures(
 
     cells = []
     missed = []
+    by_class = {point.label: point for point in points}
     for i, label in enumerate(classes):
         for j, other in enumerate(classes):
             rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
@@ -126,7 +128,7 @@ def find_failures(
         if label != normal_class and normal_class in classes and (truth == i).any():
             j = classes.index(normal_class)
             rows = by_confidence(np.flatnonzero((truth == i) & (predicted == j)))
-            missed.append(_missed(judged, i, j, sites, thresholds.get(label), cases(rows, MISSED)))
+            missed.append(_missed(judged, i, j, sites, by_class.get(label), cases(rows, MISSED)))
     top_two = np.sort(probabilities, axis=1)[:, -2:]
     least = np.argsort(top_two[:, 1] - top_two[:, 0], kind="stable")
     return Failures(
@@ -143,19 +145,21 @@ def _missed(
     label: int,
     normal: int,
     sites: Sequence[str],
-    threshold: float | None,
+    point: OperatingPoint | None,
     cases: list[Case],
 ) -> Missed:
     ill = judged.truth == label
     lost = ill & (judged.probabilities.argmax(axis=1) == normal)
-    named = np.array(sites)
+    named, flagged = np.array(sites), np.zeros(len(lost), bool)
+    if point:
+        flagged = odds(judged.probabilities, judged.classes, point.label, point.reference) >= point.threshold
     return Missed(
         label=judged.classes[label],
         normal=judged.classes[normal],
         radiographs=int(lost.sum()),
         of=int(ill.sum()),
         rate=share_interval(lost, judged.patients, ill),
-        flagged=int((judged.probabilities[lost, label] >= threshold).sum()) if threshold is not None else None,
+        flagged=int((flagged & lost).sum()) if point else None,
         by_site={
             str(site): (int((lost & (named == site)).sum()), int((ill & (named == site)).sum()))
             for site in sorted(set(named[ill].tolist()) - {""})

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bento.artifact import Interval, OperatingPoint, TestMetrics
+from bento.inference.odds import odds
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.shares import share_interval, size_of, size_to_tell
 from trainer.types import Floats
@@ -33,44 +34,67 @@ def choose_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivit
     return (last + float(below.max())) / 2 if len(below) else last / 2
 
 
+def least_images(target: float) -> int:
+    """How many images of a disease a threshold for this sensitivity needs: with fewer it is just the lowest score."""
+    return round(1 / (1 - min(target, 0.95)))
+
+
 def operating_points(
     validation: JudgedImages, test: JudgedImages, target: float, normal_class: str
-) -> list[OperatingPoint]:
-    """An operating point for each class but ``normal_class``; a class with no or only validation images gets none.
+) -> tuple[list[OperatingPoint], dict[str, str]]:
+    """An operating point for each class but ``normal_class``, and why a class has none.
 
-    Thresholds depend on ``validation`` alone; on ``test`` their effect is measured.
+    Thresholds depend on ``validation`` alone; on ``test`` their effect is measured. They are on the odds of the class
+    against ``normal_class``, where the model has that class.
     """
-    points = []
+    points, without = [], {}
+    reference = normal_class if normal_class in validation.classes else None
+    least = least_images(target)
     for i, label in enumerate(validation.classes):
-        positive = validation.truth == i
-        if label == normal_class or not positive.any() or positive.all():
+        if label == normal_class:
             continue
-        threshold = choose_threshold(validation.probabilities[:, i], positive, target)
-        validated = judge_threshold(validation, label, threshold)
-        tested = judge_threshold(test, label, threshold)
+        positive = validation.truth == i
+        against = validation.truth == validation.classes.index(reference) if reference else ~positive
+        positives, negatives = int(positive.sum()), int(against.sum())
+        if min(positives, negatives) < least:
+            without[label] = (
+                f"{positives} validation images of {label} and {negatives} of {reference or 'other classes'}: "
+                f"a threshold needs {least} of each"
+            )
+            continue
+        scores = odds(validation.probabilities, validation.classes, label, reference)
+        threshold = choose_threshold(scores, positive, target)
+        validated, tested = (judge_threshold(images, label, threshold, reference) for images in (validation, test))
         points.append(
             OperatingPoint(
                 label=label,
                 threshold=threshold,
+                reference=reference,
                 target_sensitivity=target,
+                validation_positives=positives,
+                validation_negatives=negatives,
                 validation_sensitivity=validated["sensitivity"].value,
                 validation_specificity=validated["specificity"].value,
                 test_sensitivity=tested.get("sensitivity"),
                 test_specificity=tested.get("specificity"),
             )
         )
-    return points
+    return points, without
 
 
-def judge_threshold(judged: JudgedImages, label: str, threshold: float) -> dict[str, Interval]:
-    """``sensitivity`` and ``specificity`` of flagging images whose probability of ``label`` reaches ``threshold``.
+def judge_threshold(
+    judged: JudgedImages, label: str, threshold: float, reference: str | None = None
+) -> dict[str, Interval]:
+    """``sensitivity`` and ``specificity`` of flagging images whose score for ``label`` reaches ``threshold``.
 
-    Without the one that the images can't tell, for want of images with or without the disease.
+    The score is :func:`bento.inference.odds.odds`. A rate that the images can't tell, for want of images with or
+    without the disease, is left out.
     """
-    i = judged.classes.index(label)
-    flagged, positive = judged.probabilities[:, i] >= threshold, judged.truth == i
+    flagged = odds(judged.probabilities, judged.classes, label, reference) >= threshold
+    positive = judged.truth == judged.classes.index(label)
     sides = {"sensitivity": (flagged, positive), "specificity": (~flagged, ~positive)}
     return {name: share_interval(right, judged.patients, of) for name, (right, of) in sides.items() if of.any()}
+
 
 
 def who_verdict(point: OperatingPoint, metrics: TestMetrics) -> str | None:

@@ -60,8 +60,9 @@ def assess_run(
     model = SealedModel(session, classes, saved.preprocessing, saved.workers)
     validation = score_images(split_radiographs(records, data_dir, "val"), model)
     test = score_images(split_radiographs(records, data_dir, "test"), model, occlude=True)
-    points = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
+    points, without = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
     summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
+    summary.no_threshold = without
     held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
     if training.novelty is not None:
         summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)
@@ -78,8 +79,7 @@ def assess_run(
     licences = _licences(fetched, len(records))
     summary.audit = audit(records, data_dir, thumbnails, fetched.unreadable, licences, saved.seed)
     paths = [radiograph.path for radiograph in test.radiographs]
-    thresholds = {point.label: point.threshold for point in points}
-    summary.failures = find_failures(test.judged, paths, test.sites, thresholds, saved.normal_class)
+    summary.failures = find_failures(test.judged, paths, test.sites, points, saved.normal_class)
     files = {record.path: data_dir / record.path for record in records}
     shutil.rmtree(run.pictures, ignore_errors=True)
     draw_cases(summary.failures.cases, files, model, run.pictures)
@@ -97,11 +97,12 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> Eval
     judged = evaluation.judged
     points = []
     for point in manifest.operating_points:
-        rates = judge_threshold(judged, point.label, point.threshold)
+        rates = judge_threshold(judged, point.label, point.threshold, point.reference)
         tested = {"test_sensitivity": rates.get("sensitivity"), "test_specificity": rates.get("specificity")}
         points.append(point.model_copy(update=tested))
     sites = judge_sites([evaluation], evaluation.radiographs)
     summary = summarise(evaluation, manifest.temperature, points, sites)
+    summary.no_threshold = manifest.no_threshold
     summary.present = judge_present(judged, manifest.config.get("normal_class", NORMAL))
     if manifest.novelty is not None:
         summary.novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)

@@ -65,6 +65,8 @@ class EvaluationSummary(Document):
     intervals: Intervals
     calibration: CalibrationFindings
     operating_points: list[OperatingPoint]
+    no_threshold: dict[str, str] = Field(default_factory=dict)
+    """Classes without an operating point, and why they have none."""
     operating_points_by_site: dict[str, dict[str, dict[str, Interval]]]
     """By class, then site: ``sensitivity`` and ``specificity``, as far as the images can tell them."""
     sites: SiteFindings
@@ -107,7 +109,8 @@ def summarise(
         operating_points=points,
         operating_points_by_site={
             point.label: {
-                name: judge_threshold(images, point.label, point.threshold) for name, images in by_site.items()
+                name: judge_threshold(images, point.label, point.threshold, point.reference)
+                for name, images in by_site.items()
             }
             for point in points
         },

@@ -2,15 +2,16 @@
 
 import numpy as np
 
+from bento.artifact import OperatingPoint
 from tests.support.judged import judged
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.failures import EACH, find_failures, image_and_overlay, likely_label_errors
 
 
-def analysed(one: JudgedImages, thresholds: dict[str, float] | None = None):  # type: ignore[no-untyped-def]
+def analysed(one: JudgedImages, points: list[OperatingPoint] | None = None):  # type: ignore[no-untyped-def]
     paths = [str(i) for i in range(len(one.truth))]
     sites = ["x" if i % 2 else "y" for i in range(len(one.truth))]
-    return find_failures(one, paths, sites, thresholds or {}, "NORMAL")
+    return find_failures(one, paths, sites, points or [], "NORMAL")
 
 
 def test_cells_are_the_confusion_matrix_with_the_most_confident_first() -> None:
@@ -27,7 +28,17 @@ def test_cells_are_the_confusion_matrix_with_the_most_confident_first() -> None:
 
 def test_tuberculosis_called_normal_comes_first_with_its_rate_and_sites() -> None:
     one = judged()
-    missed = analysed(one, {"TUBERCULOSIS": 0.0}).missed[0]
+    point = OperatingPoint(
+        label="TUBERCULOSIS",
+        threshold=0.0,
+        reference="NORMAL",
+        target_sensitivity=0.9,
+        validation_sensitivity=1.0,
+        validation_specificity=0.0,
+        test_sensitivity=None,
+        test_specificity=None,
+    )
+    missed = analysed(one, [point]).missed[0]
     predicted = one.probabilities.argmax(axis=1)
     lost = (one.truth == 2) & (predicted == 0)
     assert missed.label == "TUBERCULOSIS"

@@ -10,6 +10,7 @@ from trainer.evaluation.metrics import compute_metrics
 from trainer.evaluation.operating_points import (
     choose_threshold,
     judge_threshold,
+    least_images,
     operating_points,
     who_verdict,
 )
@@ -41,8 +42,8 @@ def test_the_threshold_is_as_high_as_it_can_be_and_lies_between_two_scores() -> 
 def test_thresholds_do_not_depend_on_test_labels() -> None:
     validation, test = judged(seed=1), judged(seed=2)
     shuffled = JudgedImages(CLASSES, (test.truth + 1) % 3, test.probabilities, test.patients)
-    points = operating_points(validation, test, 0.9, "NORMAL")
-    others = operating_points(validation, shuffled, 0.9, "NORMAL")
+    points, _ = operating_points(validation, test, 0.9, "NORMAL")
+    others, _ = operating_points(validation, shuffled, 0.9, "NORMAL")
     assert [point.label for point in points] == ["PNEUMONIA", "TUBERCULOSIS"]
     assert [point.threshold for point in points] == [point.threshold for point in others]
     assert [point.test_sensitivity for point in points] != [point.test_sensitivity for point in others]
@@ -50,10 +51,15 @@ def test_thresholds_do_not_depend_on_test_labels() -> None:
 
 def test_validation_reaches_the_target_and_test_figures_are_counted_by_hand() -> None:
     validation, test = judged(seed=1), judged(seed=2)
-    for point in operating_points(validation, test, 0.8, "NORMAL"):
+    for point in operating_points(validation, test, 0.8, "NORMAL")[0]:
         i = CLASSES.index(point.label)
+        assert (point.validation_positives, point.validation_negatives) == (
+            (validation.truth == i).sum(),
+            (validation.truth == 0).sum(),
+        )
         assert point.validation_sensitivity >= 0.8
-        flagged, ill = test.probabilities[:, i] >= point.threshold, test.truth == i
+        scores = test.probabilities[:, i] / (test.probabilities[:, i] + test.probabilities[:, 0])
+        flagged, ill = scores >= point.threshold, test.truth == i
         assert point.test_sensitivity is not None
         assert point.test_specificity is not None
         assert point.test_sensitivity.value == pytest.approx(flagged[ill].mean())
@@ -61,10 +67,28 @@ def test_validation_reaches_the_target_and_test_figures_are_counted_by_hand() ->
         assert point.test_sensitivity.low < point.test_sensitivity.value < point.test_sensitivity.high
 
 
-def test_a_class_without_validation_images_gets_no_point() -> None:
+@pytest.mark.parametrize(("left", "target"), [(0, 0.9), (9, 0.9), (3, 0.75), (19, 1.0)])
+def test_a_class_of_too_few_validation_images_gets_no_point_and_the_reason(left: int, target: float) -> None:
     validation = judged(seed=1)
-    part = validation.subset(validation.truth != 2)
-    assert [point.label for point in operating_points(part, judged(), 0.9, "NORMAL")] == ["PNEUMONIA"]
+    surplus = (validation.truth == 2) & (np.cumsum(validation.truth == 2) > left)
+    points, without = operating_points(validation.subset(~surplus), judged(), target, "NORMAL")
+    assert [point.label for point in points] == ["PNEUMONIA"]
+    assert without.keys() == {"TUBERCULOSIS"}
+    assert f"{left} validation images of TUBERCULOSIS" in without["TUBERCULOSIS"]
+
+
+def test_one_image_more_is_enough() -> None:
+    validation = judged(seed=1)
+    surplus = (validation.truth == 2) & (np.cumsum(validation.truth == 2) > least_images(0.9))
+    points, without = operating_points(validation.subset(~surplus), judged(), 0.9, "NORMAL")
+    assert [point.label for point in points] == ["PNEUMONIA", "TUBERCULOSIS"]
+    assert without == {}
+
+
+def test_without_a_normal_class_the_score_is_the_probability() -> None:
+    points, _ = operating_points(judged(seed=1), judged(seed=2), 0.9, "HEALTHY")
+    assert {point.reference for point in points} == {None}
+    assert [point.label for point in points] == CLASSES
 
 
 def test_images_without_the_class_tell_a_specificity_only() -> None:
