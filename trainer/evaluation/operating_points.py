@@ -96,7 +96,6 @@ def judge_threshold(
     return {name: share_interval(right, judged.patients, of) for name, (right, of) in sides.items() if of.any()}
 
 
-
 def who_verdict(point: OperatingPoint, metrics: TestMetrics) -> str | None:
     """Whether the test sensitivity and specificity reach WHO's profile, by their intervals.
 
