@@ -4,7 +4,13 @@ const TRIES = 20;
 let key = null;
 let asking = null;
 
-export class Refusal extends Error {}
+/** What the service says instead of an answer; `failed` where it could not be asked or broke, so that asking again may help. */
+export class Refusal extends Error {
+  constructor(message, failed) {
+    super(message);
+    this.failed = failed;
+  }
+}
 
 /** Ask for JSON. Waits where the service is busy, and for a key where it asks for one. Throws a Refusal. */
 export async function ask(path, options, promptForKey) {
@@ -14,7 +20,7 @@ export async function ask(path, options, promptForKey) {
     try {
       answer = await fetch(path, { ...options, headers: used ? { "X-API-Key": used } : {} });
     } catch {
-      throw new Refusal("The service can't be reached. Check the connection and try again.");
+      throw new Refusal("The service can't be reached. Check the connection and ask again.", true);
     }
     if (answer.ok) return answer.json();
     if (answer.status === 401) {
@@ -23,7 +29,7 @@ export async function ask(path, options, promptForKey) {
       const seconds = Number(answer.headers.get("Retry-After")) || 1;
       await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
     } else {
-      throw new Refusal(await sentence(answer));
+      throw new Refusal(await sentence(answer), answer.status >= 500);
     }
   }
 }
@@ -49,6 +55,12 @@ export class JobQueue {
 
   add(job) {
     this.#waiting.push(job);
+    this.#next();
+  }
+
+  /** Run a job before those that wait. */
+  addFirst(job) {
+    this.#waiting.unshift(job);
     this.#next();
   }
 

@@ -2,19 +2,29 @@
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
 from PIL import Image
 
 from bento.imaging.intake import ImageFrame
 
-OPACITY = 0.55
-"""Of the colour where the map is strongest."""
+STOPS = (
+    (0.0, (87, 16, 110)),
+    (0.25, (161, 42, 99)),
+    (0.5, (225, 90, 49)),
+    (0.75, (250, 163, 20)),
+    (1.0, (252, 255, 164)),
+)
+"""Red, green and blue at positions from 0, the weakest evidence that is coloured, to 1, the strongest. The service's
+page has the same table (``bento/page/palette.js``), so that a map looks the same wherever it is shown."""
+FLOOR = 0.4
+"""Share of the strongest evidence below which nothing is coloured."""
+OPACITY = 0.6
+"""Opacity of the strongest colour."""
 WHOLE = ImageFrame(0, 0, 1, 1)
 """A map that covers its picture."""
 
 
 def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageFrame = WHOLE) -> Image.Image:
-    """An image tinted by one class's map: the brighter, the more a place speaks for the class.
+    """An image tinted by one class\'s map where there is much of the strongest evidence, brighter the more.
 
     Args:
         radiograph: mode ``L``, W×H.
@@ -34,8 +44,17 @@ def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageF
         (1 - frame.top) * down,
     )
     fine = heat.transform(radiograph.size, Image.Transform.EXTENT, edges, Image.Resampling.BICUBIC)
-    strength = np.clip(np.asarray(fine), 0, 1)[:, :, None]
-    colour = colormaps["inferno"](strength[:, :, 0])[:, :, :3]
-    grey = np.asarray(radiograph, dtype=np.float64)[:, :, None] / 255
-    mixed = grey * (1 - OPACITY * strength) + colour * OPACITY * strength
-    return Image.fromarray((mixed * 255).astype(np.uint8))
+    levels = np.clip(np.asarray(fine) * 255, 0, 255).astype(np.uint8)
+    tint, rest = _tables()
+    mixed = np.asarray(radiograph, dtype=np.float32)[:, :, None] * rest[levels][:, :, None] + tint[levels]
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def _tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """For each of 256 levels the colour that is added to the image (256×3), and the share of the image that remains."""
+    position = np.clip((np.linspace(0, 1, 256) - FLOOR) / (1 - FLOOR), 0, 1)
+    places = [place for place, _ in STOPS]
+    channels = [[colour[channel] for _, colour in STOPS] for channel in range(3)]
+    mixed = np.stack([np.interp(position, places, channel) for channel in channels], axis=1)
+    opacity = OPACITY * np.minimum(2 * position, 1)
+    return (mixed * opacity[:, None]).astype(np.float32), (1 - opacity).astype(np.float32)

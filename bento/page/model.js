@@ -1,0 +1,39 @@
+// What must be known of the model before its answers are read.
+
+import { count, inWords, make } from "./dom.js";
+
+const $ = (id) => document.getElementById(id);
+const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
+const sum = (counts) => Object.values(counts ?? {}).reduce((total, value) => total + value, 0);
+
+/** Write what `/metadata` says on the page. */
+export function describeModel(metadata) {
+  const { request_limits: limits, metrics_summary: metrics, data } = metadata;
+  $("model").textContent = `${metadata.model_name}, version ${metadata.model_version}`;
+  $("notice").textContent = metadata.notice ? `Model of ${metadata.notice}` : "";
+  $("notice").hidden = !metadata.notice;
+  $("examples").hidden = !data.synthetic;
+  $("accepted").textContent = `${limits.formats.join(", ")}; at most ${megabytes(limits.max_upload_bytes)} each`;
+  $("files").accept = limits.formats.includes("DICOM") ? "image/jpeg,image/png,application/dicom,.dcm" : "image/jpeg,image/png";
+  $("use").textContent = metadata.intended_use;
+  $("limits").replaceChildren(...[...metadata.warnings, ...metadata.limits].map((text) => make("li", { textContent: text })));
+  $("metrics").textContent = `On its own test images (${data.dataset}, n = ${sum(data.counts.test)}): accuracy `
+    + `${metrics.test_accuracy.toFixed(2)}, macro F1 ${metrics.macro_f1.toFixed(2)}. On images from elsewhere it may do worse.`;
+  $("thresholds").hidden = !metadata.operating_points.length;
+  $("thresholds").tBodies[0].replaceChildren(...metadata.operating_points.map((point) => thresholdRow(point, data.counts.test ?? {})));
+}
+
+function thresholdRow(point, tested) {
+  const { label, reference } = point;
+  const others = reference ? tested[reference] ?? 0 : sum(tested) - (tested[label] ?? 0);
+  const chosen = point.validation_positives == null
+    ? "number not recorded"
+    : count(point.validation_positives + point.validation_negatives, "image");
+  return make("tr", {}, make("th", { scope: "row", textContent: inWords(label) + (reference ? ` against ${inWords(reference)}` : "") }),
+    ...[point.threshold.toFixed(2), chosen, interval(point.test_sensitivity, tested[label] ?? 0), interval(point.test_specificity, others)]
+      .map((textContent) => make("td", { textContent })));
+}
+
+const interval = (metric, n) => (metric
+  ? `${metric.value.toFixed(2)} (${metric.low.toFixed(2)} to ${metric.high.toFixed(2)}), n = ${n}`
+  : `– (n = ${n})`);
