@@ -1,11 +1,11 @@
-"""For every reader: phone and desktop, light and dark, keyboard, screen reader, paper, behind any path."""
+"""For every reader: phone and desktop, light and dark, keyboard, screen reader."""
 
 import re
 from pathlib import Path
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.support import pictures
 from tests.support.browser import IMAGE, answered, opened, small_radiographs, upload
@@ -86,21 +86,3 @@ def test_printing_is_one_click(page: Page, service_url: str) -> None:
     page.evaluate("() => { window.printed = 0; window.print = () => { window.printed += 1; }; }")
     page.get_by_role("button", name="Print this report").click()
     assert page.evaluate("() => window.printed") == 1
-
-
-def test_the_page_works_behind_any_path(page: Page, service_url: str) -> None:
-    prefix = "/radiology/ai"
-    elsewhere = []
-
-    def strip(route: Route) -> None:
-        path = route.request.url.removeprefix(service_url)
-        if not path.startswith(f"{prefix}/"):
-            elsewhere.append(path)
-        route.fulfill(response=route.fetch(url=service_url + path.removeprefix(prefix)))
-
-    page.route(f"{service_url}/**", strip)
-    opened(page, f"{service_url}{prefix}/")
-    page.get_by_role("button", name="Normal").click()
-    expect(page.locator("#detail .where, #detail .warnings").first).not_to_be_empty()
-    assert page.locator("a", has_text="interface").evaluate("a => a.href") == f"{service_url}{prefix}/docs"
-    assert not elsewhere

@@ -57,9 +57,10 @@ def test_the_page_answers(page: Page, root: str) -> None:
     expect(page.locator("#model")).to_contain_text("version")
     image = FilePayload(name="a.png", mimeType="image/png", buffer=pictures.GOOD["a grey PNG"])
     page.locator("#files").set_input_files([image])
-    expect(page.locator("article.answered")).to_have_count(1)
+    expect(page.locator("#detail .where")).not_to_be_empty()
     page.get_by_role("button", name="Normal").click()
-    expect(page.locator("article.answered")).to_have_count(2)
+    expect(page.locator("#table tbody tr")).to_have_count(2)
+    expect(page.locator("#summary")).not_to_contain_text("waiting")
     page.get_by_role("link", name="interface").click()
     expect(page.locator("#swagger-ui")).to_contain_text("/predict/batch")
 
