@@ -1,10 +1,12 @@
 """What ``pyproject.toml`` declares is what the program imports."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 
 import pytest
 
@@ -12,6 +14,12 @@ from tests.support.server import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OWN = {"bento", "trainer"}
+
+
+@functools.cache
+def packages() -> Mapping[str, list[str]]:
+    """The packages that a top-level name comes from."""
+    return importlib.metadata.packages_distributions()
 
 
 def declared(*extras: str) -> set[str]:
@@ -37,8 +45,7 @@ def imported(room: str) -> set[str]:
 
 @pytest.mark.parametrize(("room", "extras"), [("bento", ()), ("trainer", ("train",))])
 def test_every_import_is_of_a_declared_package(room: str, extras: tuple[str, ...]) -> None:
-    packages = importlib.metadata.packages_distributions()
     known = declared(*extras)
     for name in imported(room):
-        distributions = {package.lower().replace("_", "-") for package in packages.get(name, [name])}
+        distributions = {package.lower().replace("_", "-") for package in packages().get(name, [name])}
         assert distributions & known, f"{room} imports {name}, of {distributions}"
