@@ -17,6 +17,7 @@ QUICK = {
     "TRAINER_EPOCHS_A": "1",
     "TRAINER_EPOCHS_B": "1",
     "TRAINER_VIEWS": "2",
+    "TRAINER_TARGET_SENSITIVITY": "0.5",  # which few validation images are enough for
 }
 
 
