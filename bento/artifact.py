@@ -80,7 +80,7 @@ class TestMetrics(ManifestPart):
 
 
 class Interval(ManifestPart):
-    """A metric and its 95 % interval: a bootstrap over patients, or exact where the field says so."""
+    """A metric and its 95 % interval, with patients as the unit."""
 
     value: float
     low: float
@@ -136,7 +136,7 @@ class NoveltyFit(ManifestPart):
     validation_pass: float = Field(ge=0, le=1)
     """Share of the validation images at or below the threshold."""
     test_flagged: Interval | None
-    """Share of the test images above it, with the exact binomial interval."""
+    """Share of the test images above it."""
     test_flagged_by_site: dict[str, Interval] = Field(default_factory=dict)
     """The same share for each site's test images."""
     held_out_flagged: Interval | None = None
@@ -155,7 +155,7 @@ class OrientationPoint(ManifestPart):
     validation_false_alarms: float
     """Share of upright validation images that are taken to be in this orientation."""
     test_false_alarms: Interval | None
-    """The same share of upright test images, with the exact binomial interval."""
+    """The same share of upright test images."""
 
 
 class DataSummary(ManifestPart):

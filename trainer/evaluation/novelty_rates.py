@@ -1,12 +1,14 @@
 """How often radiographs like the training images are taken for novel or for wrongly oriented."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.stats import binomtest
 
 from bento.artifact import ORIENTATIONS, Interval, NoveltyFit, OrientationPoint
 from trainer.documents import Document, StoredNovelty
 from trainer.errors import UserError
 from trainer.evaluation.scoring import Evaluation
+from trainer.evaluation.shares import share_interval
 from trainer.types import Array
 
 
@@ -35,23 +37,24 @@ def judge_novelty(
     Raises:
         UserError: the model's graph is older than its record.
     """
-    flagged = _flagged(radiographs, novelty)
-    sites = np.array(radiographs.sites)
-    rates = {
-        "test_flagged": share(flagged),
-        "test_flagged_by_site": {name: share(flagged[sites == name]) for name in sorted(set(radiographs.sites) - {""})},
-        "held_out_flagged": share(_flagged(held_out, novelty)) if held_out is not None else None,
+    flagged, patients = _flagged(radiographs, novelty), radiographs.judged.patients
+    sites, shown = np.array(radiographs.sites), radiographs.orientations
+    by_site = {
+        name: share(flagged[sites == name], images.patients) for name, images in radiographs.judged_by_site.items()
     }
-    shown = np.zeros((0, len(ORIENTATIONS))) if radiographs.orientations is None else radiographs.orientations
+    rates = {
+        "test_flagged": share(flagged, patients),
+        "test_flagged_by_site": by_site,
+        "held_out_flagged": share(_flagged(held_out, novelty), held_out.judged.patients) if held_out else None,
+    }
+
+    def false_alarms(point: OrientationPoint) -> Interval | None:
+        return None if shown is None else share(shown[:, ORIENTATIONS.index(point.kind)] >= point.threshold, patients)
+
     return NoveltyRates(
         radiographs=len(radiographs.radiographs),
         novelty=NoveltyFit.model_validate(novelty.model_dump() | rates),
-        orientations=[
-            point.model_copy(
-                update={"test_false_alarms": share(shown[:, ORIENTATIONS.index(point.kind)] >= point.threshold)}
-            )
-            for point in orientations
-        ],
+        orientations=[point.model_copy(update={"test_false_alarms": false_alarms(point)}) for point in orientations],
     )
 
 
@@ -61,16 +64,9 @@ def _flagged(radiographs: Evaluation, novelty: NoveltyFit) -> Array:
     return radiographs.novelty > novelty.threshold
 
 
-def share(truths: Array) -> Interval | None:
-    """Share of N truths with its exact 95 % binomial interval (Clopper & Pearson 1934); None where N is 0.
-
-    Unlike a bootstrap it does not claim certainty where none of a few images is flagged.
-    """
-    if len(truths) == 0:
-        return None
-    test = binomtest(int(truths.sum()), len(truths))
-    low, high = test.proportion_ci()
-    return Interval(value=float(test.statistic), low=float(low), high=float(high))
+def share(flagged: Array, patients: Sequence[str]) -> Interval | None:
+    """Share of the N images of ``patients`` that are flagged, with its interval; None where N is 0."""
+    return share_interval(flagged, patients) if len(flagged) else None
 
 
 def novelty_text(rates: NoveltyRates) -> str:
