@@ -125,9 +125,10 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
     table = read_table(path, required=tuple(name for name in RawRecord.model_fields if name != "lookalike"))
     records = [RawRecord.model_validate(row) for _, row in table]
     if table and "lookalike" not in table[0][1]:  # as earlier versions fetched it
-        thumbnails = thread_map(_thumbnail, [data_dir / record.path for record in records], **_BAR)
-        records = _with_lookalikes(records, thumbnails)
-        with contextlib.suppress(OSError):  # in a folder that is only read it is found again each time
+        # An image that is gone or damaged is for fetch to bring again; a folder that is only read stays as it is.
+        with contextlib.suppress(OSError, ImageError):
+            thumbnails = thread_map(_thumbnail, [data_dir / record.path for record in records], **_BAR)
+            records = _with_lookalikes(records, thumbnails)
             write_text(path, to_csv(records, RawRecord))
     return records
 

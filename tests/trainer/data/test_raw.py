@@ -185,3 +185,13 @@ def test_a_full_disk_ends_it_with_the_files_name_and_makes_no_image_unreadable(
     with pytest.raises(UserError, match=r"\.converted/\w+\.png: No space left on device; fetch can be run again"):
         fetch(settings(folder, data))
     assert not data.exists()
+
+
+def test_an_image_lost_from_what_an_earlier_version_fetched_is_fetched_again(folder: Path, data: Path) -> None:
+    fetch(settings(folder, data))
+    before = contents(data)
+    table = data / "raw/manifest.csv"
+    table.write_text("\n".join(line.rpartition(",")[0] for line in table.read_text().splitlines()) + "\n")
+    (data / "raw/TB/c.png").unlink()
+    fetch(settings(folder, data))
+    assert contents(data) == before
