@@ -62,7 +62,10 @@ async def test_everybody_else_is_not(path: str, headers: dict[str, str]) -> None
     assert response.json()["type"] == "/problems/unauthorized"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/health", "/docs", "/docs.json", "/problems/not-found"])
+OPEN = ("/livez", "/readyz", "/healthz", "/health", "/docs", "/docs.json", "/problems/not-found")
+
+
+@pytest.mark.parametrize("path", OPEN)
 async def test_probes_and_documentation_need_no_key(path: str) -> None:
     assert (await ask(path)).text == "in"
 
