@@ -1,12 +1,14 @@
 """The command line: every mistake is one line on standard error and exit code 2."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.support.server import ROOT
 from trainer.cli import COMMANDS, DISTRIBUTION, load_settings, main
@@ -189,6 +191,23 @@ def test_a_saved_config_is_a_config(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(Settings(seed=9).model_dump(mode="json")))
     assert load_settings(Settings, "run", ["--config", str(path)]).seed == 9
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_names_that_the_pipes_encoding_lacks_do_not_end_a_command(encoding: str, tmp_path: Path) -> None:
+    for label in ("正常", "肺炎"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(4):
+            noise = Image.effect_noise((64, 64), 20 + 10 * i + len(list(tmp_path.glob("images/*"))))
+            noise.save(tmp_path / "images" / label / f"{i}.png")
+    command = [sys.executable, "-m", "trainer", "fetch", "--dataset", str(tmp_path / "images")]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "data")], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"\u6b63\u5e38 4" in done.stdout
+    assert b"Traceback" not in done.stderr
 
 
 def test_training_starts_without_the_libraries_of_what_comes_after_it() -> None:
