@@ -91,7 +91,12 @@ $("clear").addEventListener("click", () => {
   $("choose").focus();
 });
 for (const [id, text, step] of [["previous", "Previous image", -1], ["next", "Next image", 1]]) {
-  const made = button(step < 0 ? "‹" : "›", () => session.select(worklist.neighbour(step)), { id, title: text });
+  const move = () => {
+    const result = worklist.neighbour(step);
+    session.select(result);
+    worklist.reveal(result);
+  };
+  const made = button(step < 0 ? "‹" : "›", move, { id, title: text });
   made.setAttribute("aria-label", text);
   $("browse").append(made);
 }

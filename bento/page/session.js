@@ -138,9 +138,13 @@ export class Session {
 
   async #invertAgain(result) {
     const bitmap = await forViewing(result.file, result.explanation?.image) ?? await decode(result.file);
-    if (!bitmap) return;
+    if (!bitmap) {
+      result.error = "The browser can't read this file, and so can't invert it. Invert it with another program.";
+      this.#update(result);
+      return;
+    }
     result.name = result.name.endsWith(" (inverted)") ? result.name : `${result.name} (inverted)`;
-    result.file = await inverted(bitmap, result.name, this.metadata.request_limits.max_upload_bytes);
+    result.file = await inverted(bitmap, result.name, this.metadata?.request_limits.max_upload_bytes ?? 1e7);
     this.#again(result);
   }
 }

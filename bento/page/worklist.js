@@ -44,9 +44,9 @@ export class Worklist {
       result.row = make("tr");
       result.row.result = result;
       result.open = make("button", { type: "button", tabIndex: -1 }, make("span"));
+      this.#results.push(result);
       this.#build(result);
     }
-    this.#results.push(...results);
     this.arrange();
   }
 
@@ -71,6 +71,13 @@ export class Worklist {
       one.open.tabIndex = current ? 0 : -1;
     }
     this.#selected = result;
+  }
+
+  /** Scroll to a result's row, within the table's own box where it has one. */
+  reveal({ row }) {
+    const box = this.table.parentElement;
+    if (box.scrollHeight > box.clientHeight + 1) box.scrollTop = row.offsetTop - box.clientHeight / 2;
+    else row.scrollIntoView({ block: "nearest" });
   }
 
   /** The result that is some rows below (or above) the selected one, if there is one. */
@@ -121,7 +128,8 @@ export class Worklist {
 
   /** Make the cells of a result's row. */
   #build(result) {
-    result.cells = { verdict: make("span"), warnings: make("span") };
+    result.cells = { verdict: make("span", { id: `verdict-${this.#results.indexOf(result)}` }), warnings: make("span") };
+    result.open.setAttribute("aria-describedby", result.cells.verdict.id);
     result.scores = new Map(this.#labels.map((label) => [label, make("td", { className: "number" })]));
     result.row.replaceChildren(make("td", { className: "thumb" }, result.thumbnail),
       make("th", { scope: "row", className: "name" }, result.open),

@@ -58,7 +58,7 @@ def take(report: Path) -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": 900})
         page.goto(url)
         page.get_by_role("button", name="Pneumonia").click()
-        page.get_by_text("Evidence for").wait_for()
+        page.locator("#detail .where").wait_for()
         shoot(page, DOCS / "page.png", 960)
         page.goto(report.resolve().as_uri())
         shoot(page, DOCS / "report.png", 900)
