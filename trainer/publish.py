@@ -38,7 +38,7 @@ LIMITS = [
     "service is set to refuse them. Mirrored images, lateral chest views, other findings and other kinds of patients "
     "need not be noticed.",
     "It knows the listed classes only: every other finding is forced into one of them.",
-    "MetricValues hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
+    "Metrics hold for images like those of the test set; another hospital, scanner or age group can be far worse.",
 ]
 UNNOTICED = "Frontal chest radiographs only; the model answers for any picture and notices none that is another one."
 """Instead of the first of them, of models of before format 4."""

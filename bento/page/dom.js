@@ -32,9 +32,11 @@ export function decimal(value) {
 
 /** A score and its threshold, with as many decimals as it takes to tell which is larger. */
 export function decimals(score, threshold) {
-  for (let digits = 2; digits <= 6; digits += 1) {
+  const rounded = [decimal(score), decimal(threshold)];
+  if (score === threshold || rounded[0] !== rounded[1]) return rounded;
+  for (let digits = 3; digits <= 6; digits += 1) {
     const pair = [score.toFixed(digits), threshold.toFixed(digits)];
-    if (score === threshold || pair[0] !== pair[1]) return pair;
+    if (pair[0] !== pair[1]) return pair;
   }
   return [String(score), String(threshold)];
 }

@@ -25,7 +25,7 @@ export function describeModel(metadata) {
 
 function thresholdRow(point, tested) {
   const { label, reference } = point;
-  const others = reference ? tested[reference] ?? 0 : sum(tested) - (tested[label] ?? 0);
+  const others = sum(tested) - (tested[label] ?? 0);
   const chosen = point.validation_positives == null
     ? "number not recorded"
     : count(point.validation_positives + point.validation_negatives, "image");

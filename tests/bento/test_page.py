@@ -47,15 +47,15 @@ def test_what_must_be_known_of_the_model_is_on_the_page(page: Page, service_url:
 
 def test_each_metric_stands_beside_its_number_of_images(page: Page, service_url: str) -> None:
     def change(metadata: dict[str, Any]) -> None:
-        metadata["operating_points"][0] |= {
-            "reference": "NORMAL", "validation_positives": 21, "validation_negatives": 36,
-        }  # fmt: skip
+        first, last = metadata["operating_points"]
+        first |= {"reference": "NORMAL", "validation_positives": 21, "validation_negatives": 36}
+        last |= {"reference": None, "validation_positives": None, "validation_negatives": None}
 
     altered(page, "metadata", change)
     opened(page, service_url)
     expect(page.locator("#metrics")).to_contain_text("(sample:test, n = 30): accuracy 0.97, macro F1 0.96")
     rows = page.locator("#thresholds tbody tr")
-    expect(rows.first).to_have_text("pneumonia against normal0.2057 images0.90 (0.80 to 1.00), n = 10– (n = 10)")
+    expect(rows.first).to_have_text("pneumonia against normal0.2057 images0.90 (0.80 to 1.00), n = 10– (n = 20)")
     expect(rows.last).to_have_text("tuberculosis0.20number not recorded0.90 (0.80 to 1.00), n = 10– (n = 20)")
 
 
