@@ -35,17 +35,21 @@ def former_names(columns: list[str]) -> list[str]:
 
 
 def read_table(
-    path: Path, required: tuple[str, ...], rename: Callable[[list[str]], list[str]] = former_names
+    path: Path,
+    required: tuple[str, ...],
+    rename: Callable[[list[str]], list[str]] = former_names,
+    strip: bool = True,
 ) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV file with a header line: (line number, {column: cell}) of each row.
 
-    Column names become lower case, and blanks around cells go. The separator (comma, semicolon or tab) is the one
+    Column names become lower case. The separator (comma, semicolon or tab) is the one
     that the header has most of; blank lines are skipped. The text may be UTF-8 or, with a byte order mark, UTF-16.
 
     Args:
         path: of the file.
         required: columns that the table must have once each.
         rename: gives the columns the names that they are known by here.
+        strip: take off blanks around cells, as people write them; not in tables of our own, where they belong to names.
 
     Raises:
         UserError: can't be read, no such text, not CSV, a required column is missing, a row has too many or
@@ -58,7 +62,7 @@ def read_table(
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = rename([cell.strip().lower() for cell in next(filter(None, reader), [])])
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() if strip else cell for cell in row)]
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error
     for name in required:

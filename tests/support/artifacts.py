@@ -151,7 +151,9 @@ def make_manifest(
             sites={"A": 30 * count},
             synthetic=synthetic,
         ),
-        operating_points=[_operating_point(name) for name in classes if name != "NORMAL"],
+        operating_points=[
+            _operating_point(name, "NORMAL" if "NORMAL" in classes else None) for name in classes if name != "NORMAL"
+        ],
         novelty=NoveltyFit(
             method="difference of the mean grey",
             images=30,
@@ -178,11 +180,11 @@ def make_manifest(
     )
 
 
-def _operating_point(label: str) -> OperatingPoint:
+def _operating_point(label: str, reference: str | None) -> OperatingPoint:
     return OperatingPoint(
         label=label,
         threshold=0.2,
-        reference="NORMAL",
+        reference=reference,
         validation_positives=30,
         validation_negatives=40,
         target_sensitivity=0.9,

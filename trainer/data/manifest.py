@@ -57,7 +57,7 @@ def read_manifest(data_dir: Path) -> list[Record]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run `python -m trainer split` first")
     records = []
-    for line, row in read_table(path, required=tuple(Record.model_fields)):
+    for line, row in read_table(path, required=tuple(Record.model_fields), strip=False):
         try:
             records.append(Record.model_validate(row))
         except ValidationError as error:

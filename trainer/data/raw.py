@@ -122,7 +122,9 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
     if not (data_dir / RAW / REPORT_FILE).exists():
         raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
     path = data_dir / RAW / MANIFEST_FILE
-    table = read_table(path, required=tuple(name for name in RawRecord.model_fields if name != "lookalike"))
+    table = read_table(
+        path, required=tuple(name for name in RawRecord.model_fields if name != "lookalike"), strip=False
+    )
     records = [RawRecord.model_validate(row) for _, row in table]
     if table and "lookalike" not in table[0][1]:  # as earlier versions fetched it
         # An image that is gone or damaged is for fetch to bring again; a folder that is only read stays as it is.

@@ -195,3 +195,12 @@ def test_an_image_lost_from_what_an_earlier_version_fetched_is_fetched_again(fol
     (data / "raw/TB/c.png").unlink()
     fetch(settings(folder, data))
     assert contents(data) == before
+
+
+def test_blanks_around_a_files_name_belong_to_it(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for number, label in enumerate("NT"):
+        radiograph(root / label / "good.png", number)
+    radiograph(root / "N" / " a.png ", 7)
+    fetch(settings(root, tmp_path / "data"))
+    assert {record.original for record in read_raw(tmp_path / "data")} == {"N/ a.png ", "N/good.png", "T/good.png"}
