@@ -62,7 +62,7 @@ def read_table(
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = rename([cell.strip().lower() for cell in next(filter(None, reader), [])])
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() if strip else cell for cell in row)]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not a CSV file ({error})") from error
     for name in required:
@@ -72,4 +72,6 @@ def read_table(
     for line, row in rows:
         if len(row) != len(columns):
             raise UserError(f"{path} line {line}: {len(row)} cells, but the first line has {len(columns)}")
-    return [(line, dict(zip(columns, (cell.strip() for cell in row), strict=True))) for line, row in rows]
+    return [
+        (line, dict(zip(columns, (cell.strip() if strip else cell for cell in row), strict=True))) for line, row in rows
+    ]
