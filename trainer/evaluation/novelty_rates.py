@@ -72,7 +72,7 @@ def share(flagged: Array, patients: Sequence[str]) -> Interval | None:
 def novelty_text(rates: NoveltyRates) -> str:
     """The rates as text for a terminal."""
     novelty = rates.novelty
-    groups = [("radiographs", novelty.test_flagged)]
+    groups = [("all", novelty.test_flagged)]
     groups += [(f"site {name}", rate) for name, rate in novelty.test_flagged_by_site.items()]
     groups += [("the held-out site's images", novelty.held_out_flagged)]
     shares = "; ".join(f"{name} {_percent(rate)}" for name, rate in groups if rate is not None)
