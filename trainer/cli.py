@@ -76,7 +76,7 @@ def _run(settings: Settings) -> None:
 
 @_command(Settings, {*FETCHED, "data_dir", "seed", "workers"})
 def _fetch(settings: Settings) -> None:
-    """copy or link a data set's images into data/raw/<CLASS>/"""
+    """copy or link a dataset's images into data/raw/<CLASS>/"""
     from trainer.data.fetch import fetch
 
     fetch(settings)

@@ -185,7 +185,7 @@ def _disk(data_dir: Path) -> Finding:
 
 
 def _kaggle(reached: Question) -> list[Finding]:
-    # Whatever it answers: only a data set's own address would answer well.
+    # Whatever it answers: only a dataset's own address would answer well.
     text = "reachable" if reached.status() else reached.failure
     credentials = "credentials found" if kaggle.has_credentials() else "no credentials (public sets need none)"
     return [Finding("Kaggle", f"{text}; {credentials}")]

@@ -40,15 +40,15 @@ class DataSettings(CommandSettings):
 
     group: ClassVar[str] = "Data"
     dataset: str = "kaggle"
-    """Data set: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,site,patient,split]."""  # noqa: E501
+    """Dataset: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,site,patient,split]."""  # noqa: E501
     kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
-    """Kaggle data set, as owner/name."""
+    """Kaggle dataset, as owner/name."""
     data_dir: Path = Path("data")
-    """Folder for raw images, splits and manifest.csv; it holds one data set."""
+    """Folder for raw images, splits and manifest.csv; it holds one dataset."""
     replace: bool = False
-    """Let a new data set take the place of another that --data-dir already holds."""
+    """Let a new dataset take the place of another that --data-dir already holds."""
     split: Literal["grouped", "official", "random"] = "grouped"
-    """grouped: patients and duplicates stay on one side; official: the data set's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
+    """grouped: patients and duplicates stay on one side; official: the dataset's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
     patient_pattern: str | None = None
     r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
     hold_out_site: str | None = None
@@ -230,7 +230,7 @@ class DoctorSettings(CommandSettings):
     """Settings of ``doctor``."""
 
     data_dir: Path = Path("data")
-    """Folder of the data set."""
+    """Folder of the dataset."""
     runs_dir: Path = Path("runs")
     """Folder of the runs."""
 

@@ -39,7 +39,7 @@ RECIPE = Recipe("default", ema=0.99)
 
 @dataclass(frozen=True)
 class Everything:
-    """All images of the data set, and what the frozen stages make of them."""
+    """All images of the dataset, and what the frozen stages make of them."""
 
     settings: Settings
     records: list[Record]

@@ -66,7 +66,7 @@ class Audit(Document):
     unreadable: dict[str, str]
     """Files that ``fetch`` left out, and why."""
     licences: dict[str, int]
-    """Images by licence, where the data set names any."""
+    """Images by licence, where the dataset names any."""
     exact_pairs: int
     near_pairs: int
     different_labels: int
