@@ -96,9 +96,9 @@ class Admission:
             await problem.response()(scope, receive, send)
             return
         ticket = scope[TICKET] = Ticket()
-        answer = _Answer(send)
+        answer = _Answer(send, _Held(self.places, count))
         task = asyncio.ensure_future(self.app(scope, receive, answer.send))
-        task.add_done_callback(lambda _: self.places.give_back(count))
+        task.add_done_callback(answer.held.give_back)
         task.add_done_callback(_look_at)
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
@@ -126,17 +126,32 @@ async def _wait_until_gone(receive: Receive) -> None:
         pass
 
 
+class _Held:
+    """Places that one request holds; only the first of several returns counts."""
+
+    def __init__(self, places: Places, count: int) -> None:
+        self._places, self._count = places, count
+
+    def give_back(self, _: object = None) -> None:
+        self._places.give_back(self._count)
+        self._count = 0
+
+
 class _Answer:
     """A ``send`` that can be closed once another answer was given."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, held: _Held) -> None:
         self._send = send
+        self.held = held
         self.begun = False
         self.closed = False
 
     async def send(self, message: Message) -> None:
         if not self.closed:
             self.begun = True
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # Before the client has the answer: its next request must not find the place of this one taken.
+                self.held.give_back()
             await self._send(message)
 
 

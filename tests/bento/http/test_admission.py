@@ -63,6 +63,26 @@ async def test_requests_beyond_the_limit_are_told_at_once_to_try_again() -> None
         assert (await http.post("/predict")).text == "done"
 
 
+async def test_the_place_is_free_before_the_client_has_the_answer() -> None:
+    places = Places(1)
+    free: list[bool] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(10)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        free.append(not places.full)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("done")(scope, receive, send)
+
+    scope = {"type": "http", "path": "/predict", "method": "POST"}
+    await Admission(app, paths=frozenset({"/predict"}), places=places, timeout=5)(scope, receive, send)
+    assert free == [False, True]  # the head of the answer, then its end
+    assert places.taken == 0
+
+
 async def test_a_passed_deadline_is_answered_at_once_but_keeps_its_place_until_the_thread_ends() -> None:
     worker = Worker(0.5)
     async with client(admission(worker, limit=1, timeout=0.1)) as http:
