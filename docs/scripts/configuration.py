@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 import bento.settings
-from trainer.cli import COMMANDS
+from trainer.commands import COMMANDS
 from trainer.files import write_text
 from trainer.settings import ENV_PREFIX, Settings, group_of
 

@@ -2,7 +2,7 @@
 
 from bento.settings import Settings as ServiceSettings
 from docs.scripts.configuration import FILE, reference
-from trainer.cli import COMMANDS
+from trainer.commands import COMMANDS
 
 
 def test_the_committed_page_is_up_to_date() -> None:

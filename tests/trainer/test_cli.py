@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 
 from tests.support.server import ROOT
-from trainer.cli import COMMANDS, DISTRIBUTION, load_settings, main
+from trainer.cli import DISTRIBUTION, load_settings, main
+from trainer.commands import COMMANDS
 from trainer.settings import Settings
 
 MISTAKES = [
