@@ -1,0 +1,157 @@
+"""The commands: what each does, in a line, and which settings it reads.
+
+A command is a function with ``@_command``; what it needs is imported inside it, so that each loads its own part alone.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
+
+from trainer.errors import UserError
+from trainer.runs import find_run
+from trainer.settings import (
+    CommandSettings,
+    DataSettings,
+    DoctorSettings,
+    EvaluateSettings,
+    EvaluationSettings,
+    PredictSettings,
+    ReportSettings,
+    RobustnessSettings,
+    Settings,
+)
+
+
+class Command(NamedTuple):
+    """A command of the command line."""
+
+    settings: type[CommandSettings]
+    action: Callable[[Any], int | None]
+    """Gives the exit code; None is 0."""
+    about: str
+    reads: frozenset[str]
+    """The settings that it reads. It takes all of a run's, so that one list of flags serves every step."""
+
+
+COMMANDS: dict[str, Command] = {}
+FETCHED = {name for name in DataSettings.model_fields if name.startswith(("dataset", "kaggle", "replace", "sample"))}
+SPLIT = {"split", "patient_pattern"}
+RUN = {"data_dir", "runs_dir", "run"}
+S = TypeVar("S", bound=CommandSettings)
+Action = Callable[[S], int | None]
+
+
+def _command(settings: type[S], reads: Collection[str] | None = None) -> Callable[[Action[S]], Action[S]]:
+    """Make a function a command of its name; its docstring is the help text. ``reads``: by default all settings."""
+
+    def register(action: Action[S]) -> Action[S]:
+        own = settings.model_fields.keys() - Settings.model_fields
+        names = frozenset(settings.model_fields if reads is None else own.union(reads))
+        COMMANDS[action.__name__.strip("_")] = Command(settings, action, str(action.__doc__), names)
+        return action
+
+    return register
+
+
+@_command(Settings)
+def _run(settings: Settings) -> None:
+    """fetch, split, train, evaluate and publish, one after another"""
+    from trainer.pipeline import run_everything
+
+    run_everything(settings)
+
+
+@_command(Settings, {*FETCHED, "data_dir", "seed", "workers"})
+def _fetch(settings: Settings) -> None:
+    """copy or link a dataset's images into data/raw/<CLASS>/"""
+    from trainer.data.fetch import fetch
+
+    fetch(settings)
+
+
+@_command(Settings, {*SPLIT, "data_dir", "seed"})
+def _split(settings: Settings) -> None:
+    """make data/{train,val,test}/<CLASS>/ and data/manifest.csv"""
+    from trainer.data.split import split
+
+    split(settings)
+
+
+@_command(Settings, Settings.model_fields.keys() - FETCHED - SPLIT)
+def _train(settings: Settings) -> None:
+    """train on the split data: Phase A, Phase B, export"""
+    from trainer.training.train import train_run
+
+    run = train_run(settings)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trained: {run.folder}; watch it with tensorboard --logdir {settings.runs_dir}")
+
+
+@_command(EvaluateSettings, {*RUN, "dataset", "workers", *EvaluationSettings.model_fields})
+def _evaluate(settings: EvaluateSettings) -> None:
+    """judge a run on its test split, or a stored model on any folder"""
+    from trainer.evaluate import evaluate_run, evaluate_stored
+
+    if settings.model is None:
+        if settings.out is not None:
+            raise UserError("evaluate: --out goes with --model; a run's evaluation is written into its own folder")
+        evaluate_run(settings)
+    else:
+        if "dataset" not in settings.model_fields_set or settings.out is None:
+            raise UserError("evaluate: --model needs --dataset PATH (a folder of images) and --out DIR")
+        evaluate_stored(settings.model, settings.dataset, settings.out, settings.workers)
+
+
+@_command(Settings, Settings.model_fields.keys() - {"hold_out_site", "resume"})
+def _matrix(settings: Settings) -> None:
+    """fetch, split, then train and evaluate without each site in turn"""
+    from trainer.pipeline import run_matrix
+
+    run_matrix(settings)
+
+
+@_command(RobustnessSettings, {*RUN, "dataset", "workers"})
+def _robustness(settings: RobustnessSettings) -> None:
+    """what a run or a stored model loses on images of simulated other scanners"""
+    from trainer.evaluate import evaluate_robustness
+
+    if settings.model and "dataset" not in settings.model_fields_set:
+        raise UserError("robustness: --model needs --dataset PATH (a folder of images)")
+    evaluate_robustness(settings)
+
+
+@_command(Settings, RUN)
+def _publish(settings: Settings) -> None:
+    """put a run's model into the BentoML model store"""
+    from trainer.publish import publish
+
+    moved = settings.data_dir if "data_dir" in settings.model_fields_set else None
+    print(f"published: {publish(find_run(settings), moved)}; serve it with bentoml serve")
+
+
+@_command(ReportSettings)
+def _report(settings: ReportSettings) -> None:
+    """rebuild the reports of evaluated runs; several runs are compared"""
+    from trainer.reporting.report import report_runs
+
+    report_runs(settings.runs_dir, settings.runs)
+
+
+@_command(PredictSettings)
+def _predict(settings: PredictSettings) -> int:
+    """classify image files with a stored model; exit code 1 where some can't be read"""
+    from trainer.inference.predict import predict
+
+    failed = predict(settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain)
+    if failed:
+        print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@_command(DoctorSettings)
+def _doctor(settings: DoctorSettings) -> int:
+    """what this machine can do and has, which command comes next; exit code 1 where a line, marked !, must be mended"""
+    from trainer.doctor import doctor
+
+    return 1 if doctor(settings.data_dir, settings.runs_dir) else 0
