@@ -55,6 +55,11 @@ class Run:
         return self.folder / "training.json"
 
     @property
+    def history(self) -> Path:
+        """Losses and macro F1 of each epoch, see :mod:`trainer.history`."""
+        return self.folder / "history.csv"
+
+    @property
     def metrics(self) -> Path:
         """Test metrics."""
         return self.folder / "metrics.json"
