@@ -18,10 +18,12 @@ class Epoch(BaseModel):
     split: str
     """``train`` or ``val``."""
     cross_entropy: float | None = None
-    """Mean over the images."""
+    """Mean over the images, of the bare logits: without class weights, smoothing or a site's prior."""
     macro_f1: float | None = None
     learning_rate: float | None = None
     """Of the head, at the epoch's end."""
+    site_distance: float | None = None
+    """See :func:`trainer.training.losses.site_distance`; where it is a part of the loss."""
 
 
 def read_history(path: Path) -> list[Epoch]:

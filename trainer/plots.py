@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bento.artifact import Interval
-from trainer.types import Floats, Integers
+from trainer.types import Array, Floats, Integers
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -33,6 +33,20 @@ def confusion_plot(matrix: list[list[int]], classes: list[str], title: str) -> F
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true", title=title)
+    return figure
+
+
+def captioned_images(images: Array, captions: Sequence[str], title: str) -> Figure:
+    """Grey images N×H×W, four in a row, each with its caption above it."""
+    _provide_fonts("".join(sorted(set("".join(captions)) - {"\n"})))
+    rows = -(-len(captions) // 4)
+    figure = Figure(figsize=(11, 0.4 + 3.4 * rows), layout="constrained")
+    figure.suptitle(title)
+    for place, axes in enumerate(figure.subplots(rows, 4, squeeze=False).flat):
+        axes.axis("off")
+        if place < len(captions):
+            axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
+            axes.set_title(captions[place], fontsize="small", loc="left")
     return figure
 
 

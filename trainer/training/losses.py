@@ -1,6 +1,7 @@
 """The loss that training lowers: weighted cross-entropy, and how far apart the sites of one class are."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,17 @@ from trainer.types import Array
 
 LEAST_SHARE = 1e-6
 """Of a class in a site that has no image of it."""
+
+
+class Losses(NamedTuple):
+    """What an :class:`Objective` makes of a batch of M images."""
+
+    total: Tensor
+    """What training lowers: a scalar."""
+    logits: Tensor
+    """Bare ones, as the network is validated: M×C, without gradient."""
+    terms: dict[str, Tensor]
+    """What ``total`` holds beside the cross-entropy, each unweighted, by the names of :attr:`Objective.terms`."""
 
 
 class Objective(nn.Module):
@@ -36,17 +48,22 @@ class Objective(nn.Module):
         self.label_smoothing = label_smoothing
         self.site_alignment = site_alignment
 
-    def forward(self, x: Tensor, y: Tensor, weights: Tensor, sites: Tensor) -> Tensor:
-        """Input M×…, classes M, weights M and site indices M to a scalar."""
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms beside the cross-entropy."""
+        return ("site_distance",) if self.site_alignment else ()
+
+    def forward(self, x: Tensor, y: Tensor, weights: Tensor, sites: Tensor) -> Losses:
+        """Input M×…, classes M, weights M and site indices M to what training lowers and shows."""
         embedding = self.tail.stages(x)
-        logits = self.tail.head(self.tail.dropout(embedding))
-        if self.adjustment is not None:
-            logits = logits + self.adjustment[sites]
+        bare = self.tail.head(self.tail.dropout(embedding))
+        logits = bare if self.adjustment is None else bare + self.adjustment[sites]
         losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=self.label_smoothing)
-        loss = (losses * weights).sum() / weights.sum()
+        loss, terms = (losses * weights).sum() / weights.sum(), {}
         if self.site_alignment:
-            loss = loss + self.site_alignment * site_distance(embedding, y, sites)
-        return loss
+            distance = site_distance(embedding, y, sites)
+            loss, terms["site_distance"] = loss + self.site_alignment * distance, distance.detach()
+        return Losses(loss, bare.detach(), terms)
 
 
 def site_adjustment(labels: Array, weights: Array | None, sites: Sequence[str], classes: int) -> Tensor:

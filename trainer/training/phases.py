@@ -10,16 +10,18 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import EarlyStopping, EMAHandler, LRScheduler, ProgressBar
+from ignite.handlers import EarlyStopping, EMAHandler, LRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainer.features.batches import PlainBatches, TrainBatches
 from trainer.models.classifier import Tail
+from trainer.progress import say, task
 from trainer.settings import Settings
 from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
 from trainer.training.engines import create_evaluator, create_trainer
+from trainer.training.epoch_log import History, epoch_line, measured
 from trainer.training.losses import Objective
 from trainer.training.selection import Selection
 from trainer.training.tensorboard import Board
@@ -39,6 +41,13 @@ class PhasePlan:
     """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
     settings: Settings
     """All that is the same in both."""
+    before: int = 0
+    """Epochs of the phase before."""
+
+    @property
+    def title(self) -> str:
+        """Name in what users see."""
+        return f"Phase {self.name.upper()}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,30 @@ class PhaseData:
 
 
 @dataclass(frozen=True)
+class EpochLog:
+    """Where epochs are told, written down and shown as they end."""
+
+    history: History
+    board: Board
+
+    def attach(self, plan: PhasePlan, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
+        """Tell of each epoch of a phase, on the first process."""
+        if idist.get_rank() == 0:
+            evaluator.add_event_handler(Events.COMPLETED, self._show, plan, trainer, optimizer)
+            self.board.attach(evaluator)
+
+    def _show(self, evaluator: Engine, plan: PhasePlan, trainer: Engine, optimizer: Optimizer) -> None:
+        epoch, rates = trainer.state.epoch, {group["name"]: group["lr"] for group in optimizer.param_groups}
+        training, validation = trainer.state.metrics if epoch else {}, evaluator.state.metrics
+        rows = [measured(plan.name, epoch, "train", training, rates["head"])] if epoch else []
+        rows.append(measured(plan.name, epoch, "val", validation))
+        self.history.add(*rows)
+        say(epoch_line(f"{plan.title} {epoch:3}/{plan.epochs}", rows))
+        if epoch or not plan.before:  # a second phase begins as the first one's kept epoch, which is shown already
+            self.board.show_epoch(plan.before + epoch, training, validation, rates)
+
+
+@dataclass(frozen=True)
 class PhaseResult:
     """How a phase ended."""
 
@@ -62,6 +95,8 @@ class PhaseResult:
     """Its macro F1 on the validation images."""
     epochs: int
     seconds: float
+    kept: str
+    """Which epoch was kept, and why, in words."""
 
 
 def parameter_groups(tail: Tail, lr: float, factor: float) -> list[dict[str, Any]]:
@@ -81,7 +116,7 @@ def cosine_with_warmup(warmup: int, total: int, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
 
 
-def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board: Board) -> PhaseResult:
+def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, log: EpochLog) -> PhaseResult:
     """Train ``tail`` and leave its best weights in it.
 
     ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``--resume`` it goes on from the last one.
@@ -92,14 +127,12 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board:
         OSError: a checkpoint can't be written.
     """
     settings, steps = plan.settings, len(data.train)
-    groups = parameter_groups(tail, plan.lr, settings.block_lr_factor)
-    optimizer: Optimizer = AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-    factor = partial(cosine_with_warmup, round(settings.warmup_epochs * steps), plan.epochs * steps)
-    scheduler = LRScheduler(LambdaLR(optimizer, factor))
+    optimizer, scheduler = _optimizer(plan, tail, steps)
     objective = Objective(tail, settings.label_smoothing, plan.site_alignment, data.adjustment)
-    trainer = create_trainer(idist.auto_model(objective), idist.auto_optim(optimizer))
+    together = idist.auto_model(objective), idist.auto_optim(optimizer)
+    trainer = create_trainer(*together, data.classes, objective.terms)
     judged = _averaged(tail, trainer, plan.averaging * steps)
-    evaluator = create_evaluator(judged, nn.CrossEntropyLoss(), data.classes)
+    evaluator = create_evaluator(judged, data.classes)
     selection = Selection(len(data.validation.labels))
     evaluator.add_event_handler(
         Events.COMPLETED, lambda engine: selection.takes(trainer.state.epoch, engine.state.metrics["macro_f1"])
@@ -125,22 +158,49 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, board:
     trainer.add_event_handler(Events.ITERATION_STARTED, scheduler)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(data.validation))
     evaluator.add_event_handler(Events.COMPLETED, best)
-    board.attach(plan.name, trainer, evaluator, optimizer)
-    _attach_progress(plan, trainer, evaluator)
-    if settings.resume and resume(folder, plan.name, state):
-        data.train.first_epoch = trainer.state.epoch + 1
-    else:
-        evaluator.run(data.validation)
-    evaluator.add_event_handler(Events.COMPLETED, stopping)
-    # Last of all, so that it holds what every other handler of this epoch has changed.
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
-    started = time.perf_counter()
-    if trainer.state.epoch < plan.epochs and stopping.counter < settings.patience:
-        trainer.run(data.train, max_epochs=plan.epochs, epoch_length=steps)
-    seconds = time.perf_counter() - started
+    log.attach(plan, trainer, evaluator, optimizer)
+    with task(plan.title, plan.epochs * steps) as advance:
+        if _resume(plan, folder, state, data, log):
+            advance(trainer.state.epoch * steps)
+        else:
+            evaluator.run(data.validation)
+        evaluator.add_event_handler(Events.COMPLETED, stopping)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: advance(1))
+        # Last of all, so that it holds what every other handler of this epoch has changed.
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
+        started = time.perf_counter()
+        if trainer.state.epoch < plan.epochs and stopping.counter < settings.patience:
+            trainer.run(data.train, max_epochs=plan.epochs, epoch_length=steps)
+        seconds = time.perf_counter() - started
     if idist.get_rank() == 0:  # the others get them from this one when the next phase begins
         tail.load_state_dict(read_checkpoint(Path(str(best.last_checkpoint))))
-    return PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds)
+    kept = _kept(plan, selection, trainer.state.epoch)
+    return PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds, kept)
+
+
+def _resume(plan: PhasePlan, folder: Path, state: dict[str, Any], data: PhaseData, log: EpochLog) -> bool:
+    """Go on from the phase's last checkpoint, if that is wanted and there is one."""
+    resumed = plan.settings.resume and resume(folder, plan.name, state)
+    epoch = state["trainer"].state.epoch
+    data.train.first_epoch = epoch + 1
+    log.history.forget(plan.name, after=epoch if resumed else -1)
+    return resumed
+
+
+def _optimizer(plan: PhasePlan, tail: Tail, steps: int) -> tuple[Optimizer, LRScheduler]:
+    """The optimizer and what sets its rates; ``steps``: of an epoch."""
+    groups = parameter_groups(tail, plan.lr, plan.settings.block_lr_factor)
+    optimizer = AdamW(groups, weight_decay=plan.settings.weight_decay, fused=True)
+    factor = partial(cosine_with_warmup, round(plan.settings.warmup_epochs * steps), plan.epochs * steps)
+    return optimizer, LRScheduler(LambdaLR(optimizer, factor))
+
+
+def _kept(plan: PhasePlan, selection: Selection, epoch: int) -> str:
+    start = " (as it began)" if selection.epoch == 0 else ""
+    kept = f"kept: {plan.title} epoch {selection.epoch}{start} of {plan.epochs}, {selection.reason}"
+    if epoch == plan.epochs:
+        return kept
+    return f"{kept}; stopped after epoch {epoch}, the last {plan.settings.patience} being clearly worse"
 
 
 def _averaged(tail: Tail, trainer: Engine, steps: float) -> nn.Module:
@@ -159,20 +219,3 @@ def _reseed(trainer: Engine, seed: int) -> None:
 def _share_statistics(_: Engine, tail: Tail) -> None:
     for buffer in tail.buffers():  # each process's BatchNorm has seen its own images
         buffer.copy_(torch.as_tensor(idist.broadcast(buffer, src=0)))
-
-
-def _attach_progress(plan: PhasePlan, trainer: Engine, evaluator: Engine) -> None:
-    if idist.get_rank() > 0:
-        return
-    bar = ProgressBar(desc=f"Phase {plan.name.upper()}", persist=False)
-    bar.attach(trainer, output_transform=lambda loss: {"loss": loss})
-
-    def report() -> None:
-        metrics, output = evaluator.state.metrics, trainer.state.output
-        loss = "" if output is None else f"loss {output:.3f}  "
-        bar.log_message(
-            f"Phase {plan.name.upper()} {trainer.state.epoch:3}/{plan.epochs}  {loss}"
-            f"validation loss {metrics['loss']:.3f}  macro F1 {metrics['macro_f1']:.4f}"
-        )
-
-    evaluator.add_event_handler(Events.COMPLETED, report)

@@ -17,18 +17,29 @@ class Selection:
     def __init__(self, images: int) -> None:
         """``images``: number of validation images."""
         self.images = images
-        self.best = 0.0
+        self.best, self.best_epoch = 0.0, 0
         self.epoch, self.macro_f1 = 0, 0.0
 
     def takes(self, epoch: int, macro_f1: float) -> bool:
         """Whether this epoch, later than all before, is to be the model; ``self`` then holds it and its score."""
-        self.best = max(self.best, macro_f1)
+        if macro_f1 > self.best:
+            self.best, self.best_epoch = macro_f1, epoch
         # The standard error of a share of so many images, which that of their macro F1 is near.
         error = math.sqrt(self.best * (1 - self.best) / self.images)
         taken = macro_f1 >= self.best - STANDARD_ERRORS * error
         if taken:
             self.epoch, self.macro_f1 = epoch, macro_f1
         return taken
+
+    @property
+    def reason(self) -> str:
+        """Why the epoch was taken, in words."""
+        if self.macro_f1 == self.best:
+            return f"best validation macro F1, {self.macro_f1:.3f} (n = {self.images:,})"
+        return (
+            f"validation macro F1 {self.macro_f1:.3f}, the latest that n = {self.images:,} can't tell from the best, "
+            f"{self.best:.3f} in epoch {self.best_epoch}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""

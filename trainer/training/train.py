@@ -28,10 +28,12 @@ from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
+from trainer.progress import say
 from trainer.runs import Run, continued_settings, start_run, training_alone
 from trainer.settings import Settings
+from trainer.training.epoch_log import History
 from trainer.training.losses import site_adjustment
-from trainer.training.phases import PhaseData, PhasePlan, PhaseResult, run_phase
+from trainer.training.phases import EpochLog, PhaseData, PhasePlan, PhaseResult, run_phase
 from trainer.training.tensorboard import Board
 
 
@@ -86,13 +88,13 @@ def train(settings: Settings, run: Run) -> None:
     prepared = _prepare(settings, records)
     cached = time.perf_counter()
     with _board(prepared, run) as board:
-        board.sample_batch(_sample(settings, prepared.train))
+        log = EpochLog(History(run.history), board)
         plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, 0.0, settings)
-        phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, board)}
+        phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, log)}
         if settings.epochs_b:
-            alignment, averaging = settings.site_alignment, settings.averaging
-            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, alignment, averaging, settings)
-            phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, board)
+            alignment, averaging, before = settings.site_alignment, settings.averaging, phases["a"].epochs
+            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, alignment, averaging, settings, before)
+            phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, log)
     if idist.get_rank() == 0:
         summary = _seal(prepared, run) | {
             "classes": prepared.classes,
@@ -125,16 +127,20 @@ def _prepare(settings: Settings, records: list[Record]) -> Prepared:
 
 @contextmanager
 def _board(prepared: Prepared, run: Run) -> Iterator[Board]:
-    board = Board(run.folder, prepared.classes, prepared.validation.images)
+    data_dir, validation = prepared.settings.data_dir, prepared.validation
+    names = [path.relative_to(data_dir).as_posix() for path in validation.files.paths]
+    board = Board(run.folder, prepared.classes, validation.images, names)
     try:
         with closing(board):
+            if idist.get_rank() == 0 and not prepared.settings.resume:
+                board.show_views(_sample(prepared.settings, prepared.train))
             yield board
     except OSError as error:  # the event file's do not say which file they are about
         error.filename = error.filename or str(run.folder)
         raise
 
 
-def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, board: Board) -> PhaseResult:
+def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, log: EpochLog) -> PhaseResult:
     """Train the stages from ``cut`` on and the head."""
     s, train = prepared.settings, prepared.train
     tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
@@ -151,7 +157,9 @@ def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, board:
         prepared.classes,
         adjustment,
     )
-    return run_phase(plan, tail, data, run.checkpoints, board)
+    result = run_phase(plan, tail, data, run.checkpoints, log)
+    say(result.kept)
+    return result
 
 
 def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:

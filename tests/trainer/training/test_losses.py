@@ -61,9 +61,9 @@ def test_the_loss_is_weighted_cross_entropy_and_the_distance() -> None:
     tail = Tail(Classifier([], embedding_size=6, classes=2, dropout=0.0), cut=1)
     each = F.cross_entropy(tail(x), y, reduction="none", label_smoothing=0.1)
     plain = ((each * weights).sum() / weights.sum()).item()
-    assert Objective(tail, 0.1)(x, y, weights, sites).item() == pytest.approx(plain)
+    assert Objective(tail, 0.1)(x, y, weights, sites).total.item() == pytest.approx(plain)
     both = plain + 0.5 * site_distance(x, y, sites).item()
-    assert Objective(tail, 0.1, 0.5)(x, y, weights, sites).item() == pytest.approx(both)
+    assert Objective(tail, 0.1, 0.5)(x, y, weights, sites).total.item() == pytest.approx(both)
 
 
 LABELS = np.array([0, 0, 0, 1, 1, 0, 1, 1])
@@ -93,7 +93,7 @@ def test_the_adjusted_loss_is_cross_entropy_of_logits_with_the_sites_prior() -> 
         scores = [math.exp(0.3) * p[0] ** 0.5, math.exp(-0.2) * p[1] ** 0.5]
         losses.append(-math.log(scores[1] / sum(scores)))
     expected = (losses[0] + 2 * losses[1] + losses[2]) / 4
-    assert objective(x, y, weights, sites).item() == pytest.approx(expected, rel=1e-5)
+    assert objective(x, y, weights, sites).total.item() == pytest.approx(expected, rel=1e-5)
     assert tail(x)[0].tolist() == pytest.approx([0.3, -0.2])
 
 
@@ -108,7 +108,7 @@ def test_without_strength_the_same_weights_are_trained() -> None:
         optimizer = SGD(objective.parameters(), lr=0.1)
         for _ in range(5):
             optimizer.zero_grad()
-            objective(x, y, weights, sites).backward()
+            objective(x, y, weights, sites).total.backward()
             optimizer.step()
         trained.append(tail.head.weight.detach().clone())
     assert torch.equal(*trained)

@@ -39,3 +39,15 @@ def test_a_resumed_run_goes_on_from_the_best_so_far() -> None:
     assert (resumed.epoch, resumed.macro_f1) == (1, 0.91)
     assert not resumed.takes(2, 0.80)
     assert resumed.takes(3, 0.90)
+
+
+def test_the_reason_names_the_best_epoch_where_another_is_taken() -> None:
+    selection = Selection(1250)
+    selection.takes(7, 0.842)
+    assert selection.reason == "best validation macro F1, 0.842 (n = 1,250)"
+    selection.takes(8, 0.8314)
+    assert selection.reason == (
+        "validation macro F1 0.831, the latest that n = 1,250 can't tell from the best, 0.842 in epoch 7"
+    )
+    selection.takes(9, 0.5)
+    assert selection.reason.startswith("validation macro F1 0.831")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,6 +21,7 @@ from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
 from trainer.evaluation.metrics import compute_metrics
+from trainer.history import read_history
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 TORCHRUN = [sys.executable, *LAUNCHER, "-m", "trainer"]
@@ -44,18 +46,36 @@ def test_training_learns_something(trained: Trained) -> None:
 
 def _validation_losses(folder: Path) -> list[float]:
     """Of each epoch of Phase B, from 0."""
-    events = EventAccumulator(str(folder)).Reload()
-    return [point.value for point in events.Scalars("phase_b/validation/loss")]
+    rows = [row for row in read_history(folder / "history.csv") if (row.phase, row.split) == ("b", "val")]
+    return [float(row.cross_entropy or 0) for row in rows]
 
 
 def test_tensorboard_shows_what_users_look_for(trained: Trained) -> None:
-    events = EventAccumulator(str(trained.run.folder), size_guidance={"images": 1}).Reload()
-    scalars = set(events.Tags()["scalars"])
-    for phase in ("phase_a", "phase_b"):
-        for name in ("train/loss", "validation/loss", "validation/macro_f1", "validation/f1_TUBERCULOSIS"):
-            assert f"{phase}/{name}" in scalars
-        assert any(tag.startswith(f"{phase}/lr") for tag in scalars)
-    assert {"sample_batch", "phase_a/confusion", "phase_b/confusion"} <= set(events.Tags()["images"])
+    folder, history = trained.run.folder, read_history(trained.run.history)
+    for split, row_split in (("train", "train"), ("validation", "val")):
+        events = EventAccumulator(str(folder / split), size_guidance={"images": 1}).Reload()
+        assert {"epochs/macro_f1", "f1_by_class/TUBERCULOSIS"} <= set(events.Tags()["scalars"])
+        shown = {point.step: point.value for point in events.Scalars("epochs/cross_entropy")}
+        # Phase B counts on from the three epochs of Phase A, and begins as that ended.
+        rows = [row for row in history if row.split == row_split and (row.phase, row.epoch) != ("b", 0)]
+        written = {row.epoch + (3 if row.phase == "b" else 0): row.cross_entropy for row in rows}
+        assert shown == pytest.approx(written, abs=1e-5)
+    assert {"images/confusion", "images/worst"} <= set(events.Tags()["images"])
+
+
+def test_each_epoch_is_told_with_its_cross_entropy_and_each_phase_ends_with_the_kept_one(trained: Trained) -> None:
+    lines = trained.output.splitlines()
+    rows = {(row.phase, row.epoch, row.split): row for row in read_history(trained.run.history)}
+    for phase, last in (("a", 3), ("b", 4)):
+        for epoch in range(last + 1):
+            (line,) = [line for line in lines if line.startswith(f"Phase {phase.upper()} {epoch:3}/{last}")]
+            for split in ("train", "val") if epoch else ("val",):
+                assert f"cross-entropy {rows[phase, epoch, split].cross_entropy:.3f}" in line
+    record = json.loads(trained.run.training.read_text())["phases"]
+    for phase in ("a", "b"):
+        assert record[phase]["kept"] in lines
+        assert f"Phase {phase.upper()} epoch {record[phase]['best_epoch']} " in record[phase]["kept"]
+    assert "\r" not in trained.output
 
 
 def test_split_folders_are_image_folders_of_torchvision(trained: Trained) -> None:
@@ -94,8 +114,12 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(trained: Trained) 
     assert process.wait() == -signal.SIGKILL
     assert not (folder / "model" / ONNX_FILE).exists()
 
+    # As if it had been killed between writing the history and the checkpoint.
+    history = folder / "history.csv"
+    history.write_text(history.read_text() + "b,4,val,9.9,0.1,,\n")
     done = trainer("train", "--resume", "--run", "killed", *trained.folders)
     assert done.returncode == 0, done.stderr
+    assert history.read_text() == trained.run.history.read_text()
     assert sha256_file(folder / "model" / WEIGHTS_FILE) == sha256_file(trained.run.sealed / WEIGHTS_FILE)
 
 
