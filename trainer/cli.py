@@ -39,7 +39,8 @@ class _Parser(argparse.ArgumentParser):
     def add_setting(self, *names: str, **options: Any) -> argparse.Action:
         """Add a setting's argument below its heading; one that the command does not read is not shown."""
         if not names[0].startswith("-"):
-            self.usage = f"{self.usage} {options['metavar']}"
+            shown = "[{}]" if options.get("nargs") == "?" else "{}"
+            self.usage = f"{self.usage} {shown.format(options['metavar'])}"
             return self.add_argument(*names, **options)
         if options["dest"] not in self._command.reads:
             return self.add_argument(*names, **options | {"help": argparse.SUPPRESS})

@@ -16,6 +16,7 @@ from trainer.settings import (
     DoctorSettings,
     EvaluateSettings,
     EvaluationSettings,
+    ModelsSettings,
     PredictSettings,
     ReportSettings,
     RobustnessSettings,
@@ -78,7 +79,7 @@ def _split(settings: Settings) -> None:
     split(settings)
 
 
-@_command(Settings, Settings.model_fields.keys() - FETCHED - SPLIT)
+@_command(Settings, Settings.model_fields.keys() - FETCHED - SPLIT - {"promote"})
 def _train(settings: Settings) -> None:
     """train on the split data: Phase A, Phase B, export"""
     from trainer.training.train import train_run
@@ -103,7 +104,7 @@ def _evaluate(settings: EvaluateSettings) -> None:
         evaluate_stored(settings.model, settings.dataset, settings.out, settings.workers)
 
 
-@_command(Settings, Settings.model_fields.keys() - {"hold_out_site", "resume"})
+@_command(Settings, Settings.model_fields.keys() - {"hold_out_site", "promote", "resume"})
 def _matrix(settings: Settings) -> None:
     """fetch, split, then train and evaluate without each site in turn"""
     from trainer.pipeline import run_matrix
@@ -121,13 +122,39 @@ def _robustness(settings: RobustnessSettings) -> None:
     evaluate_robustness(settings)
 
 
-@_command(Settings, RUN)
+@_command(Settings, {*RUN, "promote"})
 def _publish(settings: Settings) -> None:
-    """put a run's model into the BentoML model store"""
+    """put a run's model into the BentoML model store; serve it by default unless it is worse"""
     from trainer.publish import publish
 
     moved = settings.data_dir if "data_dir" in settings.model_fields_set else None
-    print(f"published: {publish(find_run(settings), moved)}; serve it with bentoml serve")
+    print(publish(find_run(settings), moved, settings.promote).told)
+
+
+@_command(ModelsSettings)
+def _models(settings: ModelsSettings) -> None:
+    """list the stored models and which one is served by default; promote TAG, delete TAG"""
+    from trainer.stored_models import delete, models_table, promote
+
+    if settings.action == "list":
+        if settings.tag is not None or settings.yes:
+            raise UserError("models: list takes no tag and no --yes")
+        print(models_table())
+    elif settings.tag is None:
+        raise UserError(f"models: {settings.action} what? python -m trainer models lists the tags")
+    elif settings.action == "promote":
+        print(f"promoted: {promote(settings.tag)}; bentoml serve takes it from its next start on")
+    else:
+        print(f"deleted: {delete(settings.tag, lambda tag: settings.yes or _agreed(f'delete {tag}?'))}")
+
+
+def _agreed(question: str) -> bool:
+    """Ask on the terminal; without one, nobody agrees."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 @_command(ReportSettings)

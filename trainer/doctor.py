@@ -14,7 +14,7 @@ from threading import Thread
 
 import httpx
 
-from bento.artifact import STORE_NAME, ArtifactError, load_manifest
+from bento.artifact import ArtifactError, load_manifest
 from bento.cpu import available_cores
 from trainer.data import kaggle
 from trainer.data.fetch import describe_dataset
@@ -30,7 +30,7 @@ MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
 LEAST_DISK = LEAST_MEMORY = 2_000_000_000
 """Bytes below which even a small training may fail."""
 SHOWN = 3
-"""Models of the store, the latest first."""
+"""Models of the store: the one that is served by default, and the latest ones."""
 SECONDS = 3.0
 """How long a host may take to answer."""
 
@@ -231,15 +231,17 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
 
 
 def _models() -> tuple[list[Finding], set[str]]:
-    """The store's models, and all their versions."""
+    """The store's models, the one that is served by default first, and all their versions."""
     from trainer.inference.model_store import stored_folder
+    from trainer.stored_models import served_tag, stored_tags
 
-    # By hand: BentoML lists none where one is damaged.
-    folders = [path for path in (model_store() / "models" / STORE_NAME).glob("*") if path.is_dir()]
-    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    findings = []
-    for folder in folders[:SHOWN]:
-        tag = f"{STORE_NAME}:{folder.name}"
+    tags, findings = stored_tags(), []
+    try:
+        served = served_tag()
+    except UserError:  # a damaged one, which has a line of its own
+        served = None
+    tags.sort(key=lambda tag: tag != served)
+    for tag in tags[:SHOWN]:
         try:
             manifest = load_manifest(stored_folder(tag))
         except (ArtifactError, UserError) as error:
@@ -247,7 +249,8 @@ def _models() -> tuple[list[Finding], set[str]]:
         else:
             figure = f"macro F1 {manifest.metrics.macro_f1:.2f}, {manifest.data.dataset.partition(':')[0]} data"
             text = f"{tag}: {manifest.model_name}, {figure}, {manifest.created:%Y-%m-%d}"
+            text += ", served by default" if tag == served else ""
             findings.append(Finding("model", text, next="bentoml serve"))
-    if len(folders) > SHOWN:
-        findings.append(Finding("", f"and {len(folders) - SHOWN:,} older ones: bentoml models list"))
-    return findings or [Finding("models", "none in the store")], {folder.name for folder in folders}
+    if len(tags) > SHOWN:
+        findings.append(Finding("", f"and {len(tags) - SHOWN:,} others: python -m trainer models"))
+    return findings or [Finding("models", "none in the store")], {tag.partition(":")[2] for tag in tags}

@@ -87,8 +87,8 @@ def _conclude(settings: Settings, run: Run) -> None:
     from trainer.publish import publish
 
     _evaluate(settings)
-    tag = publish(run)
+    told = publish(run, promote=settings.promote).told
     print(
-        f"\npublished: {tag}\nrun folder: {run.folder}\nreport: {run.report}\n"
+        f"\n{told}\nrun folder: {run.folder}\nreport: {run.report}\n"
         f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
     )

@@ -4,12 +4,13 @@ import importlib.metadata
 import platform
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import bentoml
-from bentoml.exceptions import BentoMLException, NotFound
+from bentoml.exceptions import BentoMLException
 
 from bento.artifact import (
     MANIFEST_FILE,
@@ -28,7 +29,9 @@ from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
+from trainer.promotion import Verdict, judge_promotion
 from trainer.runs import Run, read_training, saved_settings
+from trainer.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
 
 PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
@@ -118,38 +121,74 @@ def write_manifest(run: Run, data_dir: Path | None = None) -> None:
     write_text(run.sealed / MANIFEST_FILE, build_manifest(run, data_dir).model_dump_json(indent=2) + "\n")
 
 
-def publish(run: Run, data_dir: Path | None = None) -> str:
+@dataclass(frozen=True)
+class Publication:
+    """A model in the store, and whether it is served by default."""
+
+    tag: str
+    promoted: bool
+    told: str
+    """The same in a line or two, with the reason and how to change it."""
+
+
+def publish(run: Run, data_dir: Path | None = None, promote: bool = False) -> Publication:
     """Put the run's model into the store as ``chest_xray:<version>``; what is there already stays as it is.
+
+    It is served by default from then on if :func:`trainer.promotion.judge_promotion` finds no reason against it.
 
     Args:
         run: evaluated.
         data_dir: see :func:`build_manifest`.
-
-    Returns:
-        The model's tag.
+        promote: serve it by default, however good it is.
 
     Raises:
         UserError: a step has not run yet, or the store can't be written.
     """
     manifest = build_manifest(run, data_dir)
     tag = f"{STORE_NAME}:{manifest.model_version}"
-    try:
-        bentoml.models.get(tag)
-    except NotFound:
-        pass
+    with store_alone():
+        served = served_tag()
+        if promote:
+            verdict = Verdict(True, "as --promote says")
+        elif served == tag:
+            verdict = Verdict(True, "it is in front already")
+        else:
+            verdict = judge_promotion(run, data_dir or saved_settings(run).data_dir, manifest, served)
+        try:
+            if tag in stored_tags():
+                check_servable(tag)
+            else:
+                _store(run, manifest, tag)
+        except (OSError, BentoMLException) as error:
+            raise UserError(f"the model store can't be written: {error}; see BENTOML_HOME") from error
+        finally:
+            # BentoML lets what it has just stored be the default one.
+            if served is not None and not verdict.promoted and served_tag() != served:
+                serve_by_default(served)
+        if verdict.promoted:
+            serve_by_default(tag)
+    return Publication(tag, verdict.promoted, _told(tag, verdict, served))
+
+
+def _told(tag: str, verdict: Verdict, served: str | None) -> str:
+    if verdict.promoted:
+        told = f"promoted: {verdict.reason}; bentoml serve takes it from its next start on"
     else:
-        return tag
+        told = (
+            f"stored, not promoted: {verdict.reason}; bentoml serve stays with {served}, "
+            f"python -m trainer models promote {tag} changes that"
+        )
+    return f"published: {tag}\n{told}"
+
+
+def _store(run: Run, manifest: Manifest, tag: str) -> None:
     labels = {"backbone": manifest.model_name, "dataset": manifest.data.dataset.partition(":")[0]}
     if manifest.data.synthetic:
         labels["notice"] = "synthetic"
-    try:
-        with bentoml.models.create(tag, labels=labels, metadata=_store_metadata(manifest)) as model:
-            for name in manifest.files:
-                shutil.copyfile(run.sealed / name, model.path_of(name))
-            write_text(Path(model.path_of(MANIFEST_FILE)), manifest.model_dump_json(indent=2) + "\n")
-    except (OSError, BentoMLException) as error:
-        raise UserError(f"the model store can't be written: {error}; see BENTOML_HOME") from error
-    return tag
+    with bentoml.models.create(tag, labels=labels, metadata=_store_metadata(manifest)) as model:
+        for name in manifest.files:
+            shutil.copyfile(run.sealed / name, model.path_of(name))
+        write_text(Path(model.path_of(MANIFEST_FILE)), manifest.model_dump_json(indent=2) + "\n")
 
 
 def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:

@@ -19,7 +19,9 @@ from trainer.errors import UserError, first_error
 from trainer.files import write_text
 from trainer.settings import Settings
 
-RESUMABLE = {"resume", "run", "runs_dir", "device", "workers"}
+ANEW = ("resume", "runs_dir", "promote", "device", "workers")
+"""Settings that are given anew each time a run is continued."""
+RESUMABLE = {*ANEW, "run"}
 """Settings that may differ between a run and its continuation."""
 
 
@@ -220,7 +222,7 @@ def read_training(run: Run) -> TrainingRecord:
 
 def continued_settings(run: Run, given: Settings) -> Settings:
     """A run's saved settings with what may be another way each time it is continued."""
-    own = {name: getattr(given, name) for name in ("resume", "runs_dir", "device", "workers")}
+    own = {name: getattr(given, name) for name in ANEW}
     return saved_settings(run).model_copy(update={**own, "run": run.name})
 
 

@@ -169,6 +169,8 @@ class RunSettings(CommandSettings):
     """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
     resume: bool = False
     """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
+    promote: bool = False
+    """Serve the model by default once it is published, even if it is worse than the one that is served now, or can't be compared with it."""  # noqa: E501
     seed: int = Field(default=1, ge=0, lt=2**31)
     """Seed of the split, the generated images, the initial head, the data order and the augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -224,6 +226,17 @@ class PredictSettings(CommandSettings):
     """Folder for a PNG an image: the image under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
     """Threads; 0: one more than there are cores."""
+
+
+class ModelsSettings(CommandSettings):
+    """Settings of ``models``."""
+
+    action: CliPositionalArg[Literal["list", "promote", "delete"]] = "list"
+    """list; promote: serve TAG by default; delete: remove TAG, which must not be the served one."""
+    tag: CliPositionalArg[str | None] = None
+    """Stored model to promote or delete, as the list names it."""
+    yes: bool = False
+    """Delete without asking."""
 
 
 class DoctorSettings(CommandSettings):

@@ -61,7 +61,7 @@ def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
         field = cls.model_fields[name]
         positional = any(getattr(one, "__name__", "") == "_CliPositionalArg" for one in field.metadata)
         flag = name.upper() if positional else f"--{name.replace('_', '-')}"
-        variable = "" if positional else f"`{ENV_PREFIX}{name.upper()}`"
+        variable = "" if field.is_required() else f"`{ENV_PREFIX}{name.upper()}`"
         row = [f"`{flag}`", variable, _default(field), _values(field), _meaning(field)]
         if cls is Settings:
             row.insert(4, ", ".join(command for command in STEPS if name in COMMANDS[command].reads))

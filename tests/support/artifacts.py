@@ -229,9 +229,16 @@ def as_format(document: dict[str, Any], version: int) -> dict[str, Any]:
 
 
 def store_artifact(
-    version: str, *, name: str = STORE_NAME, classes: list[str] = CLASSES, format_version: int = FORMAT_VERSION
+    version: str,
+    *,
+    name: str = STORE_NAME,
+    classes: list[str] = CLASSES,
+    synthetic: bool = True,
+    format_version: int = FORMAT_VERSION,
 ) -> Path:
     """Save a whole artifact in the model store of this process, as the trainer does; its folder."""
     with bentoml.models.create(f"{name}:{version}") as model:
-        write_artifact(Path(model.path), version=version, classes=classes, format_version=format_version)
+        write_artifact(
+            Path(model.path), version=version, classes=classes, synthetic=synthetic, format_version=format_version
+        )
     return Path(bentoml.models.get(model.tag).path)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
 
+from bento.artifact import STORE_NAME
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
 from trainer.runs import Run
@@ -41,3 +44,14 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield make
     for folder in folders:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty model store of the test's own, in this process and those that it starts; the folder of the versions."""
+    home = tmp_path / "bentoml"
+    (home / "models").mkdir(parents=True)
+    monkeypatch.setenv("BENTOML_HOME", str(home))
+    # Private: BentoML reads the variable once.
+    with BentoMLContainer.model_store.patch(ModelStore(home / "models")):
+        yield home / "models" / STORE_NAME

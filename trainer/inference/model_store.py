@@ -10,6 +10,7 @@ from bento.artifact import ArtifactError
 from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Predictor, Session
 from trainer.errors import UserError
+from trainer.files import model_store
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,15 @@ def stored_folder(tag: str) -> Path:
     """
     try:
         return Path(bentoml.models.get(tag).path)
-    except (BentoMLException, ValueError) as error:
-        raise UserError(
-            f"model {tag}: not in the model store; see bentoml models list, or make one with python -m trainer"
-        ) from error
     except PermissionError:
         raise
     except Exception as error:  # a damaged model.yaml: whatever its parser and its keys raise
+        unknown = isinstance(error, BentoMLException | ValueError)
+        if unknown and not (model_store() / "models" / tag.replace(":", "/")).is_dir():
+            raise UserError(
+                f"model {tag}: not in the model store; see python -m trainer models, or make one with python -m trainer"
+            ) from error
         raise UserError(
-            f"model {tag}: damaged in the model store; remove it from BENTOML_HOME/models and publish it again"
+            f"model {tag}: damaged in the model store; delete it with python -m trainer models delete {tag}, "
+            "and publish it again"
         ) from error
