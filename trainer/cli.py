@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import CliSettingsSource, SettingsError
+from pydantic_settings import CliSettingsSource, NoDecode, SettingsError
 
 from trainer.commands import COMMANDS
 from trainer.errors import UserError, first_error
@@ -42,6 +42,8 @@ class _Parser(argparse.ArgumentParser):
             shown = "[{}]" if options.get("nargs") == "?" else "{}"
             self.usage = f"{self.usage} {shown.format(options['metavar'])}"
             return self.add_argument(*names, **options)
+        if _is_repeated(self._command.settings, options["dest"]):
+            options["metavar"] = "str"
         if options["dest"] not in self._command.reads:
             return self.add_argument(*names, **options | {"help": argparse.SUPPRESS})
         return self._heading(group_of(self._command.settings, options["dest"])).add_argument(*names, **options)
@@ -79,7 +81,8 @@ def load_settings(cls: type[S], command: str, argv: Sequence[str]) -> S:
 
     flags: dict[str, Any] = {}
     try:
-        flags = source(parsed_args=parsed)()
+        repeated = {name: values for name, values in vars(parsed).items() if _is_repeated(cls, name) and values}
+        flags = source(parsed_args=parsed)() | repeated
         others = {name: value for name, value in file_values.items() if name in cls.model_fields.keys() - variables}
         settings = cls(**others | flags)
     except ValidationError as error:
@@ -91,6 +94,11 @@ def load_settings(cls: type[S], command: str, argv: Sequence[str]) -> S:
     if unread := sorted(flags.keys() - COMMANDS[command].reads):
         print(f"trainer: {command} does not read {', '.join(map(_flag, unread))}", file=sys.stderr)
     return settings
+
+
+def _is_repeated(cls: type[CommandSettings], name: str) -> bool:
+    """Whether a setting takes one value each time that its flag is given; commas in a value separate nothing."""
+    return name in cls.model_fields and NoDecode in cls.model_fields[name].metadata
 
 
 def _flag(name: str) -> str:

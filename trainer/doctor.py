@@ -18,8 +18,8 @@ from bento.artifact import ArtifactError, load_manifest
 from bento.cpu import available_cores
 from trainer.data import kaggle
 from trainer.data.fetch import describe_dataset
+from trainer.data.fetch_report import read_fetch_report
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
-from trainer.data.raw import read_fetch_report
 from trainer.errors import UserError
 from trainer.files import check_writable, model_store, read_json
 from trainer.runs import all_runs, saved_settings

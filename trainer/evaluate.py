@@ -1,6 +1,7 @@
 """Evaluation of a run and of a stored model: judge, write down, print."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from bento.artifact import ONNX_FILE
 from bento.inference.session import Session
 from trainer.data.corruptions import STRENGTHS
+from trainer.data.datasets import open_datasets
 from trainer.data.holdout import run_records
-from trainer.data.listing import open_dataset
 from trainer.data.manifest import fingerprint, read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.confounding import calls_text
@@ -65,17 +66,17 @@ def evaluate_run(settings: Settings) -> Run:
     return run
 
 
-def evaluate_stored(tag: str, dataset: str, out: Path, workers: int) -> None:
-    """Judge a stored model on any folder: an external test.
+def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) -> None:
+    """Judge a stored model on any folders: an external test.
 
     Raises:
         UserError: no such model or folder, or labels that the model does not know.
     """
     check_writable(out)
     predictor = stored_model(tag)
-    evaluation = score_images(open_dataset(dataset), SealedModel.of(predictor, workers))
+    evaluation = score_images(open_datasets(datasets), SealedModel.of(predictor, workers))
     summary = assess_stored(evaluation, predictor.manifest, out)
-    print(evaluation_tables(evaluation, f"{tag} on {dataset}", summary.warnings))
+    print(evaluation_tables(evaluation, f"{tag} on {' + '.join(datasets)}", summary.warnings))
     if summary.present is not None:
         print(f"\n{present_text(summary.present)}")
     if summary.novelty_rates is not None:
@@ -94,7 +95,7 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
         check_writable(settings.out.parent)
     if settings.model:
         model = SealedModel.of(stored_model(settings.model), settings.workers)
-        radiographs = open_dataset(settings.dataset)
+        radiographs = open_datasets(settings.dataset)
     else:
         run = find_run(settings)
         saved = saved_settings(run)

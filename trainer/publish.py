@@ -202,7 +202,7 @@ def _data_summary(data_dir: Path, records: list[Record]) -> DataSummary:
         split=split_protocol(data_dir),
         counts=counts,
         sites=dict(sorted(Counter(record.site for record in records if record.site).items())),
-        synthetic=dataset.startswith("sample"),
+        synthetic=any(part.startswith("sample:") for part in dataset.split(" + ")),
     )
 
 
@@ -225,4 +225,8 @@ def _store_metadata(manifest: Manifest) -> dict[str, Any]:
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Settings without this machine's folders: a manifest travels."""
     names = {"dataset", "data_dir", "runs_dir", "weights"}
-    return {key: Path(value).name if key in names and value else value for key, value in config.items()}
+    return {key: _last_part(value) if key in names and value else value for key, value in config.items()}
+
+
+def _last_part(value: str | list[str]) -> str | list[str]:
+    return [Path(each).name for each in value] if isinstance(value, list) else Path(value).name

@@ -6,10 +6,10 @@ A setting comes from, in this order: a flag (``--image-size 160``), an environme
 
 import inspect
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
+from pydantic_settings import BaseSettings, CliPositionalArg, NoDecode, SettingsConfigDict
 
 from bento.imaging.preprocessing import Preprocessing
 
@@ -39,14 +39,14 @@ class DataSettings(CommandSettings):
     """Where images come from, and how they are split."""
 
     group: ClassVar[str] = "Data"
-    dataset: str = "kaggle"
-    """Dataset: `kaggle`, `sample` (generated), or a folder with one subfolder a class, or with a manifest.csv of path,label[,site,patient,split]."""  # noqa: E501
+    dataset: Annotated[tuple[str, ...], NoDecode] = Field(default=("kaggle",), min_length=1)
+    """Dataset: `kaggle`, `sample` (generated), or a folder: the download of a public set, one with a subfolder for each class, or one with a manifest.csv. Repeated, or a list in the YAML file: several datasets; NAME:PATH names one."""  # noqa: E501
     kaggle_handle: str = Field(default=KAGGLE_HANDLE, pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")
     """Kaggle dataset, as owner/name."""
     data_dir: Path = Path("data")
-    """Folder for raw images, splits and manifest.csv; it holds one dataset."""
+    """Folder for raw images, splits and manifest.csv; it holds the datasets of one --dataset list."""
     replace: bool = False
-    """Let a new dataset take the place of another that --data-dir already holds."""
+    """Let new datasets take the place of others that --data-dir already holds."""
     split: Literal["grouped", "official", "random"] = "grouped"
     """grouped: patients and duplicates stay on one side; official: the dataset's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
     patient_pattern: str | None = None
@@ -61,6 +61,11 @@ class DataSettings(CommandSettings):
     """Number of hospitals that the generated images come from."""
     sample_confounded: bool = False
     """Make class and hospital go together in the generated images, to see whether the evaluation notices."""
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _one_is_enough(cls, dataset: object) -> object:
+        return (dataset,) if isinstance(dataset, str | Path) else dataset
 
 
 class ModelSettings(CommandSettings):

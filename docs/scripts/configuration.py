@@ -86,7 +86,8 @@ def _default(field: FieldInfo) -> str:
         return "by the cores"
     if field.default in (None, ""):
         return "none"
-    value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+    value = str(default).lower() if isinstance(default, bool) else str(default)
     return f"`{value}`"
 
 
@@ -96,7 +97,7 @@ def _values(field: FieldInfo) -> str:
         (kind,) = set(get_args(kind)) - {NoneType}
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
-    several = get_origin(kind) is list
+    several = get_origin(kind) in (list, tuple)
     text = KINDS[get_args(kind)[0] if several else kind] + (", one or more" if several else "")
     bounds = [
         f"{sign} {getattr(one, name):,}"

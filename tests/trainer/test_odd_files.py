@@ -16,7 +16,8 @@ from pydicom import uid
 from tests.support.dicoms import dicom
 from tests.support.pictures import animated, encode, huge, many_scans, turned, with_alpha
 from trainer.cli import main
-from trainer.data.raw import read_fetch_report, read_raw
+from trainer.data.fetch_report import read_fetch_report
+from trainer.data.raw import read_raw
 
 
 def archive() -> bytes:

@@ -26,9 +26,15 @@ class Radiograph:
     """Class, in upper case."""
     site: str = ""
     patient: str = ""
-    """Empty where :func:`list_folder` finds none in the manifest; never empty from :func:`open_dataset`."""
+    """Empty where the dataset does not say; never empty from :func:`trainer.data.datasets.open_datasets`."""
     split: str = ""
     """``train``, ``val`` or ``test`` where the dataset says so, else empty."""
+    view: str = ""
+    """``PA`` or ``AP`` where the dataset says so."""
+    licence: str = ""
+    """Under which it may be used, or what is to be cited, where the dataset says so."""
+    dataset: str = ""
+    """Name of the dataset among those of a run."""
 
     @property
     def person(self) -> str:
@@ -55,6 +61,8 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What else the user should know, in sentences."""
+    layout: str = ""
+    """The public set that the folder's layout was recognised as."""
 
     def lines(self) -> list[str]:
         """What is to be said aloud: the notes, and how many files are left out for each reason."""

@@ -1,7 +1,7 @@
 """List the images of an external folder: class folders, train/val/test layouts, or a manifest.csv.
 
-No image is opened, copied or decoded here. ``fetch`` and ``evaluate --dataset`` share it. What is left out is counted,
-so that it can be said.
+No image is opened, copied or decoded here. What is left out is counted, so that it can be said.
+:mod:`trainer.data.datasets` puts several folders together.
 """
 
 from collections import defaultdict
@@ -13,7 +13,6 @@ from trainer.data.dataset_table import SPLIT_NAMES, read_dataset_table
 from trainer.data.folder import LeftOut, Listing, Radiograph, count_files, files_under, why_left_out
 from trainer.data.housekeeping import class_name, is_annotation, is_housekeeping, is_name
 from trainer.data.manifest import MANIFEST_FILE
-from trainer.data.patients import check_pattern, patient_from_name
 from trainer.errors import UserError
 
 __all__ = [
@@ -21,37 +20,15 @@ __all__ = [
     "LeftOut",
     "Listing",
     "Radiograph",
+    "check_classes",
     "files_under",
     "list_folder",
-    "open_dataset",
+    "list_images",
     "read_listing",
 ]
 
 BESIDE_CLASSES = "beside the class folders"
 BESIDE_SPLITS = "in folders beside train, val and test"
-
-
-def open_dataset(path: str | Path, patient_pattern: str | None = None) -> list[Radiograph]:
-    """List an external folder without copying it, each image with its patient; print what is left out.
-
-    The patient comes from the manifest's column, the pattern, or a known file-name rule; else the image counts
-    as a patient of its own, named by its path.
-
-    Raises:
-        UserError: see :func:`list_folder`; or the pattern finds no patient.
-    """
-    listing = read_listing(path)
-    for line in listing.lines():
-        print(f"{path}: {line}")
-    radiographs = listing.radiographs
-    check_pattern(patient_pattern, [radiograph.path for radiograph in radiographs if not radiograph.patient])
-    return [
-        replace(
-            radiograph,
-            patient=radiograph.patient or patient_from_name(radiograph.path, patient_pattern) or radiograph.path,
-        )
-        for radiograph in radiographs
-    ]
 
 
 def list_folder(path: str | Path) -> list[Radiograph]:
@@ -60,6 +37,17 @@ def list_folder(path: str | Path) -> list[Radiograph]:
 
 
 def read_listing(path: str | Path) -> Listing:
+    """List the images of a folder that is a whole dataset: :func:`list_images` with two classes at least.
+
+    Raises:
+        UserError: see :func:`list_images`; or fewer than two classes.
+    """
+    listing = list_images(path)
+    check_classes(str(Path(path).expanduser().resolve()), listing.radiographs)
+    return listing
+
+
+def list_images(path: str | Path) -> Listing:
     """List the images of a folder, sorted by path, and what in it is left out.
 
     ``manifest.csv`` with ``path,label`` (``site``, ``patient``, ``split`` if there) is used where there is one. Else
@@ -67,8 +55,8 @@ def read_listing(path: str | Path) -> Listing:
     (``train/NORMAL/…``, perhaps in one folder more), the classes are inside those.
 
     Raises:
-        UserError: no such folder, nothing in it, fewer than two classes, a class without a file, class names that
-            differ in case only, or a manifest that can't be used.
+        UserError: no such folder, nothing in it, a class without a file, class names that differ in case only, or a
+            manifest that can't be used.
     """
     root = Path(path).expanduser()
     if not root.exists():
@@ -80,7 +68,7 @@ def read_listing(path: str | Path) -> Listing:
         listing = read_dataset_table(root) if (root / MANIFEST_FILE).is_file() else _from_folders(root)
     except OSError as error:
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
-    _check_classes(root, listing.radiographs)
+    _check_labels(root, listing.radiographs)
     radiographs = [replace(radiograph, label=radiograph.label.upper()) for radiograph in listing.radiographs]
     return replace(listing, radiographs=sorted(radiographs, key=lambda radiograph: radiograph.path))
 
@@ -138,7 +126,7 @@ def _beside(root: Path, top: Path, used: Collection[Path], reason: str) -> list[
     return left_out
 
 
-def _check_classes(root: Path, radiographs: Iterable[Radiograph]) -> None:
+def _check_labels(root: Path, radiographs: Iterable[Radiograph]) -> None:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
     for radiograph in radiographs:
         label = radiograph.label
@@ -151,11 +139,15 @@ def _check_classes(root: Path, radiographs: Iterable[Radiograph]) -> None:
     for names in spellings.values():
         if len(names) > 1:
             raise UserError(f"{root}: classes {' and '.join(sorted(names))} differ in case only; rename one")
-    classes = sorted({label for _, label in spellings})
-    if not classes:
+    if not spellings:
         raise UserError(f"{root}: no image in it; it needs one subfolder per class, or a {MANIFEST_FILE}")
+
+
+def check_classes(where: str, radiographs: Iterable[Radiograph]) -> None:
+    """Refuse images of fewer than two classes; ``where`` names what they come from."""
+    classes = sorted({radiograph.label for radiograph in radiographs})
     if len(classes) < 2:
         raise UserError(
-            f"{root}: only one class, {classes[0]}; a dataset needs two or more. If the classes are one folder deeper, "
+            f"{where}: only one class, {classes[0]}; a run needs two or more. If the classes are one folder deeper, "
             "give that folder"
         )

@@ -40,6 +40,10 @@ class Record(BaseModel):
     """Of the file's bytes."""
     group: str = Field(min_length=1)
     """Images of one patient, and of one picture, have the same group; ``grouped`` keeps a group in one split."""
+    dataset: str = ""
+    """Name of the dataset that it was fetched with; empty in tables of earlier versions."""
+    view: str = ""
+    """``PA`` or ``AP`` where the dataset says so."""
 
     @property
     def person(self) -> str:
@@ -57,7 +61,8 @@ def read_manifest(data_dir: Path) -> list[Record]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run `python -m trainer split` first")
     records = []
-    for line, row in read_table(path, required=tuple(Record.model_fields), strip=False):
+    required = tuple(name for name, field in Record.model_fields.items() if field.is_required())
+    for line, row in read_table(path, required=required, strip=False):
         try:
             records.append(Record.model_validate(row))
         except ValidationError as error:

@@ -1,6 +1,6 @@
-"""``data/raw``: the images of one dataset in class folders, with everything known about them beside.
+"""``data/raw``: the images of the datasets in class folders, with everything known about them beside.
 
-``raw/manifest.csv`` has a row per image, ``raw/fetch_report.json`` says which dataset it is and what was left out.
+``raw/manifest.csv`` has a row per image; see also :mod:`trainer.data.fetch_report`.
 Images are hard links where the file system allows, else copies; never symbolic links, whose targets can vanish.
 DICOM files become 8-bit PNG files of the pixels that the service sees in them, for tools that know no DICOM
 (torchvision's ImageFolder), and without the header, so that no patient's name gets into the data folder.
@@ -13,18 +13,20 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import sha256_file
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import read_radiograph
 from trainer.data.duplicates import SIDE, Thumbnails, lookalikes, thumbnail
+from trainer.data.fetch_report import RAW, REPORT_FILE, FetchReport, licences
 from trainer.data.folder import Radiograph
 from trainer.data.housekeeping import is_name, shown
 from trainer.data.manifest import MANIFEST_FILE
@@ -32,8 +34,6 @@ from trainer.errors import UserError
 from trainer.files import named_errors, write_text
 from trainer.tables import read_table, to_csv
 
-RAW = "raw"
-REPORT_FILE = "fetch_report.json"
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",)}
 """Suffixes that ImageFolder knows formats by; a file with no known suffix gets the first one appended. Images of other
 formats become PNG files."""
@@ -61,56 +61,13 @@ class RawRecord(BaseModel):
     """The dataset's own split, or empty."""
     sha256: str
     original: str
-    """Path in the dataset as it was fetched."""
+    """Path in the dataset as it was fetched; after the dataset's name where there are several."""
+    dataset: str = ""
+    """Name of the dataset; empty where an earlier version fetched it."""
+    view: str = ""
+    """``PA`` or ``AP`` where the dataset says so; all views are frontal."""
     lookalike: str = ""
     """``original`` of the first image that shows the same picture; empty where no other image does."""
-
-
-class FetchReport(BaseModel):
-    """What ``raw`` holds: ``raw/fetch_report.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str
-    """``kaggle:<handle>``, ``folder:<name>`` or ``sample:<parameters>``."""
-    location: str = ""
-    """Absolute path of a folder; tells two folders of one name apart."""
-    listing: str = ""
-    """SHA-256 of a folder's list of images and sizes, to notice that it has changed."""
-    images: int = 0
-    classes: dict[str, int] = Field(default_factory=dict)
-    """Images by class."""
-    unreadable: dict[str, str] = Field(default_factory=dict)
-    """Why files were left out, by their path in the dataset."""
-    input_warnings: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, validation_alias=AliasChoices("input_warnings", "doubtful")
-    )
-    """What the service would warn of, whatever the model, by path in the dataset; the images were taken."""
-    duplicates: int = 0
-    """Images with the same bytes as another one; all are kept."""
-    lookalikes: int = 0
-    """Images that show the same picture as another one, with the same bytes or not; all are kept."""
-    conflicts: list[list[str]] = Field(default_factory=list)
-    """Images of one picture that lie in more than one class: each a list of paths in the dataset. All are kept."""
-    skipped: list[str] = Field(default_factory=list)
-    """Folders beside the official train, val and test that an earlier version left out; now in ``left_out``."""
-    left_out: dict[str, str] = Field(default_factory=dict)
-    """Files and folders that were not taken for images, by path in the dataset: how many files, and what they are."""
-
-
-def read_fetch_report(data_dir: Path) -> FetchReport | None:
-    """Read the report that ``fetch`` left in the data folder; None if it has not run.
-
-    Raises:
-        UserError: the report is damaged.
-    """
-    path = data_dir / RAW / REPORT_FILE
-    if not path.exists():
-        return None
-    try:
-        return FetchReport.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise UserError(f"{path}: damaged; remove {data_dir / RAW} and run `python -m trainer fetch`") from error
 
 
 def read_raw(data_dir: Path) -> list[RawRecord]:
@@ -122,9 +79,8 @@ def read_raw(data_dir: Path) -> list[RawRecord]:
     if not (data_dir / RAW / REPORT_FILE).exists():
         raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
     path = data_dir / RAW / MANIFEST_FILE
-    table = read_table(
-        path, required=tuple(name for name in RawRecord.model_fields if name != "lookalike"), strip=False
-    )
+    required = tuple(name for name, field in RawRecord.model_fields.items() if field.is_required())
+    table = read_table(path, required=required, strip=False)
     records = [RawRecord.model_validate(row) for _, row in table]
     if table and "lookalike" not in table[0][1]:  # as earlier versions fetched it
         # An image that is gone or damaged is for fetch to bring again; a folder that is only read stays as it is.
@@ -158,18 +114,28 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
         RawRecord(
             path=f"{RAW}/{radiograph.label}/{name}", label=radiograph.label, site=radiograph.site,
             patient=radiograph.patient, split=radiograph.split, sha256=seen.sha256, original=radiograph.path,
+            dataset=radiograph.dataset, view=radiograph.view,
         )
         for (radiograph, seen), name in zip(good, names, strict=True)
     ]  # fmt: skip
     records = _with_lookalikes(records, [seen.thumbnail for _, seen in good])
+    disputed = _disputed(records)
+    kept = [place for place, record in enumerate(records) if record.original not in disputed]
+    good, records = [good[place] for place in kept], [records[place] for place in kept]
+    classes = Counter(record.label for record in records)
     for label in sorted(classes):
         (raw / label).mkdir(parents=True)
     for (_, seen), record in zip(good, records, strict=True):
         link_or_copy(seen.file.resolve(), raw.parent / record.path)
     shutil.rmtree(converted)
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
+    taken = [radiograph for radiograph, _ in good]
     report = report.model_copy(update={
+        "datasets": [
+            dataset.model_copy(update={"licences": licences(taken, dataset.name)}) for dataset in report.datasets
+        ],
         "images": len(records), "classes": dict(sorted(classes.items())), "unreadable": unreadable,
+        "disputed": disputed,
         "input_warnings": {radiograph.path: seen.warnings for radiograph, seen in good if seen.warnings},
         **_duplicates(records),
     })  # fmt: skip
@@ -240,18 +206,40 @@ def _names(radiographs: list[tuple[Radiograph, str]]) -> list[str]:
     return names
 
 
-def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
-    """The fields ``duplicates``, ``lookalikes`` and ``conflicts`` of the report."""
+def _pictures(records: Iterable[RawRecord]) -> list[list[RawRecord]]:
+    """The images of each picture."""
     same: dict[str, list[RawRecord]] = defaultdict(list)
     for record in records:
         same[record.lookalike or record.sha256].append(record)
-    conflicts = [
-        [record.original for record in group] for group in same.values() if len({record.label for record in group}) > 1
-    ]
-    alike = [len(group) for group in same.values() if len(group) > 1]
-    different = {record.sha256 for group in same.values() for record in group}
-    images = sum(len(group) for group in same.values())
-    return {"duplicates": images - len(different), "lookalikes": sum(alike), "conflicts": conflicts}
+    return list(same.values())
+
+
+def _disputed(records: Iterable[RawRecord]) -> dict[str, str]:
+    """Images of a picture that two datasets give different classes, by path: what each dataset calls it."""
+    disputed: dict[str, str] = {}
+    for images in _pictures(records):
+        if len({image.dataset for image in images}) > 1 and len({image.label for image in images}) > 1:
+            said = ", ".join(f"{image.label} in {image.original}" for image in images)
+            disputed |= {image.original: f"one picture in two classes: {said}" for image in images}
+    return disputed
+
+
+def _duplicates(records: Iterable[RawRecord]) -> dict[str, object]:
+    """The fields ``duplicates``, ``lookalikes``, ``conflicts`` and ``shared`` of the report."""
+    pictures = [images for images in _pictures(records) if len(images) > 1]
+    shared = Counter(
+        " and ".join(pair)
+        for images in pictures
+        for pair in combinations(sorted({image.dataset for image in images}), 2)
+    )
+    return {
+        "duplicates": sum(len(images) - len({image.sha256 for image in images}) for images in pictures),
+        "lookalikes": sum(map(len, pictures)),
+        "conflicts": [
+            [image.original for image in images] for images in pictures if len({image.label for image in images}) > 1
+        ],
+        "shared": dict(sorted(shared.items())),
+    }
 
 
 def link_or_copy(original: Path, target: Path) -> None:

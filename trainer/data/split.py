@@ -56,7 +56,7 @@ def _split(settings: Settings) -> Path:
     records = [
         Record(
             path=radiograph.path, label=radiograph.label, split=assigned[radiograph.path], site=radiograph.site,
-            patient=patient, sha256=radiograph.sha256, group=group,
+            patient=patient, sha256=radiograph.sha256, group=group, dataset=radiograph.dataset, view=radiograph.view,
         )
         for radiograph, patient, group in zip(raw, patients, groups, strict=True)
         if radiograph.path in assigned

@@ -9,8 +9,9 @@ import pytest
 from tests.support import kaggle_standin
 from tests.support.datasets import contents, radiograph, radiographs, settings, tree
 from trainer.data.fetch import describe_dataset, fetch
+from trainer.data.fetch_report import RAW
 from trainer.data.listing import list_folder
-from trainer.data.raw import RAW, read_raw
+from trainer.data.raw import read_raw
 from trainer.errors import UserError
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.support.datasets import radiograph, radiographs, settings
 from trainer.data.fetch import fetch
+from trainer.data.fetch_report import read_fetch_report
 from trainer.data.folder import ANNOTATIONS, HOUSEKEEPING, NO_FILE, LeftOut, files_under
 from trainer.data.housekeeping import is_annotation, is_name
 from trainer.data.listing import BESIDE_CLASSES, list_folder, read_listing
-from trainer.data.raw import read_fetch_report
 from trainer.errors import UserError
 
 HOUSEKEEPING_FILES = (

@@ -17,8 +17,9 @@ from tests.support import datasets, pictures
 from tests.support.dicoms import dicom
 from tests.support.fuzzing import images, mutated
 from trainer.data.fetch import fetch
+from trainer.data.fetch_report import read_fetch_report
 from trainer.data.housekeeping import shown
-from trainer.data.raw import read_fetch_report, read_raw
+from trainer.data.raw import read_raw
 from trainer.data.split import split
 from trainer.errors import UserError
 

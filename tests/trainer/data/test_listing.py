@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.listing import BESIDE_SPLITS, list_folder, open_dataset, read_listing
+from trainer.data.datasets import open_datasets
+from trainer.data.listing import BESIDE_SPLITS, list_folder, read_listing
 from trainer.errors import UserError
 
 
@@ -81,7 +82,7 @@ def test_every_image_of_an_opened_dataset_has_a_patient(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text(
         "path,label,patient\nn/IM-0115-0001.png,n,\nn/p3_1.png,n,\nt/x.png,t,\nt/y.png,t,7\n"
     )
-    assert [radiograph.patient for radiograph in open_dataset(tmp_path, r"^(p\d+)_")] == [
+    assert [radiograph.patient for radiograph in open_datasets([str(tmp_path)], r"^(p\d+)_")] == [
         "IM-0115",
         "p3",
         "t/x.png",

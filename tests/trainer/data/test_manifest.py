@@ -24,7 +24,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_text(tmp_path / "manifest.csv", to_csv([RECORD, odd], Record))
     assert read_manifest(tmp_path) == [RECORD, odd]
     head = (tmp_path / "manifest.csv").read_text(encoding="utf-8").partition("\n")[0]
-    assert head == "path,label,split,site,patient,sha256,group"
+    assert head == "path,label,split,site,patient,sha256,group,dataset,view"
     assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.csv"]
 
 
@@ -107,6 +107,12 @@ def test_a_manifest_of_former_days_calls_the_site_source(tmp_path: Path) -> None
     table = tmp_path / "both.csv"
     table.write_text("source,site\nkaggle,east\n")
     assert read_table(table, ("site",)) == [(2, {"source": "kaggle", "site": "east"})]
+
+
+def test_a_manifest_without_datasets_and_views_is_read(tmp_path: Path) -> None:
+    text = to_csv([RECORD], Record)
+    (tmp_path / "manifest.csv").write_text("".join(line.rsplit(",", 2)[0] + "\n" for line in text.splitlines()))
+    assert read_manifest(tmp_path) == [RECORD]
 
 
 def test_the_line_that_tells_excel_the_separator_is_no_header(tmp_path: Path) -> None:

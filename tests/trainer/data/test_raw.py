@@ -14,7 +14,8 @@ from tests.support import pictures
 from tests.support.datasets import contents, radiograph, radiographs, settings
 from tests.support.dicoms import SECRET, dicom
 from trainer.data.fetch import describe_dataset, fetch
-from trainer.data.raw import RAW, read_raw
+from trainer.data.fetch_report import RAW
+from trainer.data.raw import read_raw
 from trainer.errors import UserError
 
 

@@ -1,0 +1,92 @@
+"""The datasets of a run: their names, and the images of all of them in one listing."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from trainer.data.folder import Listing, Radiograph
+from trainer.data.listing import check_classes, list_images
+from trainer.data.patients import check_pattern, patient_from_name
+from trainer.errors import UserError
+
+__all__ = ["BUILT_IN", "NamedDataset", "merge", "named_datasets", "open_datasets"]
+
+BUILT_IN = ("kaggle", "sample")
+_NAMED = re.compile(r"([A-Za-z0-9][\w.+-]*):(.+)", re.DOTALL)
+
+
+class NamedDataset(NamedTuple):
+    """One value of ``--dataset``."""
+
+    name: str
+    what: str
+    """One of :data:`BUILT_IN`, or a folder."""
+
+
+def named_datasets(given: Sequence[str]) -> list[NamedDataset]:
+    """Each dataset with its name: as in ``NAME:PATH``, else its folder's.
+
+    Raises:
+        UserError: two have one name.
+    """
+    datasets = []
+    for text in given:
+        named = None if Path(text).expanduser().exists() else _NAMED.fullmatch(text)
+        what = named[2] if named else text
+        own = what if what in BUILT_IN else Path(what).expanduser().resolve().name or "root"
+        datasets.append(NamedDataset(named[1] if named else own, what))
+    name, count = Counter(dataset.name.casefold() for dataset in datasets).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"--dataset: {count} datasets are called {name!r}; name them: --dataset NAME:PATH")
+    return datasets
+
+
+def merge(listings: Mapping[str, Listing]) -> Listing:
+    """The images of all datasets by their names, each with its dataset's name.
+
+    Of several datasets, paths begin with the name, and it stands for the site of an image of which none is known, so
+    that patients and classes of two datasets are never taken for those of one place.
+
+    Raises:
+        UserError: there are fewer than two classes in all.
+    """
+    if len(listings) == 1:
+        ((name, listing),) = listings.items()
+        whole = replace(listing, radiographs=[replace(image, dataset=name) for image in listing.radiographs])
+    else:
+        whole = Listing([])
+        for name, listing in listings.items():
+            whole.radiographs.extend(
+                replace(image, path=f"{name}/{image.path}", dataset=name, site=image.site or name)
+                for image in listing.radiographs
+            )
+            whole.left_out.extend(item._replace(path=f"{name}/{item.path}") for item in listing.left_out)
+            whole.notes.extend(f"{name}: {note}" for note in listing.notes)
+            if unknown := sum(not image.site for image in listing.radiographs):
+                whole.notes.append(f"{name}: {unknown:,} images name no site; the dataset's name stands for it")
+        whole.radiographs.sort(key=lambda image: image.path)
+    check_classes(", ".join(listings), whole.radiographs)
+    return whole
+
+
+def open_datasets(given: Sequence[str], patient_pattern: str | None = None) -> list[Radiograph]:
+    """List external folders without copying them, each image with its patient; print what is left out.
+
+    The patient comes from the dataset's table, the pattern, or a known file-name rule; else the image counts
+    as a patient of its own, named by its path.
+
+    Raises:
+        UserError: see :func:`~trainer.data.listing.list_images` and :func:`merge`; or the pattern finds no patient.
+    """
+    datasets = named_datasets(given)
+    listing = merge({dataset.name: list_images(dataset.what) for dataset in datasets})
+    for line in listing.lines():
+        print(f"{', '.join(given)}: {line}")
+    check_pattern(patient_pattern, [image.path for image in listing.radiographs if not image.patient])
+    return [
+        replace(image, patient=image.patient or patient_from_name(image.path, patient_pattern) or image.path)
+        for image in listing.radiographs
+    ]
