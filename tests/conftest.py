@@ -18,8 +18,10 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 
 import httpx  # noqa: E402
 import pytest  # noqa: E402
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from tests.support.artifacts import store_artifact, write_artifact  # noqa: E402
+from tests.support.browser import LAUNCH, find_chromium, watched_page  # noqa: E402
 from tests.support.server import running_service  # noqa: E402
 
 SERVED_VERSION = "served"
@@ -64,3 +66,21 @@ def client(service_url: str) -> Iterator[httpx.Client]:
     """A client of :func:`service_url`."""
     with httpx.Client(base_url=service_url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; skips where there is none. Playwright's event loop must not outlive a module: others have their own."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no chromium on the PATH; `make test` as root on Debian installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=LAUNCH)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that must stay without script errors, and must not ask another host for anything."""
+    yield from watched_page(browser)

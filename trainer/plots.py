@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bento.artifact import Interval
+from trainer.history import Epoch
 from trainer.types import Array, Floats, Integers
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
@@ -50,36 +51,30 @@ def captioned_images(images: Array, captions: Sequence[str], title: str) -> Figu
     return figure
 
 
-def roc_plot(classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Interval]) -> Figure:
-    """ROC curves, one a class against all others; areas with their intervals."""
+def roc_plot(classes: list[str], truth: Integers, probabilities: Floats) -> Figure:
+    """ROC curves, one per class against all others."""
     from sklearn.metrics import roc_curve  # slow to import, and TensorBoard draws figures without it
 
     figure, axes = _empty(classes)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
     for i, positive in _told_apart(classes, truth):
         x, y, _ = roc_curve(positive, probabilities[:, i])
-        name = classes[i]
-        axes.plot(
-            x, y, color=COLOURS[i % len(COLOURS)], label=f"{_shown(name)} {_interval(intervals[f'roc_auc.{name}'])}"
-        )
-    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC (area under the curve)")
+        axes.plot(x, y, color=COLOURS[i % len(COLOURS)], label=_counted(classes[i], positive))
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC")
     axes.legend(fontsize="small", loc="lower right")
     return _quiet(figure, axes)
 
 
-def precision_recall_plot(
-    classes: list[str], truth: Integers, probabilities: Floats, intervals: dict[str, Interval]
-) -> Figure:
-    """Precision-recall curves, one a class against all others; average precisions with their intervals."""
+def precision_recall_plot(classes: list[str], truth: Integers, probabilities: Floats) -> Figure:
+    """Precision-recall curves, one per class against all others."""
     from sklearn.metrics import precision_recall_curve  # as in roc_plot
 
     figure, axes = _empty(classes)
     for i, positive in _told_apart(classes, truth):
         precision, recall, _ = precision_recall_curve(positive, probabilities[:, i])
-        name = classes[i]
-        label = f"{_shown(name)} {_interval(intervals[f'average_precision.{name}'])}"
+        label = _counted(classes[i], positive)
         axes.step(recall, precision, where="post", color=COLOURS[i % len(COLOURS)], label=label)
-    axes.set(xlabel="recall", ylabel="precision", title="Precision and recall (average precision)")
+    axes.set(xlabel="recall", ylabel="precision", title="Precision and recall")
     axes.set_ylim(0, 1.02)
     axes.legend(fontsize="small", loc="lower left")
     return _quiet(figure, axes)
@@ -117,6 +112,40 @@ def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
     axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
     axes.legend(fontsize="small", loc="lower left")
     return _quiet(figure, axes)
+
+
+def learning_curves_plot(epochs: Sequence[Epoch], kept: dict[str, int]) -> Figure:
+    """Cross-entropy and macro F1 of training and validation images by epoch: a column of plots for each phase.
+
+    Args:
+        epochs: of all phases; at least one.
+        kept: the epoch whose weights were kept, by phase.
+    """
+    phases = sorted({one.phase for one in epochs})
+    figure = Figure(figsize=(4.6 * max(2, len(phases)), 5.2), layout="constrained")
+    grid = figure.subplots(2, len(phases), squeeze=False, sharex="col", sharey="row")
+    for phase, (losses, scores) in zip(phases, grid.T, strict=True):
+        for split, name, line, colour in (("train", "training", "--", 1), ("val", "validation", "-", 0)):
+            rows = [one for one in epochs if (one.phase, one.split) == (phase, split)]
+            style = {"color": COLOURS[colour], "linestyle": line, "marker": ".", "label": name}
+            x = [one.epoch for one in rows]
+            losses.plot(x, [_or_gap(one.cross_entropy) for one in rows], **style)
+            scores.plot(x, [_or_gap(one.macro_f1) for one in rows], **style)
+        for axes in (losses, scores):
+            if phase in kept:
+                axes.axvline(kept[phase], color="#767676", linestyle=":", label=f"kept: epoch {kept[phase]}")
+            _quiet(figure, axes)
+        losses.set_title(f"Phase {phase.upper()}")
+        losses.legend(fontsize="small")
+        scores.set_xlabel("epoch")
+        scores.xaxis.get_major_locator().set_params(integer=True)
+    grid[0, 0].set_ylabel("cross-entropy")
+    grid[1, 0].set_ylabel("macro F1")
+    return figure
+
+
+def _or_gap(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def embedding_plot(places: Sequence[tuple[float, float]], groups: Sequence[str], title: str) -> Figure:
@@ -175,8 +204,9 @@ def _shown(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def _interval(metric: Interval) -> str:
-    return f"{metric.value:.3f} ({metric.low:.3f}–{metric.high:.3f})"
+def _counted(name: str, positive: npt.NDArray[np.bool_]) -> str:
+    """A class's name with its number of images."""
+    return f"{_shown(name)} (n = {int(positive.sum())})"
 
 
 def _quiet(figure: Figure, axes: Axes) -> Figure:

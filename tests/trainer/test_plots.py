@@ -13,8 +13,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 import trainer.plots
-from bento.artifact import Interval
-from trainer.plots import confusion_plot, embedding_plot, roc_plot
+from trainer.history import Epoch
+from trainer.plots import confusion_plot, embedding_plot, learning_curves_plot, roc_plot
 
 NAMES = ["正常", "肺炎"]
 
@@ -81,10 +81,29 @@ def test_a_name_is_drawn_as_it_is(name: str, capsys: pytest.CaptureFixture[str])
     classes = [name, "NORMAL"]
     truth = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.2, 0.8]])
-    half = Interval(value=0.5, low=0.4, high=0.6)
-    figure = roc_plot(classes, truth, probabilities, {f"roc_auc.{one}": half for one in classes})
+    figure = roc_plot(classes, truth, probabilities)
     draw(figure)
     legend = figure.axes[0].get_legend()
     assert legend is not None
-    assert [text.get_text().strip() for text in legend.get_texts()] == [f"{one} 0.500 (0.400–0.600)" for one in classes]
+    assert [text.get_text().strip() for text in legend.get_texts()] == [f"{one} (n = 2)" for one in classes]
     draw(confusion_plot([[3, 1], [0, 2]], classes, "test"))
+
+
+@pytest.mark.parametrize("phases", ["a", "ab"])
+def test_learning_curves_show_both_splits_of_each_phase_and_the_kept_epoch(phases: str) -> None:
+    epochs = [
+        Epoch(phase=phase, epoch=epoch, split=split, cross_entropy=2 - epoch, macro_f1=None if epoch else 0.5)
+        for phase in phases
+        for epoch in (0, 1, 2)
+        for split in ("train", "val")
+        if (epoch, split) != (0, "train")
+    ]
+    figure = learning_curves_plot(epochs, {"a": 2, "b": 0})
+    draw(figure)
+    assert len(figure.axes) == 2 * len(phases)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", "kept: epoch 2"]
+    training, validation, _ = figure.axes[0].lines
+    assert np.asarray(training.get_xydata()).tolist() == [[1, 1], [2, 0]]
+    assert np.asarray(validation.get_xydata()).tolist() == [[0, 2], [1, 1], [2, 0]]

@@ -3,35 +3,24 @@
 Neither data nor model is needed: everything has been written down by ``evaluate``.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import markupsafe
-import matplotlib
-from matplotlib.figure import Figure
 
-from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, load_manifest
+from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, TestMetrics, load_manifest
 from trainer.errors import UserError
-from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.cross_site import CrossSite, cross_site_table
+from trainer.evaluation.figures import figure, figure_with_interval
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, who_verdict
-from trainer.evaluation.summary import EvaluationSummary, read_summary
+from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
-from trainer.plots import (
-    confusion_plot,
-    cross_site_plot,
-    embedding_plot,
-    precision_recall_plot,
-    reliability_plot,
-    roc_plot,
-)
 from trainer.reporting.comparison import Difference, compare, read_predictions
 from trainer.reporting.guidelines import REPORTING_ITEMS
+from trainer.reporting.pictures import Pictures, draw_plots
+from trainer.reporting.verdict import reached, verdict
 from trainer.runs import Run, read_training
-from trainer.tables import read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -88,7 +77,9 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _figure, "cell": _cell, "percent": _percent}
+    environment.filters |= {"figure": _figure, "cell": _cell, "plain": _plain, "percent": _percent}
+    environment.globals |= {"images_of": _count, "reached": reached}
+    association = summary.sites.association
     common = {
         "run": run.name,
         "manifest": manifest,
@@ -97,15 +88,14 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "meets_who": {point.label: who_verdict(point, manifest.metrics) or "–" for point in manifest.operating_points},
         "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
+        "verdict": verdict(summary, manifest.data.synthetic, sum(row["patient"] == row["path"] for row in rows)),
+        "together": association is not None and association.together,
+        "validation_images": sum(manifest.data.counts.get("val", {}).values()),
     }
-    pictures = _pictures(run, summary, judged, rows)
-    if cross_sites:
-        sides = [(row.site, row.seen_sites["macro_f1"], row.held_out_site.metrics["macro_f1"]) for row in cross_sites]
-        pictures["cross_site"] = _svg(cross_site_plot(sides))
     html = environment.get_template("report.html").render(
         **common,
-        pictures=pictures,
-        picture=_Pictures(run.pictures),
+        plots=draw_plots(run, summary.calibration, judged, rows, cross_sites),
+        picture=Pictures(run.pictures),
         differences=differences,
         cross_sites=cross_sites,
     )
@@ -129,69 +119,39 @@ def _manifest(run: Run) -> Manifest:
         raise UserError(f"{error}, or evaluate the run again") from error
 
 
-def _pictures(run: Run, summary: EvaluationSummary, judged: JudgedImages, rows: list[dict[str, str]]) -> dict[str, str]:
-    """Data URIs of the figures."""
-    confusion = confusion_plot(summary.test.confusion_matrix, judged.classes, "all test images")
-    places = {
-        row["path"]: (float(row["x"]), float(row["y"])) for _, row in read_table(run.embedding_map, ("path", "x", "y"))
-    }
-    predicted = judged.probabilities.argmax(axis=1)
-    shown = [i for i, row in enumerate(rows) if row["path"] in places]
-    sites = [row["site"] or "unknown" for row in rows]
-    errors = [
-        "right" if guess == truth else f"wrong: called {judged.classes[guess]}"
-        for guess, truth in zip(predicted.tolist(), judged.truth.tolist(), strict=True)
-    ]
-    groups = {"class": [row["label"] for row in rows], "site": sites, "error": errors}
-    intervals, calibration = summary.intervals.test, summary.calibration
-    points = [places[rows[i]["path"]] for i in shown]
-    curves = judged.classes, judged.truth, judged.probabilities
-    return {
-        "confusion": _svg(confusion),
-        "roc": _svg(roc_plot(*curves, intervals)),
-        "precision_recall": _svg(precision_recall_plot(*curves, intervals)),
-        **{when: _svg(reliability_plot(*curve)) for when, curve in calibration.reliability.items()},
-        **{
-            f"map_{title}": _svg(embedding_plot(points, [names[i] for i in shown], f"coloured by {title}"))
-            for title, names in groups.items()
-        },
-    }
+def _count(metrics: TestMetrics, name: str) -> int:
+    """Number of images that a metric rests on, by its name in ``intervals``; a precision's are those called so."""
+    kind, _, label = name.partition(".")
+    if not label:
+        return metrics.images
+    if kind == "precision":
+        column = list(metrics.per_class).index(label)
+        return sum(row[column] for row in metrics.confusion_matrix)
+    return metrics.per_class[label].support
 
 
-def _svg(figure: Figure) -> str:
-    stream = io.BytesIO()
-    # Without date and random ids: equal runs give equal bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "path"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-class _Pictures:
-    """A run's pictures as data URIs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, name: str) -> str:
-        path = self.folder / name
-        try:
-            return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
-        except OSError as error:
-            raise UserError(f"{path}: missing; make it again with python -m trainer evaluate") from error
-
-
-def _figure(value: Interval | None) -> str:
-    """A figure with its interval."""
-    if value is None:
+def _figure(metric: Interval | None, images: int | None = None) -> str:
+    """A metric with its interval and its number of images, which decides the digits."""
+    if metric is None:
         return "–"
-    return f"{value.value:.3f} ({value.low:.3f}–{value.high:.3f})"
+    return figure_with_interval(metric, images or 0) + (f", n = {images}" if images else "")
 
 
-def _cell(value: Interval | None) -> markupsafe.Markup:
-    """The same for a cell of an HTML table, the interval below the figure."""
-    value_, _, interval = _figure(value).partition(" ")
-    return markupsafe.Markup("{}<br><small>{}</small>").format(value_, interval.strip("()"))
+def _cell(metric: Interval | None, images: int | None = None) -> markupsafe.Markup:
+    """The same for a cell of an HTML table, interval and number below the metric."""
+    value, _, interval = _figure(metric, images).partition(" (")
+    limits, _, number = interval.partition(")")
+    rest = [markupsafe.Markup("<br><small>{}</small>").format(one) for one in (limits, number.strip(", ")) if one]
+    return markupsafe.Markup("{}").format(value) + markupsafe.Markup("").join(rest)
+
+
+def _plain(value: float, images: int | None = None, counted: bool = True) -> str:
+    """A figure without an interval, with its number of images."""
+    return figure(value, images or 0) + (f", n = {images}" if images and counted else "")
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    """A share as percentage, which reads as 0 or 100 only where it is."""
+    if value > 0.995 and value < 1:
+        return "> 99 %"
+    return "< 1 %" if 0 < value < 0.005 else f"{100 * value:.0f} %"

@@ -10,16 +10,20 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from PIL import Image
 
-from bento.artifact import load_manifest
+from bento.artifact import Interval, load_manifest
 from tests.support.runs import Trained
 from trainer.cli import main
 from trainer.errors import UserError
+from trainer.evaluation.figures import figure_with_interval
+from trainer.history import Epoch
 from trainer.reporting.comparison import compare
 from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.reporting.report import write_report
 from trainer.runs import Run
+from trainer.tables import to_csv
 
 SECTIONS = ["sites", "discrimination", "operating", "calibration", "controls", "failures", "map", "audit"]
 
@@ -53,12 +57,54 @@ def test_the_report_has_every_section_and_the_figures_of_metrics_json(trained: T
     assert "Synthetic sample data, no clinical meaning" in html
     assert "not a medical device" in html
     metrics = json.loads(trained.run.metrics.read_text())
-    for name in ("macro_f1", "roc_auc.TUBERCULOSIS", "recall.PNEUMONIA", "brier"):
-        figure = metrics["intervals"]["test"][name]
-        cell = f"{figure['value']:.3f}<br><small>{figure['low']:.3f}–{figure['high']:.3f}</small>"
-        assert cell in html
+    classes = metrics["test"]["per_class"]
+    called = sum(row[list(classes).index("NORMAL")] for row in metrics["test"]["confusion_matrix"])
+    for name, images in (
+        ("macro_f1", metrics["test"]["images"]),
+        ("roc_auc.TUBERCULOSIS", classes["TUBERCULOSIS"]["support"]),
+        ("recall.PNEUMONIA", classes["PNEUMONIA"]["support"]),
+        ("precision.NORMAL", called),
+        ("brier", metrics["test"]["images"]),
+    ):
+        interval = Interval.model_validate(metrics["intervals"]["test"][name])
+        value, _, limits = figure_with_interval(interval, images).rstrip(")").partition(" (")
+        assert f"{escape(value)}<br><small>{escape(limits)}</small><br><small>n = {images}</small>" in html
     for control in metrics["controls"]:
-        assert f"{control['macro_f1']['value']:.2f} macro F1" in html
+        assert escape(control["text"]) in html
+
+
+def test_each_confusion_matrix_is_there_once(trained: Trained) -> None:
+    html = trained.run.report.read_text()
+    sites = json.loads(trained.run.metrics.read_text())["by_site"]
+    assert html.count("Confusion matrix: each row") == 1 + len(sites)
+    assert 'alt="Confusion' not in html
+
+
+def test_the_verdict_comes_before_anything_else(trained: Trained) -> None:
+    html = trained.run.report.read_text()
+    metrics = json.loads(trained.run.metrics.read_text())
+    start = html.index('<section id="verdict"')
+    assert start < html.index("<nav")
+    assert start < html.index("<table")
+    assert f"Judged on {metrics['test']['images']} test images" in html
+
+
+def test_learning_curves_are_drawn_where_the_run_has_a_history(copy: Run) -> None:
+    copy.history.unlink(missing_ok=True)
+    write_report(copy)
+    assert "Learning curves" not in copy.report.read_text()
+    epochs = [
+        Epoch(phase=phase, epoch=epoch, split=split, cross_entropy=1 / (1 + epoch), macro_f1=None)
+        for phase in "ab"
+        for epoch in range(3)
+        for split in ("train", "val")
+    ]
+    copy.history.write_text(to_csv(epochs, Epoch))
+    write_report(copy)
+    html = copy.report.read_text()
+    assert '<h2 id="learning">' in html
+    kept = json.loads(copy.training.read_text())["phases"]["b"]
+    assert f"Phase B kept epoch {kept['best_epoch']} of {kept['epochs']}" in html
 
 
 def test_the_card_is_a_view_of_the_manifest(trained: Trained) -> None:
@@ -72,7 +118,7 @@ def test_the_card_is_a_view_of_the_manifest(trained: Trained) -> None:
     for limit in manifest.limits:
         assert limit in card
     figure = manifest.intervals["macro_f1"]
-    assert f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})" in card
+    assert f"{figure_with_interval(figure, manifest.metrics.images)}, n = {manifest.metrics.images}" in card
     for item in REPORTING_ITEMS:
         assert f"| {item.guideline} | {item.item} |" in card
     # Markdown tables end where a line of another kind begins: none may be broken in two.
@@ -160,13 +206,14 @@ def test_names_of_images_can_not_become_markup(copy: Run) -> None:
     assert "&lt;img src=x" in html
 
 
-def test_where_warnings_are_the_sites_come_before_all_images(copy: Run) -> None:
+def test_where_class_and_site_go_together_the_sites_come_before_all_images(copy: Run) -> None:
     def order() -> bool:
         html = copy.report.read_text()
         return html.index('<h2 id="sites">') < html.index('<h2 id="discrimination">')
 
     metrics = json.loads(copy.metrics.read_text())
-    for warnings in ([], ["Class and site go together."]):
-        copy.metrics.write_text(json.dumps(metrics | {"warnings": warnings}))
+    for cramers_v in (0.1, 0.9):
+        metrics["sites"]["association"]["cramers_v"] = cramers_v
+        copy.metrics.write_text(json.dumps(metrics))
         write_report(copy)
-        assert order() is bool(warnings)
+        assert order() is (cramers_v > 0.5)
