@@ -1,6 +1,6 @@
 """The contract between training and serving: what a sealed model artifact holds, and how it is checked.
 
-An artifact is a folder (an entry of the BentoML model store) with three files:
+An artifact is a folder (an entry of the BentoML model store) with these files:
 
 * ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and ``cam``
   N×C×h×w (class activation map, as fine as the trainer could make it; its mean over h and w is the class's
@@ -8,6 +8,8 @@ An artifact is a folder (an entry of the BentoML model store) with three files:
   training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (the probability of each of
   :data:`ORIENTATIONS`);
 * ``weights.safetensors``: the same weights for the trainer;
+* ``seen_images.csv``: since format 6, hashes of the training and validation images, by which an evaluation leaves them
+  out; the service does not read it;
 * ``manifest.json``: :class:`Manifest`.
 """
 
@@ -23,9 +25,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from bento.imaging.preprocessing import ManifestPart, Preprocessing
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and
-orientations. 5: the content of format 4 under other names (:data:`FORMER_NAMES`).
+orientations. 5: the content of format 4 under other names (:data:`FORMER_NAMES`). 6: the list of seen images.
 Artifacts of an older format are read as having none of what came later."""
 FORMER_NAMES = {
     "": {
@@ -37,12 +39,13 @@ FORMER_NAMES = {
     "novelty": {"films": "images", "test_flagged_by_source": "test_flagged_by_site"},
     "config": {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"},
 }
-"""Names of fields in formats 1 to 4 and in format 5: of the manifest itself (``""``) and of parts of it."""
+"""Names of fields in formats 1 to 4 and since format 5: of the manifest itself (``""``) and of parts of it."""
 ORIENTATIONS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
 """Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
+SEEN_FILE = "seen_images.csv"
 MANIFEST_FILE = "manifest.json"
 
 INTENDED_USE = (
@@ -285,7 +288,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def rename_fields(document: dict[str, Any]) -> None:
-    """Give the fields of a manifest of format 1 to 4 their names in format 5."""
+    """Give the fields of a manifest of format 1 to 4 the names that they have since format 5."""
     for part, names in FORMER_NAMES.items():
         fields = document.get(part) if part else document
         if isinstance(fields, dict):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bento.artifact import ONNX_FILE
+from bento.artifact import ONNX_FILE, Manifest
 from bento.inference.session import Session
 from trainer.data.corruptions import STRENGTHS
 from trainer.data.datasets import open_datasets
 from trainer.data.holdout import run_records
+from trainer.data.listing import Radiograph
 from trainer.data.manifest import fingerprint, read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.confounding import calls_text
@@ -18,10 +19,11 @@ from trainer.evaluation.cross_site import cross_site_table, present_text
 from trainer.evaluation.novelty_rates import novelty_text
 from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
 from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
+from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
 from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
 from trainer.evaluation.summary import EvaluationSummary
 from trainer.files import check_writable, write_json, write_text
-from trainer.inference.model_store import SealedModel, stored_model
+from trainer.inference.model_store import SealedModel, stored_folder, stored_model
 from trainer.plots import confusion_plot, reliability_plot
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
@@ -70,12 +72,13 @@ def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) 
     """Judge a stored model on any folders: an external test.
 
     Raises:
-        UserError: no such model or folder, or labels that the model does not know.
+        UserError: no such model or folder, labels that the model does not know, or too few images that it has not seen.
     """
     check_writable(out)
     predictor = stored_model(tag)
-    evaluation = score_images(open_datasets(datasets), SealedModel.of(predictor, workers))
-    summary = assess_stored(evaluation, predictor.manifest, out)
+    radiographs, seen = _unseen(tag, predictor.manifest, datasets)
+    evaluation = score_images(radiographs, SealedModel.of(predictor, workers))
+    summary = assess_stored(evaluation, seen, predictor.manifest, out)
     print(evaluation_tables(evaluation, f"{tag} on {' + '.join(datasets)}", summary.warnings))
     if summary.present is not None:
         print(f"\n{present_text(summary.present)}")
@@ -84,18 +87,29 @@ def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) 
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
 
 
+def _unseen(tag: str, manifest: Manifest, datasets: Sequence[str]) -> tuple[list[Radiograph], SeenImages]:
+    """The datasets' images but those that a stored model was made with; says how many these are."""
+    radiographs, seen = leave_out_seen(open_datasets(datasets), read_seen_images(stored_folder(tag), manifest))
+    if not seen.warning:  # the tables begin with warnings
+        print(seen.sentence)
+    return radiographs, seen
+
+
 def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
     """Measure what a run's model, or a stored one, loses on images of simulated other scanners.
 
     Raises:
-        UserError: no such run, model or folder, labels that the model does not know, or no readable image.
+        UserError: no such run, model or folder, labels that the model does not know, no readable image, or too few that
+            a stored model has not seen.
     """
     strengths = STRENGTHS if settings.all else (3,)
     if settings.out:
         check_writable(settings.out.parent)
+    seen = None
     if settings.model:
-        model = SealedModel.of(stored_model(settings.model), settings.workers)
-        radiographs = open_datasets(settings.dataset)
+        predictor = stored_model(settings.model)
+        model = SealedModel.of(predictor, settings.workers)
+        radiographs, seen = _unseen(settings.model, predictor.manifest, settings.dataset)
     else:
         run = find_run(settings)
         saved = saved_settings(run)
@@ -105,6 +119,9 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
         model = SealedModel(session, classes, saved.preprocessing, settings.workers)
         radiographs = split_radiographs(read_manifest(data_dir), data_dir, "test")
     robustness = measure_robustness(radiographs, model, strengths)
+    robustness.seen_images = seen
+    if seen is not None and seen.warning:
+        print(f"WARNING: {seen.warning}\n")
     tables = [robustness_table(f"site {name}", losses) for name, losses in robustness.by_site.items()]
     print("\n\n".join([*tables, robustness_table("all", robustness.all)]))
     if settings.out:

@@ -15,6 +15,7 @@ from bentoml.exceptions import BentoMLException
 from bento.artifact import (
     MANIFEST_FILE,
     ONNX_FILE,
+    SEEN_FILE,
     STORE_NAME,
     SYNTHETIC_NOTICE,
     Calibration,
@@ -70,6 +71,9 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
     for name, digest in training.files.items():
         if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
             raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
+    seen = run.sealed / SEEN_FILE
+    if not seen.is_file():
+        raise UserError(f"{seen}: missing; evaluate the run again: python -m trainer evaluate --run {run.name}")
     rates, calibration = summary.novelty_rates, summary.calibration
     sealed = datetime.fromtimestamp((run.sealed / ONNX_FILE).stat().st_mtime, UTC)
     return Manifest(
@@ -96,7 +100,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
         git_commit=git_revision(PROJECT).removesuffix("-dirty") or None,
-        files=training.files,
+        files=training.files | {SEEN_FILE: sha256_file(seen)},
         limits=[
             *(LIMITS if rates else [UNNOTICED, *LIMITS[1:]]),
             *_held_out_limit(settings.hold_out_site),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bento.artifact import MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE, ArtifactError, Manifest, load_manifest
+from bento.artifact import MANIFEST_FILE, ONNX_FILE, SEEN_FILE, WEIGHTS_FILE, ArtifactError, Manifest, load_manifest
 from tests.support.artifacts import CLASSES, as_format
 
 
@@ -71,6 +71,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
     "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
     "a truncated graph": (lambda folder: (folder / ONNX_FILE).write_bytes(b"short"), "model.onnx: SHA-256"),
+    "another list of seen images": (lambda folder: _flip_byte(folder, SEEN_FILE), "seen_images.csv: SHA-256"),
     "other weights": (lambda folder: _flip_byte(folder, WEIGHTS_FILE), "weights.safetensors: SHA-256"),
 }
 
@@ -85,10 +86,11 @@ def _load_as_format(folder: Path, version: int) -> Manifest:
     return load_manifest(folder)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_an_artifact_of_an_older_format_is_read_as_having_none_of_what_came_later(artifact: Path, version: int) -> None:
     present = load_manifest(artifact)
-    later: dict[str, Any] = {"format_version": version}
+    files = {name: digest for name, digest in present.files.items() if name != SEEN_FILE}
+    later: dict[str, Any] = {"format_version": version, "files": files}
     if version < 4:
         later |= {"novelty": None, "orientations": []}
     if version < 2:
@@ -102,6 +104,7 @@ def test_the_names_of_format_4_are_read_as_those_of_format_5(artifact: Path) -> 
     metrics = manifest["metrics"]
     sealed = manifest | {"metrics_by_site": {"A": metrics}, "intervals_by_site": {"A": {}}}
     sealed["novelty"] |= {"test_flagged_by_site": {"A": {"value": 0.1, "low": 0.0, "high": 0.2}}}
+    del sealed["files"][SEEN_FILE]
     former = as_format(sealed, 4)
     assert former["views"] == sealed["orientations"]
     assert former["metrics_by_source"] == {"A": metrics}

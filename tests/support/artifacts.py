@@ -17,6 +17,7 @@ from bento.artifact import (
     MANIFEST_FILE,
     ONNX_FILE,
     ORIENTATIONS,
+    SEEN_FILE,
     STORE_NAME,
     WEIGHTS_FILE,
     ClassMetrics,
@@ -208,7 +209,8 @@ def write_artifact(
     onnx.save(graph or make_graph(len(classes), tells_novelty=format_version >= 4), folder / ONNX_FILE)
     # The service never reads the trainer's weights, but their hash is checked.
     (folder / WEIGHTS_FILE).write_bytes(b"weights")
-    files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)}
+    (folder / SEEN_FILE).write_text("sha256,perceptual_hash\n")
+    files = {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE, SEEN_FILE)}
     manifest = make_manifest(files, version=version, classes=classes, synthetic=synthetic)
     document = as_format(manifest.model_dump(mode="json"), format_version)
     (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=2), encoding="utf-8")
@@ -220,6 +222,8 @@ def as_format(document: dict[str, Any], version: int) -> dict[str, Any]:
     for added_in, names in ADDED_BY_FORMAT.items():
         if version < added_in:
             document = {name: value for name, value in document.items() if name not in names}
+    if version < 6:
+        document["files"] = {name: digest for name, digest in document["files"].items() if name != SEEN_FILE}
     if version >= 5:
         return document
     for part in ("data", "novelty", "config"):

@@ -29,7 +29,7 @@ def test_robustness_of_a_run_is_that_of_its_published_model_on_the_same_images(
 
 
 def test_all_strengths_are_told_where_they_are_asked_for(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--model", trained.tag, "--dataset", str(trained.data_dir / "val"), "--all"]
+    words = ["--model", trained.tag, "--dataset", str(trained.data_dir / "test"), "--all"]
     assert main(["robustness", *words]) == 0
     table = capsys.readouterr().out
     assert all(f"mean loss at strength {strength}: " in table for strength in range(1, 6))

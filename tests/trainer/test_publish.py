@@ -32,6 +32,7 @@ def test_the_store_entry_says_what_it_is(trained: Trained) -> None:
         "manifest.json",
         "model.onnx",
         "model.yaml",
+        "seen_images.csv",
         "weights.safetensors",
     ]
 

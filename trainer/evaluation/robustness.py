@@ -11,6 +11,7 @@ from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.listing import Radiograph
 from trainer.evaluation.bootstrap import MetricValues, intervals, macro_f1
 from trainer.evaluation.scoring import judge_each
+from trainer.evaluation.seen_images import SeenImages
 from trainer.inference.model_store import SealedModel
 from trainer.types import Array, Floats, Integers
 
@@ -34,6 +35,8 @@ class Robustness(BaseModel):
     seed: int
     all: Losses
     by_site: dict[str, Losses]
+    seen_images: SeenImages | None = None
+    """Of a stored model: what was left out because the model was made with it."""
 
 
 def measure_robustness(

@@ -23,6 +23,7 @@ from trainer.evaluation.failures import draw_cases, draw_pairs, find_failures
 from trainer.evaluation.novelty_rates import judge_novelty
 from trainer.evaluation.operating_points import judge_threshold, operating_points
 from trainer.evaluation.scoring import Evaluation, judge_each, score_images, write_predictions
+from trainer.evaluation.seen_images import SeenImages, write_seen_images
 from trainer.evaluation.shortcut_controls import (
     Control,
     border_pixels,
@@ -86,12 +87,13 @@ def assess_run(
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_text(run.embedding_map, _embedding_map(test))
+    write_seen_images(records, data_dir, run.sealed)
     summary.add_warnings()
     write_summary(run.folder, summary)
     return test, summary
 
 
-def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> EvaluationSummary:
+def assess_stored(evaluation: Evaluation, seen: SeenImages, manifest: Manifest, out: Path) -> EvaluationSummary:
     """Judge a stored model on an external set, at its own thresholds and temperature, and write what is found out."""
     judged = evaluation.judged
     points = []
@@ -102,6 +104,7 @@ def assess_stored(evaluation: Evaluation, manifest: Manifest, out: Path) -> Eval
     sites = judge_sites([evaluation], evaluation.radiographs)
     summary = summarise(evaluation, manifest.temperature, points, sites)
     summary.no_threshold = manifest.no_threshold
+    summary.seen_images = seen
     summary.present = judge_present(judged, manifest.config.get("normal_class", NORMAL))
     if manifest.novelty is not None:
         summary.novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)

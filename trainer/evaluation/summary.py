@@ -15,6 +15,7 @@ from trainer.evaluation.failures import Failures
 from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.evaluation.operating_points import judge_threshold
 from trainer.evaluation.scoring import Evaluation
+from trainer.evaluation.seen_images import SeenImages
 from trainer.evaluation.shortcut_controls import Control
 from trainer.files import write_json
 
@@ -72,6 +73,8 @@ class EvaluationSummary(Document):
     sites: SiteFindings
     present: PresentClasses | None = None
     """Of a stored model's evaluation."""
+    seen_images: SeenImages | None = None
+    """Of a stored model's evaluation: what was left out because the model was made with it."""
     audit: Audit | None = None
     failures: Failures | None = None
     cross_site: CrossSite | None = None
@@ -81,6 +84,8 @@ class EvaluationSummary(Document):
 
     def add_warnings(self) -> None:
         """Set :attr:`warnings` from the other parts."""
+        if self.seen_images is not None and self.seen_images.warning:
+            self.warnings.append(self.seen_images.warning)
         association, probe = self.sites.association, self.sites.probe
         if association is not None and association.together:
             macro_f1 = {name: metrics["macro_f1"] for name, metrics in self.intervals.by_site.items()}
