@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from trainer.data.adapters import read_download
 from trainer.data.dataset_table import SPLIT_NAMES, read_dataset_table
 from trainer.data.folder import LeftOut, Listing, Radiograph, count_files, files_under, why_left_out
 from trainer.data.housekeeping import class_name, is_annotation, is_housekeeping, is_name
@@ -51,8 +52,9 @@ def list_images(path: str | Path) -> Listing:
     """List the images of a folder, sorted by path, and what in it is left out.
 
     ``manifest.csv`` with ``path,label`` (``site``, ``patient``, ``split`` if there) is used where there is one. Else
-    each subfolder is a class, whatever the depth of its images; where the subfolders are official splits
-    (``train/NORMAL/…``, perhaps in one folder more), the classes are inside those.
+    the download of a public set is recognised by its files (:mod:`trainer.data.adapters`). Else each subfolder is a
+    class, whatever the depth of its images; where the subfolders are official splits (``train/NORMAL/…``, perhaps in
+    one folder more), the classes are inside those.
 
     Raises:
         UserError: no such folder, nothing in it, a class without a file, class names that differ in case only, or a
@@ -65,7 +67,10 @@ def list_images(path: str | Path) -> Listing:
         raise UserError(f"--dataset {path}: a file; give the folder that has one subfolder per class")
     root = root.resolve()
     try:
-        listing = read_dataset_table(root) if (root / MANIFEST_FILE).is_file() else _from_folders(root)
+        if (root / MANIFEST_FILE).is_file():
+            listing = read_dataset_table(root)
+        else:
+            listing = read_download(root) or _from_folders(root)
     except OSError as error:
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
     _check_labels(root, listing.radiographs)

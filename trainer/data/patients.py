@@ -16,6 +16,7 @@ RULES: tuple[re.Pattern[str], ...] = tuple(
         # person12_bacteria and person12_virus stay together: should they be two children, nothing leaks.
         r"(person\d+)_(?:bacteria|virus)_\d+",
         r"(IM-\d+)-\d+",
+        r"(?:BACTERIA|VIRUS|NORMAL)-(\d+)-\d+",
         # NLM: Shenzhen and Montgomery.
         r"((?:CHNCXR|MCUCXR)_\d+)_[01]",
     )
