@@ -233,7 +233,7 @@ VINDR = ("Aortic enlargement", "Lung Opacity", "Nodule/Mass", "COPD", "Pneumonia
 
 def vindr(folder: Path) -> Path:
     tree = Tree(folder)
-    read = {
+    read: dict[str, list[tuple[str, ...]]] = {
         "50a418190bc3fb1ef1633bf9678929b3": [("No finding",)] * 3,
         "21a10246a5ec7af151081d0cd6d65dc9": [("Tuberculosis", "Nodule/Mass")] * 2 + [("Nodule/Mass",)],
         "9a5094b2563a1ef3ff50dc5c7ff71345": [("Pneumonia", "Lung Opacity")] + [("Lung Opacity",)] * 2,
@@ -248,7 +248,7 @@ def vindr(folder: Path) -> Path:
         rows = [
             (name, *(f"R{place}",) * len(reader), *("1" if column in found else "0" for column in columns))
             for name in names
-            for place, found in enumerate(read[name] if split == "train" else [("Pneumonia",)])
+            for place, found in enumerate(read.get(name, [("Pneumonia",)]))
         ]
         tree.table(f"annotations/image_labels_{split}.csv", ("image_id", *reader, *columns), *rows)
         tree.image(*(f"{split}/{name}.dicom" for name in names))
