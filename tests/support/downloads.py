@@ -233,22 +233,22 @@ VINDR = ("Aortic enlargement", "Lung Opacity", "Nodule/Mass", "COPD", "Pneumonia
 
 def vindr(folder: Path) -> Path:
     tree = Tree(folder)
-    read: dict[str, list[tuple[str, ...]]] = {
-        "50a418190bc3fb1ef1633bf9678929b3": [("No finding",)] * 3,
-        "21a10246a5ec7af151081d0cd6d65dc9": [("Tuberculosis", "Nodule/Mass")] * 2 + [("Nodule/Mass",)],
-        "9a5094b2563a1ef3ff50dc5c7ff71345": [("Pneumonia", "Lung Opacity")] + [("Lung Opacity",)] * 2,
-        "051132a778e61a86eb147c7c6f564dfe": [("Pneumonia", "COPD")] * 3,
-        "063319de25ce7edb9b1c6b8881290140": [("Aortic enlargement",)] * 3,
-        "1c32170b4af4ce1a3030eb8167753b06": [("Pneumonia",)] * 2 + [("Tuberculosis",)],
+    read: dict[str, list[str]] = {
+        "50a418190bc3fb1ef1633bf9678929b3": ["No finding"] * 3,
+        "21a10246a5ec7af151081d0cd6d65dc9": ["Tuberculosis|Nodule/Mass"] * 2 + ["Nodule/Mass"],
+        "9a5094b2563a1ef3ff50dc5c7ff71345": ["Pneumonia|Lung Opacity"] + ["Lung Opacity"] * 2,
+        "051132a778e61a86eb147c7c6f564dfe": ["Pneumonia|COPD"] * 3,
+        "063319de25ce7edb9b1c6b8881290140": ["Aortic enlargement"] * 3,
+        "1c32170b4af4ce1a3030eb8167753b06": ["Pneumonia"] * 2 + ["Tuberculosis"],
     }
     for split, other in (("train", "Other diseases"), ("test", "Other disease")):
         names = list(read) if split == "train" else ["0aee9c2f1f8a4d3d8ba5c0f8f1a0f2b1"]
         columns = [*VINDR, other, "No finding"]
         reader = ("rad_id",) if split == "train" else ()
         rows = [
-            (name, *(f"R{place}",) * len(reader), *("1" if column in found else "0" for column in columns))
+            (name, *(f"R{place}",) * len(reader), *("1" if column in found.split("|") else "0" for column in columns))
             for name in names
-            for place, found in enumerate(read.get(name, [("Pneumonia",)]))
+            for place, found in enumerate(read.get(name, ["Pneumonia"]))
         ]
         tree.table(f"annotations/image_labels_{split}.csv", ("image_id", *reader, *columns), *rows)
         tree.image(*(f"{split}/{name}.dicom" for name in names))
