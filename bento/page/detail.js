@@ -67,8 +67,9 @@ async function fill(place, result) {
   place.replaceChildren(viewer(result.name, bitmap, verdict.stands && explanation ? explanation : null, verdict.stands ? firstLabel(answer) : ""));
 }
 
-/** The class whose heat map comes first: what was flagged, else what came nearest to its threshold. */
+/** The class whose heat map comes first: of the flagged ones the verdict's first, else what came nearest to its threshold. */
 function firstLabel(answer) {
-  const order = [...answer.flags].sort((a, b) => b.flagged - a.flagged || scoreOf(b) - b.threshold - scoreOf(a) + a.threshold);
+  const rank = (flag) => (flag.flagged ? 1 + scoreOf(flag) : scoreOf(flag) - flag.threshold);
+  const order = [...answer.flags].sort((a, b) => rank(b) - rank(a));
   return order[0]?.label ?? answer.predictions[0].label;
 }

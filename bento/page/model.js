@@ -1,6 +1,6 @@
 // What must be known of the model before its answers are read.
 
-import { count, inWords, make } from "./dom.js";
+import { count, decimal, inWords, make } from "./dom.js";
 
 const $ = (id) => document.getElementById(id);
 const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
@@ -18,7 +18,7 @@ export function describeModel(metadata) {
   $("use").textContent = metadata.intended_use;
   $("limits").replaceChildren(...[...metadata.warnings, ...metadata.limits].map((text) => make("li", { textContent: text })));
   $("metrics").textContent = `On its own test images (${data.dataset}, n = ${sum(data.counts.test)}): accuracy `
-    + `${metrics.test_accuracy.toFixed(2)}, macro F1 ${metrics.macro_f1.toFixed(2)}. On images from elsewhere it may do worse.`;
+    + `${decimal(metrics.test_accuracy)}, macro F1 ${decimal(metrics.macro_f1)}. On images from elsewhere it may do worse.`;
   $("thresholds").hidden = !metadata.operating_points.length;
   $("thresholds").tBodies[0].replaceChildren(...metadata.operating_points.map((point) => thresholdRow(point, data.counts.test ?? {})));
 }
@@ -30,10 +30,10 @@ function thresholdRow(point, tested) {
     ? "number not recorded"
     : count(point.validation_positives + point.validation_negatives, "image");
   return make("tr", {}, make("th", { scope: "row", textContent: inWords(label) + (reference ? ` against ${inWords(reference)}` : "") }),
-    ...[point.threshold.toFixed(2), chosen, interval(point.test_sensitivity, tested[label] ?? 0), interval(point.test_specificity, others)]
+    ...[decimal(point.threshold), chosen, interval(point.test_sensitivity, tested[label] ?? 0), interval(point.test_specificity, others)]
       .map((textContent) => make("td", { textContent })));
 }
 
 const interval = (metric, n) => (metric
-  ? `${metric.value.toFixed(2)} (${metric.low.toFixed(2)} to ${metric.high.toFixed(2)}), n = ${n}`
+  ? `${decimal(metric.value)} (${decimal(metric.low)} to ${decimal(metric.high)}), n = ${n}`
   : `– (n = ${n})`);

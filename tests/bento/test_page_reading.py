@@ -46,6 +46,17 @@ def test_that_it_is_no_medical_device_is_always_in_view(page: Page, service_url:
         expect(page.get_by_text("Research use, not a medical device")).to_be_in_viewport(ratio=1)
 
 
+def test_on_a_phone_the_examples_make_room_for_the_answer(page: Page, service_url: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, service_url)
+    expect(page.locator("#examples")).to_be_visible()
+    upload(page, ("image.png", IMAGE))
+    expect(page.locator("#detail .scores")).to_have_count(1)
+    expect(page.locator("#detail .verdict")).to_be_in_viewport()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#examples")).to_be_visible()
+
+
 def test_the_keyboard_reaches_everything(page: Page, service_url: str) -> None:
     answered(page, service_url)
     page.locator("#choose").focus()

@@ -181,6 +181,18 @@ def test_a_heat_map_colours_only_what_matters(looking: Page) -> None:
     assert np.array_equal(shown(looking, 1), plain)
 
 
+def test_the_first_heat_map_is_that_of_the_class_that_the_verdict_names_first(page: Page, service_url: str) -> None:
+    def change(answer: dict[str, Any]) -> None:
+        scores_are(PNEUMONIA=0.9, TUBERCULOSIS=0.95)(answer)
+        answer["flags"][1]["threshold"] = 0.94  # hardly reached, unlike pneumonia's
+
+    altered(page, "predict", change)
+    opened(page, service_url)
+    upload(page, ("image.png", SQUARE))
+    expect(page.locator("#detail .verdict")).to_have_text("Flagged for review: tuberculosis, pneumonia")
+    expect(page.get_by_role("combobox")).to_have_value("TUBERCULOSIS")
+
+
 def test_page_report_and_command_line_have_the_same_colours() -> None:
     script = (ROOT / "bento/page/palette.js").read_text(encoding="utf-8")
 

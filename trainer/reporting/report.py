@@ -41,10 +41,10 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
         if run == runs[0] and others and not differences:
             print(cross_site_table(_cross_sites(runs)))
         for one in differences if run == runs[0] else []:
+            first, second = (figure(value, one.images) for value in (one.first_macro_f1, one.second_macro_f1))
             print(
-                f"macro F1 on {one.images} shared test images: {one.first} {one.first_macro_f1:.4f}, "
-                f"{one.second} {one.second_macro_f1:.4f}; difference {one.difference.value:+.4f} "
-                f"(95 % interval {one.difference.low:+.4f} to {one.difference.high:+.4f}): {one.verdict}"
+                f"macro F1 on {one.images} shared test images: {one.first} {first}, {one.second} {second}; "
+                f"difference {figure_with_interval(one.difference, one.images)}: {one.verdict}"
             )
         print(f"report: {run.report}, {run.model_card.name}")
 

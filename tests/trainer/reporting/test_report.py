@@ -158,7 +158,7 @@ def test_two_runs_are_compared_image_by_image(copy: Run, capsys: pytest.CaptureF
     assert main(["report", "other", "copy", "--runs-dir", str(copy.folder.parent)]) == 0
     output = capsys.readouterr().out
     first = json.loads(copy.metrics.read_text())["test"]["macro_f1"]
-    assert f"other 1.0000, copy {first:.4f}; difference {1 - first:+.4f}" in output
+    assert f"other 1.00, copy {first:.2f}; difference {1 - first:.2f} (" in output
     assert "other is better" in output
     assert '<h2 id="comparison">' in copy.report.read_text()
     same = compare(copy, copy)
