@@ -6,6 +6,7 @@ clear line where it is missing or damaged, before any worker starts.
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import time
@@ -50,8 +51,10 @@ from bento.settings import ENV_PREFIX, SUPERVISOR, Settings, check_environment
 # It warns of every malformed body; the client is told, and the access log knows.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
+logger = logging.getLogger(__name__)
 PREDICT = "/predict"
 BATCH = "/predict/batch"
+SERVICE = "chest_xray"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 GC_ALLOCATIONS = 20_000
 """Between two collections of the youngest objects: a request's own, which reference counting frees anyway."""
@@ -164,6 +167,8 @@ class ChestXray:
         self._ready_until = 0.0
         PREDICTOR.session  # noqa: B018 - loaded from here on
         give_back()
+        if bentoml.server_context.worker_index in (None, 1):
+            logger.info(_announcement())
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
@@ -191,6 +196,15 @@ class ChestXray:
         return BatchResponse(results=await asyncio.gather(*results))
 
 
+def _announcement() -> str:
+    measured, data = MANIFEST.metrics, MANIFEST.data
+    figure = f"macro F1 {measured.macro_f1:.2f} on {measured.images:,} test images"
+    told = f"serving {TAG} ({MANIFEST.model_name}, {'generated images' if data.synthetic else data.dataset}, {figure})"
+    # Private: BentoML tells its workers the address of each service.
+    address = json.loads(os.environ.get("BENTOML_RUNNER_MAP", "{}")).get(SERVICE)
+    return f"{told}; open {address}" if address else told
+
+
 async def _result(index: int, file: UploadedImage) -> BatchResult:
     try:
         return BatchResult(index=index, prediction=await WORKERS.run(file, file.ticket))
@@ -204,7 +218,7 @@ FORMS = {
     BATCH: Form("files", SETTINGS.max_batch, SETTINGS.max_upload_bytes, SETTINGS.max_batch_bytes),
 }
 service = bentoml.service(
-    name="chest_xray",
+    name=SERVICE,
     image=service_image(str(TAG)),
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.

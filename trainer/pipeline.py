@@ -16,7 +16,8 @@ from trainer.data.split import split
 from trainer.distributed import first_only, process_group
 from trainer.errors import UserError
 from trainer.files import check_writable, model_store
-from trainer.runs import Run, continued_settings, start_run
+from trainer.progress import say
+from trainer.runs import Run, continued_settings, refuse_taken_name, start_run
 from trainer.settings import Settings
 from trainer.training.train import start_and_train
 
@@ -28,6 +29,7 @@ def run_everything(settings: Settings) -> None:
         UserError: whatever a step raises.
     """
     check_writable(model_store())
+    refuse_taken_name(settings)
     with process_group(settings.device):
         if settings.resume:
             settings = continued_settings(start_run(settings), settings)
@@ -53,7 +55,7 @@ def run_matrix(settings: Settings) -> None:
         first_only(split)(settings)
         sites, refused = sites_to_hold_out(read_manifest(settings.data_dir))
         names = []
-        for site in sites:
+        for number, site in enumerate(sites, start=1):
             slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", site)
             name = f"{settings.run or settings.backbone}-without-{slug}"
             run = Run(settings.runs_dir / name)
@@ -61,7 +63,9 @@ def run_matrix(settings: Settings) -> None:
             own = settings.model_copy(update=given)
             if own.resume:
                 start_run(own)  # refuses a finished run too, if it was made with other settings
-            if not run.report.is_file():
+            finished = run.report.is_file()
+            say(f"{number} of {len(sites)}: without {site}" + (", finished before" if finished else ""))
+            if not finished:
                 start_and_train(own)
                 first_only(_evaluate)(own)
             names.append(name)

@@ -31,7 +31,7 @@ from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
 from trainer.promotion import Verdict, judge_promotion
-from trainer.runs import Run, read_training, saved_settings
+from trainer.runs import Run, changed_file, read_training, saved_settings
 from trainer.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
 
 PROJECT = Path(__file__).parents[1]
@@ -68,9 +68,8 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
             f"{settings.data_dir}: holds other data or another split than {run.name} was trained on; "
             "split it as before, or train again"
         )
-    for name, digest in training.files.items():
-        if not (run.sealed / name).is_file() or sha256_file(run.sealed / name) != digest:
-            raise UserError(f"{run.sealed / name}: missing or changed since training; train again")
+    if changed := changed_file(run):
+        raise UserError(f"{changed}: missing or changed since training; train again")
     seen = run.sealed / SEEN_FILE
     if not seen.is_file():
         raise UserError(f"{seen}: missing; evaluate the run again: python -m trainer evaluate --run {run.name}")

@@ -13,13 +13,13 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from bento.artifact import FORMER_NAMES
+from bento.artifact import FORMER_NAMES, sha256_file
 from trainer.documents import TrainingRecord, read_document
 from trainer.errors import UserError, first_error
 from trainer.files import write_text
 from trainer.settings import Settings
 
-ANEW = ("resume", "runs_dir", "promote", "device", "workers")
+ANEW = ("resume", "runs_dir", "keep_checkpoints", "promote", "device", "workers")
 """Settings that are given anew each time a run is continued."""
 RESUMABLE = {*ANEW, "run"}
 """Settings that may differ between a run and its continuation."""
@@ -120,11 +120,28 @@ def start_run(settings: Settings) -> Run:
             break
         except FileExistsError as error:
             if settings.run:
-                hint = "continue it with --resume, or choose another --run"
-                raise UserError(f"{run.folder}: this run exists; {hint}") from error
+                raise _taken(run) from error
     settings = settings.model_copy(update={"run": run.name})
-    write_text(run.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    try:
+        write_text(run.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    except OSError:
+        shutil.rmtree(run.folder)
+        raise
     return run
+
+
+def refuse_taken_name(settings: Settings) -> None:
+    """Refuse a new run whose name is taken, before any work for it.
+
+    Raises:
+        UserError: there is such a run.
+    """
+    if settings.run and not settings.resume and (run := Run(settings.runs_dir / settings.run)).folder.exists():
+        raise _taken(run)
+
+
+def _taken(run: Run) -> UserError:
+    return UserError(f"{run.folder}: this run exists; continue it with --resume, or choose another --run")
 
 
 @contextmanager
@@ -218,6 +235,25 @@ def read_training(run: Run) -> TrainingRecord:
         UserError: the run is not trained.
     """
     return read_document(run.training, TrainingRecord, "train")
+
+
+def changed_file(run: Run) -> Path | None:
+    """The first file of a trained run's sealed model that is missing, or is not as training has left it.
+
+    Raises:
+        UserError: the run is not trained.
+    """
+    digests = read_training(run).files
+    return next((path for path in map(run.sealed.joinpath, digests) if _digest(path) != digests[path.name]), None)
+
+
+def _digest(path: Path) -> str:
+    return sha256_file(path) if path.is_file() else ""
+
+
+def is_trained(run: Run) -> bool:
+    """Whether training has ended and its sealed model is as it was then."""
+    return run.training.is_file() and changed_file(run) is None
 
 
 def continued_settings(run: Run, given: Settings) -> Settings:

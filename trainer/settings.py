@@ -174,6 +174,8 @@ class RunSettings(CommandSettings):
     """Folder for runs: configuration, checkpoints, TensorBoard events, metrics, predictions."""
     resume: bool = False
     """Continue --run (default: the latest) from its last checkpoint, with its saved settings."""
+    keep_checkpoints: bool = False
+    """Keep all checkpoints of a run that has ended, not only the best one of each phase."""
     promote: bool = False
     """Serve the model by default once it is published, even if it is worse than the one that is served now, or can't be compared with it."""  # noqa: E501
     seed: int = Field(default=1, ge=0, lt=2**31)

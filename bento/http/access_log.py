@@ -80,9 +80,9 @@ class RequestJsonFormatter(JsonFormatter):
 
 
 def log_as_json() -> None:
-    """Have every handler that BentoML has set up in this process write JSON; this package logs from INFO on."""
+    """Have every handler that BentoML has set up in this process write JSON; the service logs from INFO on."""
     # Private: the names of the loggers that BentoML gives handlers of its own.
     for name in ("", "bentoml", "uvicorn.error"):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(RequestJsonFormatter())
-    logging.getLogger(__package__).setLevel(logging.INFO)
+    logging.getLogger("bento").setLevel(logging.INFO)

@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     data_dir, runs_dir = folder / "data", folder / "runs"
     # Relative, as a user gives them.
     folders = ["--data-dir", os.path.relpath(data_dir, ROOT), "--runs-dir", os.path.relpath(runs_dir, ROOT)]
-    done = trainer(*FLAGS, *folders, "--run", "first")
+    done = trainer(*FLAGS, *folders, "--run", "first", "--keep-checkpoints")  # some tests go on from them
     assert done.returncode == 0, done.stdout + done.stderr
     return Trained(Run(runs_dir / "first"), data_dir, done.stdout)
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Barrier
@@ -17,6 +18,7 @@ from trainer.cli import main
 from trainer.errors import UserError
 from trainer.runs import Run, read_training, saved_settings, start_run, training_alone
 from trainer.settings import Settings
+from trainer.training.checkpoints import keep_best
 
 FORMER = Path(__file__).parent / "evaluation" / "former_version"
 
@@ -109,3 +111,39 @@ def test_a_refused_start_leaves_no_folder(trained: Trained, tmp_path: Path, caps
     assert main(["train", *FLAGS, *folders, "--weights", str(tmp_path / "weights.pth")]) == 2
     assert "weights.pth" in capsys.readouterr().err
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_start_on_a_full_disk_leaves_no_folder(
+    trained: Trained, small_disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = small_disk(1)
+    with suppress(OSError):
+        (disk / "full").write_bytes(bytes(2_000_000))
+    folders = ["--data-dir", str(trained.data_dir), "--runs-dir", str(disk / "runs")]
+    assert main(["train", *FLAGS, *folders]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not any((disk / "runs").glob("*"))
+
+
+def test_a_name_that_is_taken_is_refused_before_any_work(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(trained.run.folder.parent)]
+    assert main(["run", *FLAGS, *folders, "--run", "first"]) == 2
+    assert "this run exists; continue it with --resume, or choose another --run" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_finished_run_keeps_the_best_checkpoint_of_each_phase_and_is_not_trained_again(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(trained.run.folder.with_name("finished"))
+    shutil.copytree(trained.run.folder, run.folder)
+    best = {name: phase.best_epoch for name, phase in read_training(run).phases.items()}
+    keep_best(run.checkpoints, best)
+    left = sorted(path.name for path in run.checkpoints.iterdir())
+    assert left == [f"{name}_best_tail_epoch={epoch}.pt" for name, epoch in best.items()]
+    written = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+    assert main(["train", "--resume", "--run", "finished", *trained.folders]) == 0
+    assert f"{run.folder}: trained already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()} == written

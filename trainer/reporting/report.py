@@ -38,8 +38,8 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
     for run in runs:
         others = [other for other in runs if other != run]
         differences = write_report(run, others)
-        if run == runs[0] and others and not differences:
-            print(cross_site_table(_cross_sites(runs)))
+        if run == runs[0] and not differences and (matrix := _cross_sites(runs)):
+            print(cross_site_table(matrix))
         for one in differences if run == runs[0] else []:
             first, second = (figure(value, one.images) for value in (one.first_macro_f1, one.second_macro_f1))
             print(

@@ -67,6 +67,14 @@ def last_checkpoint(folder: Path, phase: str, state: Mapping[str, Any], trainer:
     )
 
 
+def keep_best(folder: Path, best: Mapping[str, int]) -> None:
+    """Remove all checkpoints but the best one of each phase: its name, and the epoch whose weights were kept."""
+    kept = {f"{phase}_best_tail_epoch={epoch}.pt" for phase, epoch in best.items()}
+    for path in folder.glob("*.pt"):
+        if path.name not in kept:
+            path.unlink()
+
+
 def resume(folder: Path, phase: str, state: Mapping[str, Any]) -> bool:
     """Load a phase's last checkpoint that can be read into ``state``; False where the phase has none.
 

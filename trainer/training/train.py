@@ -29,8 +29,9 @@ from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
 from trainer.progress import say
-from trainer.runs import Run, continued_settings, start_run, training_alone
+from trainer.runs import Run, continued_settings, is_trained, start_run, training_alone
 from trainer.settings import Settings
+from trainer.training.checkpoints import keep_best
 from trainer.training.epoch_log import History
 from trainer.training.losses import site_adjustment
 from trainer.training.phases import EpochLog, PhaseData, PhasePlan, PhaseResult, run_phase
@@ -71,6 +72,9 @@ def start_and_train(settings: Settings) -> Run:
         run_records(settings)  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
     run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
+    if idist.broadcast(float(is_trained(run)), src=0):
+        say(f"{run.folder}: trained already")
+        return run
     with training_alone(run, new=not settings.resume) if idist.get_rank() == 0 else nullcontext():
         train(continued_settings(run, settings), run)
     return run
@@ -105,6 +109,8 @@ def train(settings: Settings, run: Run) -> None:
             "total_seconds": round(time.perf_counter() - started, 2),
         }
         write_json(run.training, summary)
+        if not settings.keep_checkpoints:
+            keep_best(run.checkpoints, {name: result.best_epoch for name, result in phases.items()})
     idist.barrier()
 
 

@@ -122,3 +122,13 @@ def test_the_log_is_json_with_request_ids_and_holds_no_file_name(client: httpx.C
         line = found[answer.headers["x-request-id"]]
         assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", answer.status_code)
         assert line["ms"] > 0
+
+
+def test_the_log_says_once_which_model_is_served_and_what_to_open(
+    service_url: str, stored_artifact: Path, service_log: Path
+) -> None:
+    lines = [json.loads(line) for line in service_log.read_text().splitlines() if '"serving ' in line]
+    assert [line["message"] for line in lines] == [
+        f"serving chest_xray:{stored_artifact.name} (efficientnet_lite0, generated images, "
+        f"macro F1 0.96 on 30 test images); open {service_url}"
+    ]

@@ -121,11 +121,12 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(trained: Trained) 
     assert done.returncode == 0, done.stderr
     assert history.read_text() == trained.run.history.read_text()
     assert sha256_file(folder / "model" / WEIGHTS_FILE) == sha256_file(trained.run.sealed / WEIGHTS_FILE)
+    assert sorted(path.name[:6] for path in (folder / "checkpoints").iterdir()) == ["a_best", "b_best"]
 
 
 def test_a_checkpoint_of_another_version_is_refused_in_one_line(trained: Trained) -> None:
     folder = trained.run.folder.with_name("older")
-    shutil.copytree(trained.run.folder, folder)
+    shutil.copytree(trained.run.folder, folder, ignore=shutil.ignore_patterns("training.json"))
     for path in (folder / "checkpoints").glob("a_last_*.pt"):
         saved = torch.load(path, weights_only=True)
         del saved["selection"]
