@@ -11,7 +11,8 @@ from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages, macro_f1, paired_difference
 from trainer.evaluation.scoring import judge_each
-from trainer.inference.model_store import SealedModel, stored_model
+from trainer.evaluation.seen_images import SeenList, leave_out_seen, read_seen_images
+from trainer.inference.model_store import SealedModel, stored_folder, stored_model
 from trainer.reporting.comparison import read_predictions
 from trainer.runs import Run
 
@@ -29,9 +30,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same images, which neither was trained on."""
+    """Two models on the same images."""
 
     images: int
+    """Neither model has seen any of them."""
+    given: int
+    """Test images of the new model's run."""
     new: float
     """Macro F1."""
     served: float
@@ -41,9 +45,10 @@ class Comparison:
     def __str__(self) -> str:
         # Plus zero: a difference that is rounded to none has no sign of its own.
         value, low, high = (round(side, 2) + 0.0 for side in self.difference.model_dump().values())
+        of = "" if self.images == self.given else f" of {self.given:,}"
         return (
-            f"on {self.images:,} test images macro F1 {self.new:.2f} against {self.served:.2f} "
-            f"(difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
+            f"on {self.images:,}{of} test images, which neither has seen, "
+            f"macro F1 {self.new:.2f} against {self.served:.2f} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
         )
 
 
@@ -71,10 +76,11 @@ def judge_promotion(run: Run, data_dir: Path, new: Manifest, served: str | None)
         return Verdict(old.data.synthetic, known)
     if set(old.classes) != set(new.classes):
         return _not_compared(served, f"since its classes are {', '.join(new.classes)}, not {', '.join(old.classes)}")
-    if old.data.fingerprint != new.data.fingerprint:
+    seen = read_seen_images(stored_folder(served), old)
+    if seen is None and old.data.fingerprint != new.data.fingerprint:
         return _not_compared(served, "which may have been trained on its test images")
     try:
-        comparison = compare(run, data_dir, new, predictor)
+        comparison = compare(run, data_dir, new, predictor, seen)
     except UserError as error:
         return _not_compared(served, f"since {error}")
     return Verdict(comparison.difference.high >= 0, str(comparison))
@@ -84,39 +90,50 @@ def _not_compared(served: str, why: str) -> Verdict:
     return Verdict(False, f"it can't be compared with {served}, {why}")
 
 
-def compare(run: Run, data_dir: Path, new: Manifest, served: Predictor) -> Comparison:
+def compare(run: Run, data_dir: Path, new: Manifest, served: Predictor, seen: SeenList | None) -> Comparison:
     """The two models on the run's test images.
 
+    Args:
+        run: evaluated.
+        data_dir: of its images.
+        new: the run's manifest.
+        served: the other model.
+        seen: its images, which are left out; None: it has seen none of the test images.
+
     Raises:
-        UserError: too few of a class can be read.
+        UserError: too few of a class are left, or can be read.
     """
     rows, judged = read_predictions(run.predictions, new.classes)
     radiographs = [
         Radiograph(data_dir / row["path"], row["path"], row["label"], row.get("site", ""), row["patient"])
         for row in rows
     ]
+    if seen is not None:
+        try:
+            radiographs, _ = leave_out_seen(radiographs, seen)
+        except UserError as error:
+            raise UserError("that one was trained on too many of its test images") from error
     model = SealedModel.of(served)
     readable, answers, _ = judge_each(
         radiographs, model, lambda taken: model.session.predict(taken.image[None]).probabilities[0], "compare"
     )
-    rank = {radiograph.path: i for i, radiograph in enumerate(radiographs)}
-    both = judged.subset(np.isin(np.arange(len(rows)), [rank[radiograph.path] for radiograph in readable]))
+    paths = {radiograph.path for radiograph in readable}
+    both = judged.subset(np.array([row["path"] in paths for row in rows]))
     counts = np.bincount(both.truth, minlength=len(new.classes))
     if counts.min() < LEAST_IMAGES:
         rarest = new.classes[int(counts.argmin())]
-        raise UserError(
-            f"{rarest} has {counts.min()} test images that both can be judged on, and {LEAST_IMAGES} are needed"
-        )
+        raise UserError(f"{rarest} has too few test images to judge both on ({counts.min()}; it takes {LEAST_IMAGES})")
     columns = [model.classes.index(name) for name in new.classes]
     theirs = both.with_probabilities(np.stack(answers)[:, columns])
-    return _difference(both, theirs)
+    return _difference(both, theirs, len(rows))
 
 
-def _difference(ours: JudgedImages, theirs: JudgedImages) -> Comparison:
+def _difference(ours: JudgedImages, theirs: JudgedImages, given: int) -> Comparison:
     classes, once = len(ours.classes), np.ones((1, len(ours.truth)))
     first, second = (judged.probabilities.argmax(axis=1) for judged in (ours, theirs))
     return Comparison(
         images=len(ours.truth),
+        given=given,
         new=float(macro_f1(ours.truth, first, classes, once)[0]),
         served=float(macro_f1(ours.truth, second, classes, once)[0]),
         difference=paired_difference(ours.truth, first, second, classes, ours.patients),

@@ -1,5 +1,6 @@
 """Which model is served by default after a publication: a worse one never takes a better one's place unasked."""
 
+import json
 from pathlib import Path
 
 import bentoml
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bento.artifact import ONNX_FILE, Manifest
+from bento.artifact import MANIFEST_FILE, ONNX_FILE, SEEN_FILE, Manifest, sha256_file
 from bento.imaging.intake import take_in
 from tests.support.artifacts import CLASSES, make_manifest, store_artifact
 from tests.support.runs import Trained
@@ -60,9 +61,9 @@ def served(own_store: Path) -> str:
     ("wrong", "promoted", "reason"),
     [
         # one row a sentence: wrong answers of the new model (None: those of the served one), whether it is promoted
-        (0, True, "on 60 test images macro F1 1.00 against 0."),
+        (0, True, "on 60 test images, which neither has seen, macro F1 1.00 against 0."),
         (None, True, "(difference +0.00, +0.00 to +0.00)"),
-        (IMAGES, False, "on 60 test images macro F1 0.00 against 0."),
+        (IMAGES, False, "on 60 test images, which neither has seen, macro F1 0.00 against 0."),
     ],
 )
 def test_a_model_that_is_not_worse_on_the_same_images_is_promoted(
@@ -82,7 +83,7 @@ def test_too_few_images_tell_nothing(served: str, tmp_path: Path) -> None:
     run = evaluated(tmp_path, images=len(CLASSES) * LEAST_IMAGES - 1)
     verdict = judge_promotion(run, tmp_path / "data", manifest(), served)
     assert not verdict.promoted
-    assert "TUBERCULOSIS has 4 test images" in verdict.reason
+    assert "TUBERCULOSIS has too few test images to judge both on (4; it takes 5)" in verdict.reason
 
 
 def test_images_that_are_gone_tell_nothing(served: str, tmp_path: Path) -> None:
@@ -97,10 +98,36 @@ def test_a_model_of_other_classes_waits_for_a_word(served: str, tmp_path: Path) 
     assert "its classes are NORMAL, COVID, not NORMAL, PNEUMONIA, TUBERCULOSIS" in verdict.reason
 
 
-def test_a_model_that_may_know_the_test_images_is_no_measure(served: str, tmp_path: Path) -> None:
+def test_a_model_that_may_know_the_test_images_is_no_measure(own_store: Path, tmp_path: Path) -> None:
+    served = f"chest_xray:{store_artifact('format-5', format_version=5).name}"
     verdict = judge_promotion(evaluated(tmp_path), tmp_path / "data", manifest(fingerprint="1" * 64), served)
     reason = f"it can't be compared with {served}, which may have been trained on its test images"
     assert verdict == Verdict(False, reason)
+
+
+@pytest.mark.parametrize(
+    ("seen", "promoted", "reason"),
+    [
+        (6, True, "on 54 of 60 test images, which neither has seen, macro F1 1.00 against 0."),
+        (IMAGES - 3, False, "since NORMAL has too few test images to judge both on (1; it takes 5)"),
+        (IMAGES, False, "since that one was trained on too many of its test images"),
+    ],
+)
+def test_images_that_the_served_model_has_seen_are_left_out(
+    served: str, own_store: Path, tmp_path: Path, seen: int, promoted: bool, reason: str
+) -> None:
+    run = evaluated(tmp_path)
+    listed = [sha256_file(tmp_path / "data" / f"{i}.png") for i in range(seen)]
+    (own_store / "served" / SEEN_FILE).write_text(
+        csv_text(["sha256", "perceptual_hash"], [[one, ""] for one in listed])
+    )
+    path = own_store / "served" / MANIFEST_FILE
+    document = json.loads(path.read_text())
+    document["files"][SEEN_FILE] = sha256_file(own_store / "served" / SEEN_FILE)
+    path.write_text(json.dumps(document))
+    verdict = judge_promotion(run, tmp_path / "data", manifest(fingerprint="1" * 64), served)
+    assert verdict.promoted is promoted
+    assert reason in verdict.reason
 
 
 def test_a_model_of_generated_images_makes_way_and_never_takes_another_ones_place(own_store: Path) -> None:
