@@ -7,9 +7,10 @@ export BENTOML_DO_NOT_TRACK := True
 # For `make container`: the first container engine that answers, and what to train with where there is no model.
 ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 IMAGE ?= chest_xray:latest
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo serve test chromium pictures reference check docs lint types bento audit container clean
+.PHONY: help demo plan serve test chromium pictures reference check docs lint types bento audit container clean
 
 help:
 	@echo "make demo       train on generated images, serve the model, ask it about one image"
@@ -25,8 +26,14 @@ help:
 	@echo "make reference  docs/configuration.md, from the settings' docstrings"
 	@echo "make clean      remove .venv, site and caches; data, runs and models stay"
 
-demo: $(VENV)/.train
-	$(PY) -m trainer.demo
+demo: plan $(VENV)/.train
+	@$(PY) -m trainer.demo
+
+plan:
+	@if [ -e $(VENV)/.train ]; then echo "demo: about 3 minutes on two cores; nothing is downloaded"; else \
+		echo "demo: installs for 2 to 5 minutes, then runs for about 3 on two cores. To download: 0.5 GB with the CPU build" \
+		"of PyTorch, which is taken where there is no NVIDIA GPU; 3 GB with the CUDA build. The CPU build in any case:" \
+		"PIP_EXTRA_INDEX_URL=$(TORCH_CPU) make demo"; fi
 
 serve: $(VENV)/.train
 	$(VENV)/bin/bentoml serve
@@ -84,12 +91,27 @@ container: bento
 $(PY):
 	$(PYTHON) -m venv $(VENV)
 
+# pip's own choice on Linux is the CUDA build of PyTorch. An index that does not answer is left out: pip would ask it again and again.
+define install
+	@index=; \
+	if [ "$$(uname)" != Linux ] || [ -n "$$PIP_EXTRA_INDEX_URL" ]; then :; \
+	elif [ -e /proc/driver/nvidia ] || command -v nvidia-smi >/dev/null; then \
+		echo "an NVIDIA GPU: the CUDA build of PyTorch"; \
+	elif $(PY) -c 'from urllib.request import urlopen; urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2>/dev/null; then \
+		echo "no NVIDIA GPU: the CPU build of PyTorch"; index="--extra-index-url $(TORCH_CPU)"; \
+	else \
+		echo "$(TORCH_CPU) can't be reached: the build of PyTorch that pip finds by itself"; \
+	fi; \
+	$(VENV)/bin/pip install $$index --editable '.[$(1)]'
+endef
+comma := ,
+
 $(VENV)/.train: $(PY) pyproject.toml
-	$(VENV)/bin/pip install --quiet --editable '.[train]'
+	$(call install,train)
 	@touch $@
 
 $(VENV)/.dev: $(PY) pyproject.toml
-	$(VENV)/bin/pip install --quiet --editable '.[train,dev]'
+	$(call install,train$(comma)dev)
 	@touch $(VENV)/.train $@
 
 clean:

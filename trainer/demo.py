@@ -15,19 +15,24 @@ from pathlib import Path
 
 import httpx
 
+from bento.artifact import STORE_NAME
 from trainer.cli import main
 from trainer.errors import UserError
+from trainer.publish import model_version
 from trainer.runs import find_run
 from trainer.settings import Settings
+from trainer.stored_models import served_tag
 
 DATA = Path("data/demo")
 FLAGS = ["--dataset", "sample", "--data-dir", str(DATA), "--backbone", "efficientnet_lite0"]
 READY_SECONDS = 60.0
+MODEL = "CHEST_XRAY_MODEL"
+"""Environment variable that tells the service which model to serve."""
 
 
 @contextmanager
-def served() -> Iterator[httpx.Client]:
-    """A ``bentoml serve`` process on a free port; gives a client of it and stops it at the end.
+def served(tag: str) -> Iterator[httpx.Client]:
+    """A ``bentoml serve`` process of a stored model on a free port; gives a client of it and stops it at the end.
 
     Raises:
         UserError: it ends, or is not ready in time.
@@ -37,7 +42,7 @@ def served() -> Iterator[httpx.Client]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
     # Its own process group, so that its workers end with it.
-    server = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    server = subprocess.Popen(command, env=os.environ | {MODEL: tag}, start_new_session=True)  # noqa: S603
     try:
         # Not through the proxy that the environment may name: it is this machine.
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
@@ -68,8 +73,9 @@ def demo() -> int:
     run = find_run(Settings())
     with run.predictions.open(encoding="utf-8") as stream:
         radiograph = next(row for row in csv.DictReader(stream) if row["label"] == "TUBERCULOSIS")
+    tag = f"{STORE_NAME}:{model_version(run)}"
     try:
-        with served() as client:
+        with served(tag) as client:
             files = {"file": (DATA / radiograph["path"]).read_bytes()}
             answer = client.post("/predict", files=files).raise_for_status().json()
     except UserError as error:
@@ -79,12 +85,13 @@ def demo() -> int:
         f"\nasked about {DATA / radiograph['path']} (generated, made as {radiograph['label']}); the service answered:"
     )
     print(json.dumps(answer, indent=2))
+    serve = "make serve" if tag == served_tag() else f"{MODEL}={tag} make serve"
     print(
-        "\nThe images are generated: no number above has a clinical meaning.\n"
-        f"metrics and predictions   {run.folder}\n"
-        "TensorBoard               .venv/bin/tensorboard --logdir runs\n"
-        "the service again         make serve, then http://localhost:3000/docs\n"
-        "real radiographs          .venv/bin/python -m trainer --help"
+        "\nThe images are generated: no number above has a clinical meaning. The service has been stopped again.\n\n"
+        "open these two:\n"
+        f"  the report  {run.report.resolve()}\n"
+        f"  the page    {serve}   then http://localhost:3000\n"
+        "your own images: .venv/bin/python -m trainer --dataset path/to/images --backbone efficientnet_lite0"
     )
     return 0
 

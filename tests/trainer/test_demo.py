@@ -27,7 +27,7 @@ def test_the_demo_asks_its_own_service_without_a_proxy(
         monkeypatch.delenv(name, raising=False)
     for name, value in proxies.items():
         monkeypatch.setenv(name, value)
-    with served() as client:
+    with served(f"chest_xray:{stored_artifact.name}") as client:
         answer = client.post("/predict", files={"file": encode(grey(), "PNG")})
         assert answer.status_code == HTTPStatus.OK
         address = client.base_url
