@@ -58,6 +58,8 @@ class PhaseRecord(Document):
     epochs: int
     best_epoch: int
     best_macro_f1: float
+    kept: str = ""
+    """Which epoch was kept, and why; empty in runs of earlier versions."""
 
 
 class TrainingRecord(Document):

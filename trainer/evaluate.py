@@ -1,10 +1,8 @@
 """Evaluation of a run and of a stored model: judge, write down, print."""
 
-import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from bento.artifact import ONNX_FILE, Manifest
 from bento.inference.session import Session
@@ -12,26 +10,26 @@ from trainer.data.corruptions import STRENGTHS
 from trainer.data.datasets import open_datasets
 from trainer.data.holdout import run_records
 from trainer.data.listing import Radiograph
-from trainer.data.manifest import fingerprint, read_manifest
+from trainer.data.manifest import Record, fingerprint, read_manifest
+from trainer.documents import TrainingRecord
+from trainer.durations import judging_seconds
 from trainer.errors import UserError
 from trainer.evaluation.confounding import calls_text
 from trainer.evaluation.cross_site import cross_site_table, present_text
 from trainer.evaluation.novelty_rates import novelty_text
 from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
-from trainer.evaluation.scoring import Evaluation, evaluation_tables, score_images
+from trainer.evaluation.scoring import evaluation_tables, score_images
 from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
 from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
-from trainer.evaluation.summary import EvaluationSummary
+from trainer.evaluation_board import log_evaluation
 from trainer.files import check_writable, write_json, write_text
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
-from trainer.plots import confusion_plot, reliability_plot
+from trainer.plots import confusion_plot
+from trainer.progress import expect, say, task, whole_command
 from trainer.publish import write_manifest
 from trainer.reporting.report import write_report
 from trainer.runs import Run, find_run, read_training, saved_settings
 from trainer.settings import RobustnessSettings, Settings
-
-TENSORBOARD = "evaluation"
-"""Folder of an evaluation's TensorBoard events in the run's folder; each evaluation writes it anew."""
 
 
 def evaluate_run(settings: Settings) -> Run:
@@ -48,6 +46,14 @@ def evaluate_run(settings: Settings) -> Run:
     records = run_records(saved)
     if fingerprint(records) != training.fingerprint:
         raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
+    with whole_command():
+        expect(judging_seconds(saved, Counter(str(record.split) for record in records)))
+        say("judging the test images")
+        _judge(run, saved, records, training)
+    return run
+
+
+def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingRecord) -> None:
     evaluation, summary = assess_run(run, saved, records, training)
     confusion_plot(summary.test.confusion_matrix, evaluation.classes, f"test, {summary.test.images} images").savefig(
         run.folder / "confusion_matrix.png", dpi=150
@@ -60,12 +66,13 @@ def evaluate_run(settings: Settings) -> Run:
     if summary.novelty_rates is not None:
         tables += "\n\n" + novelty_text(summary.novelty_rates)
     write_text(run.folder / "metrics.txt", tables + "\n")
-    print(tables)
-    write_manifest(run, saved.data_dir)
-    write_report(run)
-    log_evaluation(run, evaluation, summary)
-    print(f"\nreport: {run.report}")
-    return run
+    say(tables)
+    with task("report"):
+        write_manifest(run, saved.data_dir)
+        write_report(run)
+    with task("TensorBoard"):
+        log_evaluation(run, evaluation, summary, tables)
+    say(f"\nreport: {run.report}")
 
 
 def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) -> None:
@@ -128,35 +135,3 @@ def evaluate_robustness(settings: RobustnessSettings) -> Robustness:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(settings.out, robustness.model_dump(mode="json"))
     return robustness
-
-
-def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary) -> None:
-    """Show a test in TensorBoard: curves, reliability, embeddings with thumbnails, settings with final metrics."""
-    import torch
-    from torch.utils.tensorboard import SummaryWriter
-
-    classes = evaluation.classes
-    predicted = [classes[i] for i in evaluation.probabilities.argmax(axis=1)]
-    rows = [
-        [image.label, image.site, guess, "right" if image.label == guess else "wrong", image.path]
-        for image, guess in zip(evaluation.radiographs, predicted, strict=True)
-    ]
-    thumbnails = torch.from_numpy(np.repeat(evaluation.thumbnails[:, None], 3, axis=1)).float() / 255
-    settings = {
-        name: value if isinstance(value, bool | int | float) else str(value)
-        for name, value in saved_settings(run).model_dump(mode="json").items()
-    }
-    final = {f"final/{name}": getattr(summary.test, name) for name in ("accuracy", "macro_f1", "weighted_f1")}
-    final["final/ece"] = summary.calibration.after.ece.value
-    folder = run.folder / TENSORBOARD
-    shutil.rmtree(folder, ignore_errors=True)
-    with SummaryWriter(str(folder)) as writer:
-        for i, name in enumerate(classes):
-            writer.add_pr_curve(f"test/{name}", evaluation.truth == i, evaluation.probabilities[:, i])
-        for when, curve in summary.calibration.reliability.items():
-            writer.add_figure(f"test/reliability_{when}_scaling", reliability_plot(*curve))
-        writer.add_figure("test/confusion", confusion_plot(summary.test.confusion_matrix, classes, "test"))
-        header = ["label", "site", "predicted", "right", "path"]
-        writer.add_embedding(evaluation.embeddings, rows, thumbnails, metadata_header=header)
-        # In this very folder: by default each call makes a run of its own.
-        writer.add_hparams(settings, final, run_name=".")

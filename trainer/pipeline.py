@@ -16,8 +16,8 @@ from trainer.data.split import split
 from trainer.distributed import first_only, process_group
 from trainer.errors import UserError
 from trainer.files import check_writable, model_store
-from trainer.progress import say
-from trainer.runs import Run, continued_settings, refuse_taken_name, start_run
+from trainer.progress import say, whole_command
+from trainer.runs import Run, continued_settings, read_training, refuse_taken_name, start_run
 from trainer.settings import Settings
 from trainer.training.train import start_and_train
 
@@ -30,12 +30,12 @@ def run_everything(settings: Settings) -> None:
     """
     check_writable(model_store())
     refuse_taken_name(settings)
-    with process_group(settings.device):
+    with process_group(settings.device), whole_command():
         if settings.resume:
             settings = continued_settings(start_run(settings), settings)
         first_only(fetch)(settings)
         first_only(split)(settings)
-        run = start_and_train(settings)
+        run = start_and_train(settings, judged=True)
         first_only(_conclude)(settings.model_copy(update={"run": run.name}), run)
 
 
@@ -66,8 +66,9 @@ def run_matrix(settings: Settings) -> None:
             finished = run.report.is_file()
             say(f"{number} of {len(sites)}: without {site}" + (", finished before" if finished else ""))
             if not finished:
-                start_and_train(own)
-                first_only(_evaluate)(own)
+                with whole_command():
+                    start_and_train(own, judged=True)
+                    first_only(_evaluate)(own)
             names.append(name)
         if idist.get_rank() == 0:
             for reason in refused.values():
@@ -92,7 +93,8 @@ def _conclude(settings: Settings, run: Run) -> None:
 
     _evaluate(settings)
     told = publish(run, promote=settings.promote).told
+    *_, last = read_training(run).phases.values()
     print(
-        f"\n{told}\nrun folder: {run.folder}\nreport: {run.report}\n"
+        f"\n{last.kept}\n{told}\nrun folder: {run.folder}\nreport: {run.report}\n"
         f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
     )

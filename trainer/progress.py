@@ -86,13 +86,17 @@ def expect(seconds: Mapping[str, float]) -> None:
 
 
 @contextmanager
-def task(name: str, units: float = 1) -> Iterator[Advance]:
+def task(name: str, units: float | None = None) -> Iterator[Advance]:
     """A task of the command, which takes so many units; what it gives is told how many more are done.
 
-    It is a part of the bar of the whole command where there is one, and otherwise has a bar of its own.
+    One without units is done when the block ends. A task is a part of the bar of the whole command where there is one,
+    and otherwise has a bar of its own.
     """
     if _whole is not None:
-        yield _whole.begin(name, units)
+        advance = _whole.begin(name, units or 1)
+        yield advance
+        if units is None:
+            advance(1)
         return
     with _bar(total=units, desc=name) as bar:
 

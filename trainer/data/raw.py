@@ -40,7 +40,8 @@ formats become PNG files."""
 _LONGEST = 255
 """Bytes that a file's name may have."""
 _BAR: dict[str, Any] = {
-    "desc": "checking images", "unit": "radiograph", "leave": False, "max_workers": os.cpu_count() or 1,
+    "desc": "checking images", "unit": "radiograph", "leave": False, "disable": None,
+    "max_workers": os.cpu_count() or 1,
 }  # fmt: skip
 _CONVERTED = ".converted"
 """Folder beside ``raw`` while it is built: DICOM files as PNG files."""

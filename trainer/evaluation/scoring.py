@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from bento.artifact import TestMetrics
 from bento.imaging.errors import ImageError
@@ -20,6 +19,7 @@ from trainer.evaluation.shortcut_controls import occluded, thumbnail
 from trainer.files import write_text
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import SealedModel
+from trainer.progress import say, task
 from trainer.tables import csv_text
 from trainer.types import Array
 
@@ -100,18 +100,22 @@ def judge_each(
     unreadable: dict[str, str] = {}
     files = [radiograph.file for radiograph in radiographs]
     each = each_intake(files, model.preprocessing, lambda _, taken: judge(taken), model.workers)
-    for radiograph, (_, result) in zip(radiographs, tqdm(each, total=len(files), desc=title, leave=False), strict=True):
-        if isinstance(result, ImageError):
-            unreadable[radiograph.path] = str(result)
-        else:
-            readable.append(radiograph)
-            results.append(result)
+    with task(title, len(files)) as advance:
+        for radiograph, (_, result) in zip(radiographs, each, strict=True):
+            advance(1)
+            if isinstance(result, ImageError):
+                unreadable[radiograph.path] = str(result)
+            else:
+                readable.append(radiograph)
+                results.append(result)
     if not readable:
         raise UserError("none of the images can be read")
     return readable, results, unreadable
 
 
-def score_images(radiographs: Sequence[Radiograph], model: SealedModel, occlude: bool = False) -> Evaluation:
+def score_images(
+    radiographs: Sequence[Radiograph], model: SealedModel, occlude: bool = False, title: str = "judging images"
+) -> Evaluation:
     """Ask the model about every image, with ``occlude`` also with parts of it black; unreadable ones are left out.
 
     Raises:
@@ -129,9 +133,9 @@ def score_images(radiographs: Sequence[Radiograph], model: SealedModel, occlude:
             return answer
         return *answer, whole.novelty[0], whole.orientation[0]
 
-    readable, answers, unreadable = judge_each(radiographs, model, judge, "evaluate")
+    readable, answers, unreadable = judge_each(radiographs, model, judge, title)
     if unreadable:
-        print(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
+        say(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
     probabilities, embeddings, thumbnails, parts, *warnings = (
         np.stack(column) for column in zip(*answers, strict=True)
     )

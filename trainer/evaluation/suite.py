@@ -36,6 +36,7 @@ from trainer.evaluation.shortcut_controls import (
 from trainer.evaluation.summary import EvaluationSummary, summarise, write_summary
 from trainer.files import write_text
 from trainer.inference.model_store import SealedModel
+from trainer.progress import task
 from trainer.runs import Run
 from trainer.settings import Settings
 from trainer.tables import csv_text
@@ -59,18 +60,20 @@ def assess_run(
     classes, data_dir = training.classes, saved.data_dir
     session = Session(run.sealed / ONNX_FILE, len(classes), saved.image_size)
     model = SealedModel(session, classes, saved.preprocessing, saved.workers)
-    validation = score_images(split_radiographs(records, data_dir, "val"), model)
-    test = score_images(split_radiographs(records, data_dir, "test"), model, occlude=True)
-    points, without = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
-    summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
+    validation = score_images(split_radiographs(records, data_dir, "val"), model, title="judging validation images")
+    test = score_images(split_radiographs(records, data_dir, "test"), model, occlude=True, title="judging test images")
+    with task("metrics"):
+        points, without = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
+        summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
     summary.no_threshold = without
     held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
     if training.novelty is not None:
         summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)
     train = split_radiographs(records, data_dir, "train")
-    train, small, _ = judge_each(train, model, lambda taken: thumbnail(taken.image), "thumbnails")
+    train, small, _ = judge_each(train, model, lambda taken: thumbnail(taken.image), "reading training images")
     truth = np.array([classes.index(radiograph.label) for radiograph in train])
-    summary.controls = run_controls(test, validation, np.stack(small), truth)
+    with task("controls"):
+        summary.controls = run_controls(test, validation, np.stack(small), truth)
     shown = [*train, *validation.radiographs, *test.radiographs]
     small += [*validation.thumbnails, *test.thumbnails]
     thumbnails = {radiograph.path: image for radiograph, image in zip(shown, small, strict=True)}
@@ -82,11 +85,12 @@ def assess_run(
     summary.failures = find_failures(test.judged, paths, test.sites, points, saved.normal_class)
     files = {record.path: data_dir / record.path for record in records}
     shutil.rmtree(run.pictures, ignore_errors=True)
-    draw_cases(summary.failures.cases, files, model, run.pictures)
-    draw_pairs(summary.audit.pairs, files, model.preprocessing, run.pictures)
+    with task("pictures"):
+        draw_cases(summary.failures.cases, files, model, run.pictures)
+        draw_pairs(summary.audit.pairs, files, model.preprocessing, run.pictures)
+        write_text(run.embedding_map, _embedding_map(test))
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
-    write_text(run.embedding_map, _embedding_map(test))
     write_seen_images(records, data_dir, run.sealed)
     summary.add_warnings()
     write_summary(run.folder, summary)

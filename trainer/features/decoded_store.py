@@ -7,16 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import ignite.distributed as idist
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from bento.cpu import available_cores
 from bento.imaging.intake import DECODING, load_array
 from bento.imaging.preprocessing import Preprocessing
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
+from trainer.progress import task
 from trainer.types import Array
 
 CHUNK = 256
@@ -63,7 +62,7 @@ def decoded_images(files: ImageFiles, hashes: Sequence[str], store: Store, title
         files: N image files and their intake.
         hashes: SHA-256 of each file.
         store: where the array is kept.
-        title: label of the progress bar.
+        title: what the images are, for the progress bar.
 
     Raises:
         ImageError: a file that the intake refuses; ``fetch`` has sorted those out before.
@@ -72,11 +71,11 @@ def decoded_images(files: ImageFiles, hashes: Sequence[str], store: Store, title
     path = images_path(store, files, hashes)
     if missing_anywhere([path]):
         rows_here = np.array(own_rows(len(files)), dtype=np.int64)
-        bar = tqdm(total=len(rows_here), desc=f"decode {title}", leave=False, disable=idist.get_rank() > 0)
-        with create_array(path, (len(files), files.spec.image_size, files.spec.image_size), "uint8") as array, bar:
+        shape = (len(files), files.spec.image_size, files.spec.image_size)
+        with task(f"decoding {title}", len(rows_here)) as advance, create_array(path, shape, "uint8") as array:
             for start in range(0, len(rows_here), CHUNK):
                 rows = rows_here[start : start + CHUNK]
                 array[rows] = files[rows]
                 release(array)
-                bar.update(len(rows))
+                advance(len(rows))
     return open_array(path)

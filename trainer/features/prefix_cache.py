@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from trainer.device import side_by_side, to_device
 from trainer.features.augmentation import Augmentation
@@ -25,6 +23,7 @@ from trainer.features.decoded_store import Images
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
 from trainer.models.classifier import Classifier, folded
+from trainer.progress import task
 from trainer.types import Array
 
 BATCH = 32
@@ -114,7 +113,7 @@ def prefix_outputs(
         key: names the images, their order and their preprocessing.
         views: K views of each image.
         store: where the arrays are kept.
-        title: label of the progress bar.
+        title: what the images are, for the progress bar.
 
     Returns:
         One memory-mapped ``float16`` array per cut: K×N×(shape of one output).
@@ -139,7 +138,7 @@ def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, tit
     rows_here = np.array(own_rows(len(images)), dtype=np.int64)
     batches = [rows_here[start : start + BATCH] for start in range(0, len(rows_here), BATCH)]
     total = views.count * len(rows_here)
-    with tqdm(total=total, desc=f"cache {title}", leave=False, disable=idist.get_rank() > 0) as bar:
+    with task(f"caching {title}", total) as advance:
         for view in range(views.count):
             random = views.random(len(images), view)
 
@@ -151,4 +150,4 @@ def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, tit
                 return len(rows)
 
             for count in side_by_side(fill, batches, prefix.device):
-                bar.update(count)
+                advance(count)

@@ -193,7 +193,7 @@ def _write(results: Results, total: int, output: _Output) -> int:
     quiet = True if total < FEW or output.stream.isatty() else None
     try:
         with closing(results):
-            for file, result in tqdm(results, total=total, desc="predict", leave=False, disable=quiet):
+            for file, result in tqdm(results, total=total, desc="predict", leave=False, disable=quiet or None):
                 output.stream.write(output.lines.line(str(file), result))
                 # A killed process leaves whole lines, and a reader at the end of a pipe gets them at once.
                 output.stream.flush()

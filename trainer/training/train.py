@@ -1,6 +1,7 @@
 """Training: wires images, features, phases and export into a run. Holds no logic of its own."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint
 from trainer.device import prepare
 from trainer.distributed import process_group
+from trainer.durations import judging_seconds, training_seconds
 from trainer.export.cam import fit_fine_map
 from trainer.export.novelty import FittedHeads, fit_novelty
 from trainer.export.novelty_cache import cached_novelty, novelty_path
@@ -28,7 +30,7 @@ from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
-from trainer.progress import say
+from trainer.progress import expect, say, task, whole_command
 from trainer.runs import Run, continued_settings, is_trained, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.checkpoints import keep_best
@@ -62,12 +64,12 @@ def train_run(settings: Settings) -> Run:
     Raises:
         UserError: see :func:`trainer.runs.start_run` and :func:`train`.
     """
-    with process_group(settings.device):
+    with process_group(settings.device), whole_command():
         return start_and_train(settings)
 
 
-def start_and_train(settings: Settings) -> Run:
-    """As :func:`train_run`, for processes that are a group already."""
+def start_and_train(settings: Settings, judged: bool = False) -> Run:
+    """As :func:`train_run`, for processes that are a group already; ``judged``: an evaluation follows."""
     if not settings.resume:
         run_records(settings)  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
@@ -76,7 +78,10 @@ def start_and_train(settings: Settings) -> Run:
         say(f"{run.folder}: trained already")
         return run
     with training_alone(run, new=not settings.resume) if idist.get_rank() == 0 else nullcontext():
-        train(continued_settings(run, settings), run)
+        settings = continued_settings(run, settings)
+        images = Counter(str(record.split) for record in run_records(settings))
+        expect(training_seconds(settings, images) | (judging_seconds(settings, images) if judged else {}))
+        train(settings, run)
     return run
 
 
@@ -178,18 +183,22 @@ def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
 def _seal(prepared: Prepared, run: Run) -> dict[str, object]:
     """Fit what goes beside the network, and write both; returns what ``training.json`` says of it."""
     settings, model, validation = prepared.settings, prepared.model, prepared.validation
-    logits = logits_of(model, validation.images, prepared.device)
-    temperature = fit_temperature(logits, validation.labels)
-    fitted = _novelty(prepared)
-    cut, images = prepared.last_blocks, len(prepared.train.labels)
-    fine_map = fit_fine_map(model, cut, prepared.features.train[cut], images, settings.seed)
+    say("sealing the model: novelty and orientation, ONNX graph, comparison with PyTorch")
+    with task("sealing: novelty and orientation"):
+        logits = logits_of(model, validation.images, prepared.device)
+        temperature = fit_temperature(logits, validation.labels)
+        fitted = _novelty(prepared)
+        cut, images = prepared.last_blocks, len(prepared.train.labels)
+        fine_map = fit_fine_map(model, cut, prepared.features.train[cut], images, settings.seed)
     run.sealed.mkdir(exist_ok=True)
     onnx = run.sealed / ONNX_FILE
-    save_weights(model, run.sealed / WEIGHTS_FILE)
-    export_onnx(model, temperature, fitted.heads, fine_map, settings.image_size, onnx)
-    session = Session(onnx, logits.shape[1], settings.image_size)
-    probabilities = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
-    difference = check_parity(session, validation.images, probabilities)
+    with task("sealing: ONNX graph"):
+        save_weights(model, run.sealed / WEIGHTS_FILE)
+        export_onnx(model, temperature, fitted.heads, fine_map, settings.image_size, onnx)
+    with task("sealing: comparison"):
+        session = Session(onnx, logits.shape[1], settings.image_size)
+        probabilities = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
+        difference = check_parity(session, validation.images, probabilities)
     return {
         "temperature": temperature,
         "novelty": fitted.novelty.model_dump(),

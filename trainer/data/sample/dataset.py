@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from trainer.data.sample import lesions
 from trainer.data.sample.anatomy import Anatomy
@@ -22,6 +21,7 @@ from trainer.data.sample.hospitals import Hospital
 from trainer.data.sample.lesions import LABELS
 from trainer.data.sample.projection import View
 from trainer.errors import UserError
+from trainer.progress import task
 
 COLUMNS = ("path", "label", "site", "patient")
 CONFOUNDING = 0.95
@@ -131,10 +131,10 @@ def write(folder: Path, wanted: SampleSet, workers: int = 0) -> None:
     job = partial(_write_patient, folder, wanted.size)
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(rows), desc="generate", unit="radiograph") as bar,
+        task("generating images", len(rows)) as advance,
     ):
         for written in pool.map(job, patients, chunksize=4):
-            bar.update(written)
+            advance(written)
     temporary = folder / "manifest.csv.part"
     with temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
