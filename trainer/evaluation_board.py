@@ -37,7 +37,7 @@ def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary,
     with SummaryWriter(str(folder)) as writer:
         writer.add_text("summary", summary_text(run, summary, text), step)
         for i, name in enumerate(classes):
-            writer.add_pr_curve(name, evaluation.truth == i, evaluation.probabilities[:, i], step)
+            writer.add_pr_curve(f"precision_recall/{name}", evaluation.truth == i, evaluation.probabilities[:, i], step)
         confusion = confusion_plot(summary.test.confusion_matrix, classes, f"test, {summary.test.images} images")
         writer.add_figure("images/confusion", confusion, step)
         for when, curve in summary.calibration.reliability.items():

@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -133,12 +135,24 @@ def write(folder: Path, wanted: SampleSet, workers: int = 0) -> None:
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         task("generating images", len(rows)) as advance,
     ):
-        for written in pool.map(job, patients, chunksize=4):
+        with _ctrl_c_ignored():
+            jobs = pool.map(job, patients, chunksize=4)  # starts the processes
+        for written in jobs:
             advance(written)
     temporary = folder / "manifest.csv.part"
     with temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
     temporary.replace(folder / "manifest.csv")
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Let processes that are started here leave Ctrl-C to this one, which stops them: else each shows a traceback."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _patients(wanted: SampleSet) -> Iterator[_Patient]:
