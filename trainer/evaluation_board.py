@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from bento.artifact import load_manifest
 from trainer.errors import UserError
 from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.summary import EvaluationSummary
 from trainer.plots import COLOURS, confusion_plot, reliability_plot
+from trainer.reporting.verdict import verdict
 from trainer.runs import Run, all_runs, read_config, read_training, saved_settings
 from trainer.settings import DataSettings, RunSettings, Settings
 from trainer.types import Array
@@ -35,7 +37,7 @@ def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary,
     folder = run.folder / TENSORBOARD
     shutil.rmtree(folder, ignore_errors=True)
     with SummaryWriter(str(folder)) as writer:
-        writer.add_text("summary", summary_text(run, summary, text), step)
+        writer.add_text("summary", _summary_text(run, evaluation, summary, text), step)
         for i, name in enumerate(classes):
             writer.add_pr_curve(f"precision_recall/{name}", evaluation.truth == i, evaluation.probabilities[:, i], step)
         confusion = confusion_plot(summary.test.confusion_matrix, classes, f"test, {summary.test.images} images")
@@ -47,12 +49,12 @@ def log_evaluation(run: Run, evaluation: Evaluation, summary: EvaluationSummary,
         writer.add_hparams(told_settings(run), _final_metrics(summary), run_name=".", global_step=step)
 
 
-def summary_text(run: Run, summary: EvaluationSummary, text: str) -> str:
-    """What the report begins with, as Markdown."""
-    macro = summary.intervals.test["macro_f1"]
+def _summary_text(run: Run, evaluation: Evaluation, summary: EvaluationSummary, text: str) -> str:
+    """What the report begins with, as Markdown, and the tables."""
+    synthetic = load_manifest(run.sealed).data.synthetic
+    without_patient = sum(image.patient == image.path for image in evaluation.radiographs)
     lines = [
-        f"**{run.name}**: macro F1 {macro.value:.3f} (95 % interval {macro.low:.3f} to {macro.high:.3f}) "
-        f"on {summary.test.images:,} test images.",
+        *verdict(summary, synthetic, without_patient),
         *(f"**Warning**: {warning}" for warning in summary.warnings),
         f"The whole report: `{run.report}`",
         "\n".join(f"    {line}" for line in text.splitlines()),
