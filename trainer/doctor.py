@@ -252,5 +252,5 @@ def _models() -> tuple[list[Finding], set[str]]:
             text += ", served by default" if tag == served else ""
             findings.append(Finding("model", text, next="bentoml serve"))
     if len(tags) > SHOWN:
-        findings.append(Finding("", f"and {len(tags) - SHOWN:,} others: python -m trainer models"))
+        findings.append(Finding("", f"and {len(tags) - SHOWN:,} more: python -m trainer models"))
     return findings or [Finding("models", "none in the store")], {tag.partition(":")[2] for tag in tags}

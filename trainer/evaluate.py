@@ -32,8 +32,12 @@ from trainer.runs import Run, find_run, read_training, saved_settings
 from trainer.settings import RobustnessSettings, Settings
 
 
-def evaluate_run(settings: Settings) -> Run:
+def evaluate_run(settings: Settings, aloud: bool = True) -> Run:
     """Judge a run's sealed model on its test split, once training is over, and write its report and model card.
+
+    Args:
+        settings: name the run.
+        aloud: print the tables, which the run's folder has in any case.
 
     Raises:
         UserError: the run is not trained, or its data are gone or changed.
@@ -49,11 +53,14 @@ def evaluate_run(settings: Settings) -> Run:
     with whole_command():
         expect(judging_seconds(saved, Counter(str(record.split) for record in records)))
         say("judging the test images")
-        _judge(run, saved, records, training)
+        tables = _judge(run, saved, records, training)
+    if aloud:
+        say(f"{tables}\n\nreport: {run.report}")
     return run
 
 
-def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingRecord) -> None:
+def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingRecord) -> str:
+    """Write everything that is found out; returns the tables."""
     evaluation, summary = assess_run(run, saved, records, training)
     confusion_plot(summary.test.confusion_matrix, evaluation.classes, f"test, {summary.test.images} images").savefig(
         run.folder / "confusion_matrix.png", dpi=150
@@ -66,13 +73,12 @@ def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingR
     if summary.novelty_rates is not None:
         tables += "\n\n" + novelty_text(summary.novelty_rates)
     write_text(run.folder / "metrics.txt", tables + "\n")
-    say(tables)
     with task("report"):
         write_manifest(run, saved.data_dir)
         write_report(run)
     with task("TensorBoard"):
         log_evaluation(run, evaluation, summary, tables)
-    say(f"\nreport: {run.report}")
+    return tables
 
 
 def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) -> None:

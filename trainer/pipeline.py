@@ -68,7 +68,7 @@ def run_matrix(settings: Settings) -> None:
             if not finished:
                 with whole_command():
                     start_and_train(own, judged=True)
-                    first_only(_evaluate)(own)
+                    first_only(_evaluate)(own, aloud=False)
             names.append(name)
         if idist.get_rank() == 0:
             for reason in refused.values():
@@ -76,10 +76,10 @@ def run_matrix(settings: Settings) -> None:
         first_only(_report)(settings.runs_dir, names)
 
 
-def _evaluate(settings: Settings) -> None:
+def _evaluate(settings: Settings, aloud: bool = True) -> None:
     from trainer.evaluate import evaluate_run
 
-    evaluate_run(settings)
+    evaluate_run(settings, aloud)
 
 
 def _report(runs_dir: Path, names: list[str]) -> None:
@@ -94,7 +94,7 @@ def _conclude(settings: Settings, run: Run) -> None:
     _evaluate(settings)
     told = publish(run, promote=settings.promote).told
     *_, last = read_training(run).phases.values()
-    print(
+    say(
         f"\n{last.kept}\n{told}\nrun folder: {run.folder}\nreport: {run.report}\n"
         f"next: tensorboard --logdir {settings.runs_dir}   |   bentoml serve"
     )

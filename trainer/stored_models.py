@@ -4,6 +4,7 @@ That is the one which ``chest_xray:latest`` means. BentoML keeps it in a file be
 reads; by itself it lets a new model be ``latest`` at once, and after a deletion the newest one.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,7 +151,10 @@ def models_table() -> str:
     rows = [HEADS, *(_row(tag, served) for tag in tags)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", f"* served by default. {OWN_IMAGES}"])
+    notes = [f"* served by default. {OWN_IMAGES}"]
+    if named := os.environ.get("CHEST_XRAY_MODEL"):
+        notes.append(f"CHEST_XRAY_MODEL is set here: bentoml serve takes {named}.")
+    return "\n".join([*lines, "", *notes])
 
 
 def _row(tag: str, served: str | None) -> tuple[str, ...]:

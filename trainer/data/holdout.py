@@ -12,8 +12,12 @@ from trainer.settings import Settings
 __all__ = ["held_out_records", "leave_out", "run_records", "shared_classes", "sites_to_hold_out"]
 
 
-def run_records(settings: Settings) -> list[Record]:
+def run_records(settings: Settings, aloud: bool = False) -> list[Record]:
     """The images that a run trains and is tested on: the data folder's, without those of ``--hold-out-site``.
+
+    Args:
+        settings: of the run.
+        aloud: print how many are left out.
 
     Raises:
         UserError: the data are not split, or see :func:`leave_out`.
@@ -23,6 +27,8 @@ def run_records(settings: Settings) -> list[Record]:
     if not site:
         return records
     kept = leave_out(records, site)
+    if not aloud:
+        return kept
     shared = sum(record.site != site for record in records) - len(kept)
     print(f"--hold-out-site {site}: {len(records) - len(kept) - shared:,} images held out, {len(kept):,} used")
     if shared:

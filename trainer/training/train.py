@@ -30,7 +30,7 @@ from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
-from trainer.progress import expect, say, task, whole_command
+from trainer.progress import expect, leading, say, task, whole_command
 from trainer.runs import Run, continued_settings, is_trained, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.checkpoints import keep_best
@@ -71,7 +71,7 @@ def train_run(settings: Settings) -> Run:
 def start_and_train(settings: Settings, judged: bool = False) -> Run:
     """As :func:`train_run`, for processes that are a group already; ``judged``: an evaluation follows."""
     if not settings.resume:
-        run_records(settings)  # what it refuses must not leave a run behind
+        run_records(settings, aloud=leading())  # what it refuses must not leave a run behind
     name = start_run(settings).name if idist.get_rank() == 0 else None
     run = Run(settings.runs_dir / str(idist.broadcast(name, src=0, safe_mode=True)))
     if idist.broadcast(float(is_trained(run)), src=0):
