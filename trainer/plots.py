@@ -113,7 +113,7 @@ def cross_site_plot(rows: Sequence[tuple[str, Interval, Interval]]) -> Figure:
             axes.errorbar(value.value, row + 0.12 * (2 * k - 1), xerr=errors, fmt="o", color=COLOURS[k], label=label)
     axes.set_yticks(range(len(rows)), [f"without {site}" for site, *_ in rows])
     axes.set(xlabel="macro F1 over the shared classes", xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
-    axes.legend(fontsize="small", loc="lower left")
+    axes.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return _quiet(figure, axes)
 
 

@@ -39,7 +39,7 @@ def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
         others = [other for other in runs if other != run]
         differences = write_report(run, others)
         if run == runs[0] and not differences and (matrix := _cross_sites(runs)):
-            print(cross_site_table(matrix))
+            print(cross_site_table([cross_site for cross_site, _ in matrix]))
         for one in differences if run == runs[0] else []:
             first, second = (figure(value, one.images) for value in (one.first_macro_f1, one.second_macro_f1))
             print(
@@ -94,7 +94,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     }
     html = environment.get_template("report.html").render(
         **common,
-        plots=draw_plots(run, summary.calibration, judged, rows, cross_sites),
+        plots=draw_plots(run, summary.calibration, judged, rows, [cross_site for cross_site, _ in cross_sites]),
         picture=Pictures(run.pictures),
         differences=differences,
         cross_sites=cross_sites,
@@ -104,10 +104,14 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     return differences
 
 
-def _cross_sites(runs: Sequence[Run]) -> list[CrossSite]:
-    """What each run that was trained without a site is worth there."""
-    found = [read_summary(run.folder).cross_site for run in runs]
-    return [cross_site for cross_site in found if cross_site is not None]
+def _cross_sites(runs: Sequence[Run]) -> list[tuple[CrossSite, int]]:
+    """What each run that was trained without a site is worth there; and the number of its own test images compared."""
+    summaries = [read_summary(run.folder) for run in runs]
+    return [
+        (one.cross_site, sum(one.test.per_class[name].support for name in one.cross_site.classes))
+        for one in summaries
+        if one.cross_site is not None
+    ]
 
 
 def _manifest(run: Run) -> Manifest:
@@ -130,16 +134,16 @@ def _count(metrics: TestMetrics, name: str) -> int:
     return metrics.per_class[label].support
 
 
-def _figure(metric: Interval | None, images: int | None = None) -> str:
-    """A metric with its interval and its number of images, which decides the digits."""
+def _figure(metric: Interval | None, images: int | None = None, counted: bool = True) -> str:
+    """A metric with its interval and, if ``counted``, its number of images, which decides the digits."""
     if metric is None:
         return "–"
-    return figure_with_interval(metric, images or 0) + (f", n = {images}" if images else "")
+    return figure_with_interval(metric, images or 0) + (f", n = {images}" if images and counted else "")
 
 
-def _cell(metric: Interval | None, images: int | None = None) -> markupsafe.Markup:
+def _cell(metric: Interval | None, images: int | None = None, counted: bool = True) -> markupsafe.Markup:
     """The same for a cell of an HTML table, interval and number below the metric."""
-    value, _, interval = _figure(metric, images).partition(" (")
+    value, _, interval = _figure(metric, images, counted).partition(" (")
     limits, _, number = interval.partition(")")
     rest = [markupsafe.Markup("<br><small>{}</small>").format(one) for one in (limits, number.strip(", ")) if one]
     return markupsafe.Markup("{}").format(value) + markupsafe.Markup("").join(rest)

@@ -52,13 +52,26 @@ def _judged(summary: EvaluationSummary, without_patient: int) -> str:
 
 
 def _result(summary: EvaluationSummary) -> str:
-    supports = {name: metrics.support for name, metrics in summary.test.per_class.items()}
-    found = [f"{point.label}: {_found(point, supports[point.label])}" for point in summary.operating_points]
+    found = [
+        f"{point.label}: {_found(*_sensitivity(summary, point), point.target_sensitivity)}"
+        for point in summary.operating_points
+    ]
     found += [f"{label} has no threshold" for label in summary.no_threshold]
     targets = sorted({point.target_sensitivity for point in summary.operating_points})
     wanted = " or ".join(f"{100 * target:.0f} %" for target in targets)
     asked = f"is the wanted sensitivity of {wanted} reached? " if wanted else ""
     return f"{_main_metric(summary)}; {asked}{'; '.join(found) or 'no disease has a threshold'}."
+
+
+def _sensitivity(summary: EvaluationSummary, point: OperatingPoint) -> tuple[Interval | None, int]:
+    """A disease's sensitivity and its number of images, at the held-out site where there is one."""
+    held_out = summary.cross_site
+    if held_out is None:
+        return point.test_sensitivity, summary.test.per_class[point.label].support
+    if point.label not in held_out.classes:
+        return None, 0
+    images = sum(held_out.confusion_matrix[held_out.classes.index(point.label)])
+    return held_out.operating_points.get(point.label, {}).get("sensitivity"), images
 
 
 def _main_metric(summary: EvaluationSummary) -> str:
@@ -82,17 +95,19 @@ def _classes(metrics: TestMetrics) -> int:
     return sum(one.support > 0 for one in metrics.per_class.values())
 
 
-def _found(point: OperatingPoint, images: int) -> str:
-    if point.test_sensitivity is None:
+def _found(sensitivity: Interval | None, images: int, target: float) -> str:
+    if sensitivity is None:
         return "can't tell, no test image of it"
-    return (
-        f"{reached(point.test_sensitivity, point.target_sensitivity)}, "
-        f"{figure_with_interval(point.test_sensitivity, images)}, n = {images}"
-    )
+    return f"{reached(sensitivity, target)}, {figure_with_interval(sensitivity, images)}, n = {images}"
 
 
 def reached(metric: Interval, target: float) -> str:
-    """``yes`` where the lower limit reaches the target, ``no`` where the upper one does not, else ``can't tell``."""
+    """``yes`` where the lower limit reaches the target, ``no`` where the upper one does not, else ``can't tell``.
+
+    An interval without a width, as earlier versions made of few images, tells nothing.
+    """
+    if metric.low == metric.high:
+        return "can't tell"
     if metric.low >= target:
         return "yes"
     return "no" if metric.high < target else "can't tell"

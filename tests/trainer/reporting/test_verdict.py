@@ -79,8 +79,8 @@ def held_out(drop: float) -> CrossSite:
         seen_sites=macro_f1(0.8),
         held_out_site=PresentClasses(classes=CLASSES, metrics=macro_f1(0.4), against_normal={}),
         drop=Interval(value=drop, low=drop - 0.1, high=drop + 0.1),
-        confusion_matrix=[],
-        operating_points={},
+        confusion_matrix=[[20, 0, 0], [10, 10, 0], [5, 0, 25]],
+        operating_points={"TUBERCULOSIS": {"sensitivity": Interval(value=0.6, low=0.5, high=0.7)}},
     )
 
 
@@ -146,6 +146,10 @@ def test_the_second_sentence_leads_with_the_metric_that_matters(evaluation: Eval
             {"operating_points": [point(0.5, 0.7).model_copy(update={"test_sensitivity": None})]},
             "is the wanted sensitivity of 90 % reached? TUBERCULOSIS: can't tell, no test image of it.",
         ),
+        (
+            {"operating_points": [point(0.92, 0.98)], "cross_site": held_out(0.4)},
+            "is the wanted sensitivity of 90 % reached? TUBERCULOSIS: no, 0.60 (0.50 to 0.70), n = 30.",
+        ),
         ({"no_threshold": {"PNEUMONIA": "too few"}}, "; PNEUMONIA has no threshold."),
         ({}, "; no disease has a threshold."),
     ],
@@ -177,7 +181,13 @@ def test_the_third_sentence_is_the_gravest_doubt(evaluation: EvaluationSummary, 
 
 @pytest.mark.parametrize(
     ("low", "high", "answer"),
-    [(0.9, 1.0, "yes"), (0.89, 0.91, "can't tell"), (0.89, 0.9, "can't tell"), (0.1, 0.89, "no")],
+    [
+        (0.9, 1.0, "yes"),
+        (0.89, 0.91, "can't tell"),
+        (0.89, 0.9, "can't tell"),
+        (0.1, 0.89, "no"),
+        (1.0, 1.0, "can't tell"),
+    ],
 )
 def test_a_target_is_reached_or_missed_only_by_a_whole_interval(low: float, high: float, answer: str) -> None:
     assert reached(Interval(value=low, low=low, high=high), 0.9) == answer
