@@ -7,8 +7,6 @@ the start of training would wait for.
 import re
 from pathlib import Path
 
-import ignite.distributed as idist
-
 from trainer.data.fetch import fetch
 from trainer.data.holdout import sites_to_hold_out
 from trainer.data.manifest import read_manifest
@@ -54,6 +52,8 @@ def run_matrix(settings: Settings) -> None:
         first_only(fetch)(settings)
         first_only(split)(settings)
         sites, refused = sites_to_hold_out(read_manifest(settings.data_dir))
+        for reason in refused.values():
+            say(reason)
         names = []
         for number, site in enumerate(sites, start=1):
             slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", site)
@@ -70,9 +70,6 @@ def run_matrix(settings: Settings) -> None:
                     start_and_train(own, judged=True)
                     first_only(_evaluate)(own, aloud=False)
             names.append(name)
-        if idist.get_rank() == 0:
-            for reason in refused.values():
-                print(reason)
         first_only(_report)(settings.runs_dir, names)
 
 
