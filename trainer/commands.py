@@ -37,7 +37,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {}
 FETCHED = {name for name in DataSettings.model_fields if name.startswith(("dataset", "kaggle", "replace", "sample"))}
-SPLIT = {"split", "patient_pattern"}
+SPLIT = {"split", "patient_pattern", "site_by_file"}
 RUN = {"data_dir", "runs_dir", "run"}
 S = TypeVar("S", bound=CommandSettings)
 Action = Callable[[S], int | None]

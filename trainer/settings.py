@@ -51,6 +51,8 @@ class DataSettings(CommandSettings):
     """grouped: patients and duplicates stay on one side; official: the dataset's own; random: by image, as the reference project did (leaks patients)."""  # noqa: E501
     patient_pattern: str | None = None
     r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    site_by_file: bool = False
+    """Where no site is known, let the kind of file (format, compression, size) stand for it."""
     hold_out_site: str | None = None
     """Site (hospital) that training and validation do without: evaluation then tests the model on its images too."""
     sample_images: int = Field(default=600, ge=30)

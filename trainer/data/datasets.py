@@ -10,9 +10,10 @@ from typing import NamedTuple
 from trainer.data.folder import Listing, Radiograph
 from trainer.data.listing import check_classes, list_images
 from trainer.data.patients import check_pattern, patient_from_name
+from trainer.data.raw import RawRecord
 from trainer.errors import UserError
 
-__all__ = ["BUILT_IN", "NamedDataset", "merge", "named_datasets", "open_datasets"]
+__all__ = ["BUILT_IN", "NamedDataset", "known_sites", "merge", "named_datasets", "open_datasets"]
 
 BUILT_IN = ("kaggle", "sample")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.+-]*):(.+)", re.DOTALL)
@@ -47,8 +48,7 @@ def named_datasets(given: Sequence[str]) -> list[NamedDataset]:
 def merge(listings: Mapping[str, Listing]) -> Listing:
     """The images of all datasets by their names, each with its dataset's name.
 
-    Of several datasets, paths begin with the name, and it stands for the site of an image of which none is known, so
-    that patients and classes of two datasets are never taken for those of one place.
+    Of several datasets, paths begin with the name.
 
     Raises:
         UserError: there are fewer than two classes in all.
@@ -60,8 +60,7 @@ def merge(listings: Mapping[str, Listing]) -> Listing:
         whole = Listing([])
         for name, listing in listings.items():
             whole.radiographs.extend(
-                replace(image, path=f"{name}/{image.path}", dataset=name, site=image.site or name)
-                for image in listing.radiographs
+                replace(image, path=f"{name}/{image.path}", dataset=name) for image in listing.radiographs
             )
             whole.left_out.extend(item._replace(path=f"{name}/{item.path}") for item in listing.left_out)
             whole.notes.extend(f"{name}: {note}" for note in listing.notes)
@@ -70,6 +69,15 @@ def merge(listings: Mapping[str, Listing]) -> Listing:
         whole.radiographs.sort(key=lambda image: image.path)
     check_classes(", ".join(listings), whole.radiographs)
     return whole
+
+
+def known_sites(images: Sequence[Radiograph] | Sequence[RawRecord]) -> list[str]:
+    """Site of each image: of several datasets, the name stands for the site of an image of which none is known.
+
+    So patients and classes of two datasets are never taken for those of one place.
+    """
+    several = len({image.dataset for image in images}) > 1
+    return [image.site or (image.dataset if several else "") for image in images]
 
 
 def open_datasets(given: Sequence[str], patient_pattern: str | None = None) -> list[Radiograph]:
@@ -87,6 +95,10 @@ def open_datasets(given: Sequence[str], patient_pattern: str | None = None) -> l
         print(f"{', '.join(given)}: {line}")
     check_pattern(patient_pattern, [image.path for image in listing.radiographs if not image.patient])
     return [
-        replace(image, patient=image.patient or patient_from_name(image.path, patient_pattern) or image.path)
-        for image in listing.radiographs
+        replace(
+            image,
+            site=site,
+            patient=image.patient or patient_from_name(image.path, patient_pattern) or image.path,
+        )
+        for image, site in zip(listing.radiographs, known_sites(listing.radiographs), strict=True)
     ]

@@ -27,6 +27,7 @@ from bento.imaging.errors import ImageError
 from bento.imaging.intake import read_radiograph
 from trainer.data.duplicates import SIDE, Thumbnails, lookalikes, thumbnail
 from trainer.data.fetch_report import RAW, REPORT_FILE, FetchReport, licences
+from trainer.data.file_properties import FILE, FileProperties, file_properties
 from trainer.data.folder import Radiograph
 from trainer.data.housekeeping import is_name, shown
 from trainer.data.manifest import MANIFEST_FILE
@@ -130,6 +131,12 @@ def build_raw(raw: Path, radiographs: list[Radiograph], workers: int, report: Fe
         link_or_copy(seen.file.resolve(), raw.parent / record.path)
     shutil.rmtree(converted)
     write_text(raw / MANIFEST_FILE, to_csv(records, RawRecord))
+    files = [
+        seen.properties.model_copy(update={"path": record.path})
+        for (_, seen), record in zip(good, records, strict=True)
+        if seen.properties
+    ]
+    write_text(raw / FILE, to_csv(files, FileProperties))
     taken = [radiograph for radiograph, _ in good]
     report = report.model_copy(update={
         "datasets": [
@@ -156,6 +163,8 @@ class _Checked(NamedTuple):
     error: str = ""
     """Why the image is left out, or empty."""
     warnings: tuple[str, ...] = ()
+    properties: FileProperties | None = None
+    """Of the file as the dataset has it."""
 
 
 def _check(radiograph: Radiograph, converted: Path) -> _Checked:
@@ -167,6 +176,7 @@ def _check(radiograph: Radiograph, converted: Path) -> _Checked:
     try:
         decoded = read_radiograph(file, SIDE)  # all of the file is read at any size
         sha256 = sha256_file(file)
+        properties = file_properties(radiograph.path, file, decoded)
     except ImageError as error:
         return _Checked(file, blank, error=str(error))
     except OSError as error:
@@ -180,7 +190,7 @@ def _check(radiograph: Radiograph, converted: Path) -> _Checked:
         with named_errors(file):
             Image.fromarray(np.asarray(decoded.radiograph)).save(file)
         sha256, known = sha256_file(file), known and radiograph.file.suffix.lower() == ".png"
-    return _Checked(file, thumbnail(decoded.radiograph), "" if known else suffixes[0], sha256, warnings=warnings)
+    return _Checked(file, thumbnail(decoded.radiograph), "" if known else suffixes[0], sha256, "", warnings, properties)
 
 
 def _thumbnail(file: Path) -> Thumbnails:

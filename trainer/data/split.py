@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
+from trainer.data.datasets import known_sites
+from trainer.data.file_control import control_files
+from trainer.data.file_properties import kinds_of_files, read_file_properties
 from trainer.data.lock import locked
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split
 from trainer.data.patients import check_pattern, patient_from_name, person
@@ -49,7 +52,7 @@ def _split(settings: Settings) -> Path:
     data_dir = settings.data_dir
     for leftover in (_STAGING, _OLD):
         shutil.rmtree(data_dir / leftover, ignore_errors=True)
-    raw = read_raw(data_dir)
+    raw = _with_sites(read_raw(data_dir), settings)
     patients = _patients(raw, settings.patient_pattern)
     groups = _groups(raw, patients)
     assigned = _assign(raw, groups, settings)
@@ -68,7 +71,26 @@ def _split(settings: Settings) -> Path:
     else:
         _write(data_dir, records, text, protocol)
         _print_counts(data_dir, records, len(raw) - len(records), settings)
+        for control in control_files(records, read_file_properties(data_dir)):
+            if control.fired:
+                print(f"  {control.text}")
     return data_dir / MANIFEST_FILE
+
+
+def _with_sites(raw: Sequence[RawRecord], settings: Settings) -> list[RawRecord]:
+    """The images with their sites; where none is known, with ``--site-by-file``, by the kind of file.
+
+    Raises:
+        UserError: an earlier version fetched the dataset, and left nothing written of its files.
+    """
+    sites = known_sites(raw)
+    if settings.site_by_file:
+        properties = read_file_properties(settings.data_dir)
+        if not properties:
+            raise UserError(f"{settings.data_dir}: --site-by-file needs what fetch writes; fetch again with --replace")
+        kinds = kinds_of_files([properties[record.path] for record in raw])
+        sites = [record.site or kind for record, kind in zip(raw, kinds, strict=True)]
+    return [record.model_copy(update={"site": site}) for record, site in zip(raw, sites, strict=True)]
 
 
 def _patients(raw: Sequence[RawRecord], pattern: str | None) -> list[str]:
