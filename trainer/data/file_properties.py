@@ -98,13 +98,13 @@ def kinds_of_files(properties: Sequence[FileProperties]) -> list[str]:
     Files of one format and mode are told apart further by compression and by size, as far as at least a twentieth of
     all images has the same.
     """
-    names = [f"{one.format} {one.mode} {one.bits}".strip() for one in properties]
+    names = [f"{one.format} {one.mode} {one.bits or ''}".strip() for one in properties]
     for details in (
-        [f"q{one.luminance}/{one.chrominance}" for one in properties],
+        [f"quantised {one.luminance}/{one.chrominance}" if one.luminance else "" for one in properties],
         [f"{one.width}×{one.height}" for one in properties],
     ):
         finer = list(zip(names, details, strict=True))
         images = Counter(finer)
         common = {pair for pair, count in images.items() if count >= _COMMON * len(properties)}
-        names = [f"{name} {detail}" if (name, detail) in common else name for name, detail in finer]
+        names = [f"{name} {detail}".strip() if (name, detail) in common else name for name, detail in finer]
     return names

@@ -11,6 +11,8 @@ from sklearn.manifold import TSNE
 from bento.artifact import ONNX_FILE, Manifest
 from bento.inference.session import Session
 from trainer.data.fetch_report import read_fetch_report
+from trainer.data.file_control import control_files
+from trainer.data.file_properties import read_file_properties
 from trainer.data.holdout import held_out_records
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import SPLITS, Record
@@ -80,6 +82,7 @@ def assess_run(
     fetched = read_fetch_report(data_dir)
     if fetched is None:
         raise UserError(f"{data_dir}: holds no dataset; run `python -m trainer fetch` first")
+    summary.file_controls = control_files(records, read_file_properties(data_dir))
     summary.audit = audit(records, data_dir, thumbnails, fetched.unreadable, fetched.licences, saved.seed)
     paths = [radiograph.path for radiograph in test.radiographs]
     summary.failures = find_failures(test.judged, paths, test.sites, points, saved.normal_class)

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from bento.artifact import Calibration, CalibrationMetrics, Interval, OperatingPoint, TestMetrics
+from trainer.data.file_control import FileControl
 from trainer.documents import Document, read_document
 from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, JudgedImages, metrics_with_intervals
 from trainer.evaluation.calibration import Bin, reliability, uncalibrated
@@ -81,11 +82,14 @@ class EvaluationSummary(Document):
     """Of a run that was trained without a site."""
     novelty_rates: NoveltyRates | None = None
     controls: list[Control] = Field(default_factory=list)
+    file_controls: list[FileControl] = Field(default_factory=list)
+    """What the files' properties tell of the class, within each site of the run's data."""
 
     def add_warnings(self) -> None:
         """Set :attr:`warnings` from the other parts."""
         if self.seen_images is not None and self.seen_images.warning:
             self.warnings.append(self.seen_images.warning)
+        self.warnings += [control.text for control in self.file_controls if control.fired]
         association, probe = self.sites.association, self.sites.probe
         if association is not None and association.together:
             macro_f1 = {name: metrics["macro_f1"] for name, metrics in self.intervals.by_site.items()}

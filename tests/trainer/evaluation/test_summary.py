@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import Trained
+from trainer.data.file_control import FileControl
 from trainer.documents import FORMER_NAMES
 from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary, write_summary
@@ -47,6 +48,17 @@ def test_names_of_an_earlier_version_are_read_and_sites_keep_theirs() -> None:
     assert (summary.cross_site.site, summary.cross_site.radiographs) == ("films", 11)
     assert set(summary.cross_site.held_out_site.metrics) == set(summary.cross_site.seen_sites) == {"macro_f1"}
     assert summary.cross_site.held_out_site.against_normal["TUBERCULOSIS"].radiographs == (5, 6)
+
+
+def test_what_the_files_tell_of_the_class_is_said_first() -> None:
+    summary = read_summary(FORMER)
+    assert summary.file_controls == []  # of an earlier version
+    auc = {"value": 0.99, "low": 0.97, "high": 1}
+    control = FileControl.model_validate({"site": "", "images": 90, "properties": auc, "with_bytes": auc})
+    summary.file_controls, summary.warnings = [control], []
+    summary.add_warnings()
+    assert summary.warnings[0].startswith("The files tell the class without a look at the pictures: ")
+    assert "AUC of 0.99 (0.97 to 1.00; 0.5 is chance)" in summary.warnings[0]
 
 
 def test_the_report_of_an_earlier_versions_run_is_made(trained: Trained, tmp_path: Path) -> None:
