@@ -97,7 +97,7 @@ def _evaluate(settings: EvaluateSettings) -> None:
     if settings.model is None:
         if settings.out is not None:
             raise UserError("evaluate: --out goes with --model; a run's evaluation is written into its own folder")
-        evaluate_run(settings)
+        print(f"\nreport: {evaluate_run(settings).report}")
     else:
         if "dataset" not in settings.model_fields_set or settings.out is None:
             raise UserError("evaluate: --model needs --dataset PATH (a folder of images) and --out DIR")

@@ -41,6 +41,7 @@ def judging_seconds(settings: Settings, images: Mapping[str, int]) -> dict[str, 
         "reading training images": 0.01 * images["train"],
         "controls": 3.0,
         "pictures": 3.0,
+        "hashing images": 0.01 * (images["train"] + images["val"]),
         "report": 3.0,
         "TensorBoard": 3.0,
     }

@@ -55,7 +55,7 @@ def evaluate_run(settings: Settings, aloud: bool = True) -> Run:
         say("judging the test images")
         tables = _judge(run, saved, records, training)
     if aloud:
-        say(f"{tables}\n\nreport: {run.report}")
+        say(tables)
     return run
 
 

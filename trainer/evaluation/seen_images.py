@@ -5,13 +5,13 @@ The list holds hashes alone: SHA-256 of the file, and :mod:`trainer.data.percept
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from tqdm.contrib.concurrent import thread_map
 
 from bento.artifact import SEEN_FILE, Manifest, sha256_file
 from bento.cpu import available_cores
@@ -24,6 +24,7 @@ from trainer.data.perceptual_hash import known_pictures, perceptual_hashes
 from trainer.documents import Document
 from trainer.errors import UserError
 from trainer.files import write_text
+from trainer.progress import task
 from trainer.tables import csv_text, read_table
 
 COLUMNS = ("sha256", "perceptual_hash")
@@ -165,8 +166,11 @@ def _sha256(file: Path) -> str:
 
 def _hashes_of(files: Sequence[Path]) -> list[str]:
     """Perceptual hash of each file's picture; empty where it can't be read."""
-    threads = available_cores() + 1
-    found = thread_map(_thumbnail, files, desc="seen before", leave=False, max_workers=threads) if files else []
+    found = []
+    with task("hashing images", len(files)) as advance, ThreadPoolExecutor(available_cores() + 1) as pool:
+        for small in pool.map(_thumbnail, files):
+            found.append(small)
+            advance(1)
     readable = [small for small in found if small is not None]
     hashes = iter(perceptual_hashes(np.stack(readable)) if readable else [])
     return ["" if small is None else next(hashes) for small in found]

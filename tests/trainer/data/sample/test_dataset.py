@@ -2,6 +2,11 @@
 
 import csv
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torchvision.datasets import ImageFolder
 
+from tests.support.server import ROOT
 from trainer.data.sample import LABELS, Radiograph, SampleSet, generate, write
 from trainer.errors import UserError
 
@@ -160,3 +166,29 @@ def test_write_again_mends_an_interrupted_set_but_refuses_another(tmp_path: Path
 def test_impossible_sets_are_refused_in_one_line(arguments: tuple[int, int, int, int], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         generate(*arguments)
+
+
+def test_ctrl_c_while_the_drawing_processes_start_is_one_line(tmp_path: Path) -> None:
+    words = [
+        "fetch",
+        "--dataset",
+        "sample",
+        "--sample-images",
+        "3000",
+        "--sample-size",
+        "64",
+        "--data-dir",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "trainer", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("TUBERCULOSIS")):
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "trainer: interrupted; what is finished is kept, go on with the same command and --resume"
