@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ TENSORBOARD = "test"
 """Folder of an evaluation's event files in the run's folder; each evaluation writes it anew."""
 FRAME = 2
 """Pixels of a thumbnail's frame."""
+TEXT_WIDTH = 110
+"""Most characters in a line of a sentence among tables."""
 ALWAYS = {"backbone", "seed"}
 UNTOLD = (DataSettings.model_fields.keys() | RunSettings.model_fields.keys()) - {"split", "hold_out_site", "seed"}
 """Settings that say where things are, and nothing of how the model was made."""
@@ -55,11 +58,15 @@ def _summary_text(run: Run, evaluation: Evaluation, summary: EvaluationSummary, 
     without_patient = sum(image.patient == image.path for image in evaluation.radiographs)
     lines = [
         *verdict(summary, synthetic, without_patient),
-        *(f"**Warning**: {warning}" for warning in summary.warnings),
         f"The whole report: `{run.report}`",
-        "\n".join(f"    {line}" for line in text.splitlines()),
+        textwrap.indent("\n".join(map(_folded, text.splitlines())), "    "),
     ]
     return "\n\n".join(lines)
+
+
+def _folded(line: str) -> str:
+    """A sentence in lines, a table's row as it is: TensorBoard shows a text as wide as its longest line."""
+    return line if "  " in line else textwrap.fill(line, TEXT_WIDTH)
 
 
 def told_settings(run: Run) -> dict[str, bool | int | float | str]:

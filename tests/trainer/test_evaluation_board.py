@@ -36,6 +36,7 @@ def test_an_evaluation_shows_summary_curves_reliability_embeddings_and_final_met
     assert "true \\ predicted" in text.decode()
     assert text.decode().startswith("Judged on 16 test images")  # as the report does
     assert "first/report.html" in text.decode()
+    assert all(len(line) <= 4 + 110 for line in text.decode().splitlines() if line.startswith("    "))
     assert "hparams" in events.summary_metadata["_hparams_/session_start_info"].plugin_data.plugin_name
     (metadata,) = folder.rglob("metadata.tsv")
     assert metadata.read_text().splitlines()[0] == "label\tpredicted\tright\tsite\tpath"
