@@ -46,9 +46,10 @@ class Comparison:
         # Plus zero: a difference that is rounded to none has no sign of its own.
         value, low, high = (round(side, 2) + 0.0 for side in self.difference.model_dump().values())
         of = "" if self.images == self.given else f" of {self.given:,}"
+        chance = ": chance can explain it" if self.difference.low < 0 < self.difference.high else ""
         return (
-            f"on {self.images:,}{of} test images, which neither has seen, "
-            f"macro F1 {self.new:.2f} against {self.served:.2f} (difference {value:+.2f}, {low:+.2f} to {high:+.2f})"
+            f"on {self.images:,}{of} test images, which neither has seen, macro F1 {self.new:.2f} against "
+            f"{self.served:.2f} (difference {value:+.2f}, {low:+.2f} to {high:+.2f}{chance})"
         )
 
 

@@ -176,6 +176,8 @@ def publish(run: Run, data_dir: Path | None = None, promote: bool = False) -> Pu
 def _told(tag: str, verdict: Verdict, served: str | None) -> str:
     if verdict.promoted:
         told = f"promoted: {verdict.reason}; bentoml serve takes it from its next start on"
+        if served is not None and served != tag:
+            told += f", and {served} again after python -m trainer models promote {served}"
     else:
         told = (
             f"stored, not promoted: {verdict.reason}; bentoml serve stays with {served}, "

@@ -161,5 +161,7 @@ def test_publication_says_what_is_served_and_how_to_change_it(
     assert f"python -m trainer models promote {first} changes that" in told
     assert str(bentoml.models.get("chest_xray:latest").tag) == served
     assert main(["publish", "--run", "first", *trained.folders, "--promote"]) == 0
-    assert "promoted: as --promote says" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "promoted: as --promote says" in told
+    assert f"and {served} again after python -m trainer models promote {served}\n" in told
     assert str(bentoml.models.get("chest_xray:latest").tag) == first
