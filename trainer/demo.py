@@ -90,7 +90,7 @@ def demo() -> int:
         "\nThe images are generated: no number above has a clinical meaning. The service has been stopped again.\n\n"
         "open these two:\n"
         f"  the report  {run.report.resolve()}\n"
-        f"  the page    {serve}   then http://localhost:3000\n"
+        f"  the page    http://localhost:3000, started again by: {serve}\n"
         "your own images: .venv/bin/python -m trainer --dataset path/to/images --backbone efficientnet_lite0"
     )
     return 0
