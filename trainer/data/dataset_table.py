@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from trainer.data.folder import ANNOTATIONS, LeftOut, Listing, Radiograph, files_under
+from trainer.data.folder import ANNOTATIONS, FRONTAL, NOT_FRONTAL, LeftOut, Listing, Radiograph, files_under
 from trainer.data.housekeeping import class_name, is_annotation, is_housekeeping, is_name
 from trainer.data.manifest import MANIFEST_FILE
 from trainer.errors import UserError
@@ -19,8 +19,8 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of the official splits in folders and manifests, in lower case."""
-_COLUMNS = {"patientid": "patient", "source": "site"} | {
-    name: name for name in ("path", "label", "site", "patient", "split")
+_COLUMNS = {"patientid": "patient", "source": "site", "viewposition": "view", "license": "licence"} | {
+    name: name for name in ("path", "label", "site", "patient", "split", "view", "licence")
 }
 """Columns that are used, by their names in lower case without blanks, hyphens and underscores."""
 _LOOKS_LIKE = {
@@ -64,9 +64,11 @@ def read_dataset_table(root: Path) -> Listing:
         if patient.casefold() in _NOBODY:
             nobody[patient] += 1
             patient = ""
+        view = row.get("view", "").upper()
         radiographs[path] = Radiograph(
-            root / path, path, class_name(row["label"]), row.get("site", ""), patient, SPLIT_NAMES.get(split, "")
-        )
+            root / path, path, class_name(row["label"]), row.get("site", ""), patient, SPLIT_NAMES.get(split, ""),
+            "" if view == "FRONTAL" else view, row.get("licence", ""),
+        )  # fmt: skip
     if missing:
         more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]}{more}; mend the manifest")
@@ -75,10 +77,12 @@ def read_dataset_table(root: Path) -> Listing:
         for name, count in nobody.items()
     ]
     listed = [radiograph for path, radiograph in radiographs.items() if not _in_housekeeping(path)]
+    lateral = [LeftOut(radiograph.path, NOT_FRONTAL) for radiograph in listed if radiograph.view not in FRONTAL]
+    listed = [radiograph for radiograph in listed if radiograph.view in FRONTAL]
     annotated = [radiograph.path for radiograph in listed if any(map(is_annotation, radiograph.path.split("/")[:-1]))]
     if annotated:
         notes.append(f"{len(annotated):,} images that {MANIFEST_FILE} lists lie {ANNOTATIONS}, e.g. {annotated[0]}")
-    return Listing(listed, _left_out(root, radiographs.keys()), notes)
+    return Listing(listed, _left_out(root, radiographs.keys()) + lateral, notes)
 
 
 def _left_out(root: Path, listed: Collection[str]) -> list[LeftOut]:

@@ -11,7 +11,10 @@ from trainer.data.patients import person
 
 HOUSEKEEPING = "hidden, or of a drive, desktop or archive"
 ANNOTATIONS = "in folders of masks or annotations"
+NOT_FRONTAL = "that are no frontal views"
 NO_FILE = "links to nothing, or no regular files"
+FRONTAL = ("", "PA", "AP")
+"""Views that are taken; the first one is frontal, and no more is known."""
 
 
 @dataclass(frozen=True)

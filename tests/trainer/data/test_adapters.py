@@ -7,10 +7,10 @@ import pytest
 from tests.support import downloads
 from tests.support.datasets import radiographs, settings
 from trainer.data.adapters import LAYOUTS
-from trainer.data.adapters.layout import MISSING, NOT_FRONTAL, OTHER, SEVERAL, UNCERTAIN, UNLABELLED, UNLISTED
+from trainer.data.adapters.layout import MISSING, OTHER, SEVERAL, UNCERTAIN, UNLABELLED, UNLISTED
 from trainer.data.adapters.tbx11k import EXTRA
 from trainer.data.fetch import fetch
-from trainer.data.folder import ANNOTATIONS, Listing
+from trainer.data.folder import ANNOTATIONS, NOT_FRONTAL, Listing
 from trainer.data.listing import list_images
 from trainer.data.raw import read_raw
 from trainer.errors import UserError

@@ -103,3 +103,11 @@ def test_a_table_of_powershell_or_excel_keeps_its_first_line_and_its_letters(tmp
 def test_a_path_with_a_zero_byte_says_where(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"line 102: path 'x/\\x00.png' has control characters"):
         list_folder(write(tmp_path, "path,label\n" + "\n" * 100 + "x/\x00.png,t\n"))
+
+
+def test_views_and_licences_are_read_and_only_frontal_views_taken(tmp_path: Path) -> None:
+    radiographs(tmp_path, "x/c.png", "x/d.png")
+    rows = ["x/a.png,n,pa,CC0", "x/b.png,t,Frontal,CC0", "x/c.png,t,LATERAL,CC0", "x/d.png,t,,"]
+    listing = read_listing(write(tmp_path, "path,label,View Position,license\n" + "\n".join(rows) + "\n"))
+    assert [(image.view, image.licence) for image in listing.radiographs] == [("PA", "CC0"), ("", "CC0"), ("", "")]
+    assert listing.lines() == ["1 files that are no frontal views left out, e.g. x/c.png"]

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from trainer.data.folder import LeftOut, Listing, Radiograph
+from trainer.data.folder import FRONTAL, NOT_FRONTAL, LeftOut, Listing, Radiograph
 from trainer.data.housekeeping import is_housekeeping
 from trainer.errors import UserError
 
@@ -22,11 +22,9 @@ OTHER = "with other findings (not normal)"
 SEVERAL = "with several findings"
 UNCERTAIN = "with an uncertain label"
 UNLABELLED = "without a label"
-NOT_FRONTAL = "that are no frontal views"
 MISSING = "that the labels list, but that are not there"
 UNLISTED = "that the labels do not list"
 
-FRONTAL = ("", "PA", "AP")
 _DAMAGE = (
     AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, csv.Error, zipfile.BadZipFile,
 )  # fmt: skip
