@@ -21,6 +21,7 @@ from trainer.settings import (
     ReportSettings,
     RobustnessSettings,
     Settings,
+    shares_of,
 )
 
 
@@ -97,11 +98,12 @@ def _evaluate(settings: EvaluateSettings) -> None:
     if settings.model is None:
         if settings.out is not None:
             raise UserError("evaluate: --out goes with --model; a run's evaluation is written into its own folder")
-        print(f"\nreport: {evaluate_run(settings).report}")
+        print(f"\nreport: {evaluate_run(settings, shares_of(settings.prevalence)).report}")
     else:
         if "dataset" not in settings.model_fields_set or settings.out is None:
             raise UserError("evaluate: --model needs --dataset PATH (a folder of images) and --out DIR")
-        evaluate_stored(settings.model, settings.dataset, settings.out, settings.workers)
+        prevalence = shares_of(settings.prevalence)
+        evaluate_stored(settings.model, settings.dataset, settings.out, settings.workers, prevalence)
 
 
 @_command(Settings, Settings.model_fields.keys() - {"hold_out_site", "promote", "resume"})

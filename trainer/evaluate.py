@@ -1,7 +1,7 @@
 """Evaluation of a run and of a stored model: judge, write down, print."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bento.artifact import ONNX_FILE, Manifest
@@ -14,13 +14,12 @@ from trainer.data.manifest import Record, fingerprint, read_manifest
 from trainer.documents import TrainingRecord
 from trainer.durations import judging_seconds
 from trainer.errors import UserError
-from trainer.evaluation.confounding import calls_text
-from trainer.evaluation.cross_site import cross_site_table, present_text
-from trainer.evaluation.novelty_rates import novelty_text
+from trainer.evaluation.predictive_values import check_prevalence
 from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
-from trainer.evaluation.scoring import evaluation_tables, score_images
+from trainer.evaluation.scoring import score_images
 from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
-from trainer.evaluation.suite import assess_run, assess_stored, split_radiographs
+from trainer.evaluation.suite import NORMAL, assess_run, assess_stored, split_radiographs
+from trainer.evaluation.tables import evaluation_text
 from trainer.evaluation_board import log_evaluation
 from trainer.files import check_writable, write_json, write_text
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
@@ -31,47 +30,48 @@ from trainer.reporting.report import write_report
 from trainer.runs import Run, find_run, read_training, saved_settings
 from trainer.settings import RobustnessSettings, Settings
 
+NONE_STATED: Mapping[str, float] = {}
+"""Without ``--prevalence``."""
 
-def evaluate_run(settings: Settings, aloud: bool = True) -> Run:
+
+def evaluate_run(settings: Settings, prevalence: Mapping[str, float] = NONE_STATED, aloud: bool = True) -> Run:
     """Judge a run's sealed model on its test split, once training is over, and write its report and model card.
 
     Args:
-        settings: name the run.
+        settings: which run, and what is to be another way than when it was trained.
+        prevalence: see :func:`~trainer.evaluation.predictive_values.predictive_values`.
         aloud: print the tables, which the run's folder has in any case.
 
     Raises:
-        UserError: the run is not trained, or its data are gone or changed.
+        UserError: the run is not trained, its data are gone or changed, or a prevalence is of none of its diseases.
     """
     run = find_run(settings)
     saved = saved_settings(run)
     training = read_training(run)
     given = settings.model_fields_set & {"data_dir", "target_sensitivity", "normal_class", "workers"}
     saved = saved.model_copy(update={name: getattr(settings, name) for name in given})
+    check_prevalence(prevalence, training.classes, saved.normal_class)
     records = run_records(saved)
     if fingerprint(records) != training.fingerprint:
         raise UserError(f"{saved.data_dir}: holds other data or another split than {run.name} was trained on")
     with whole_command():
         expect(judging_seconds(saved, Counter(str(record.split) for record in records)))
         say("judging the test images")
-        tables = _judge(run, saved, records, training)
+        tables = _judge(run, saved, records, training, prevalence)
     if aloud:
         say(tables)
     return run
 
 
-def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingRecord) -> str:
+def _judge(
+    run: Run, saved: Settings, records: list[Record], training: TrainingRecord, prevalence: Mapping[str, float]
+) -> str:
     """Write everything that is found out; returns the tables."""
-    evaluation, summary = assess_run(run, saved, records, training)
+    evaluation, summary = assess_run(run, saved, records, training, prevalence)
     confusion_plot(summary.test.confusion_matrix, evaluation.classes, f"test, {summary.test.images} images").savefig(
         run.folder / "confusion_matrix.png", dpi=150
     )
-    tables = evaluation_tables(evaluation, f"test split of {run.name}", summary.warnings)
-    if summary.sites.calls:
-        tables += "\n\n" + calls_text(summary.sites.calls)
-    if summary.cross_site is not None:
-        tables += f"\n\n{cross_site_table([summary.cross_site])}\n{present_text(summary.cross_site.held_out_site)}"
-    if summary.novelty_rates is not None:
-        tables += "\n\n" + novelty_text(summary.novelty_rates)
+    tables = evaluation_text(summary, f"test split of {run.name}")
     write_text(run.folder / "metrics.txt", tables + "\n")
     with task("report"):
         write_manifest(run, saved.data_dir)
@@ -81,22 +81,30 @@ def _judge(run: Run, saved: Settings, records: list[Record], training: TrainingR
     return tables
 
 
-def evaluate_stored(tag: str, datasets: Sequence[str], out: Path, workers: int) -> None:
+def evaluate_stored(
+    tag: str, datasets: Sequence[str], out: Path, workers: int, prevalence: Mapping[str, float] = NONE_STATED
+) -> None:
     """Judge a stored model on any folders: an external test.
 
+    Args:
+        tag: of the model.
+        datasets: folders, as for ``--dataset``.
+        out: folder for ``metrics.json`` and ``predictions.csv``.
+        workers: threads that decode images; 0: by the number of cores.
+        prevalence: see :func:`~trainer.evaluation.predictive_values.predictive_values`.
+
     Raises:
-        UserError: no such model or folder, labels that the model does not know, or too few images that it has not seen.
+        UserError: no such model or folder, labels that the model does not know, too few images that it has not seen,
+            or a prevalence of none of its diseases.
     """
     check_writable(out)
     predictor = stored_model(tag)
-    radiographs, seen = _unseen(tag, predictor.manifest, datasets)
+    manifest = predictor.manifest
+    check_prevalence(prevalence, manifest.classes, manifest.config.get("normal_class", NORMAL))
+    radiographs, seen = _unseen(tag, manifest, datasets)
     evaluation = score_images(radiographs, SealedModel.of(predictor, workers))
-    summary = assess_stored(evaluation, seen, predictor.manifest, out)
-    print(evaluation_tables(evaluation, f"{tag} on {' + '.join(datasets)}", summary.warnings))
-    if summary.present is not None:
-        print(f"\n{present_text(summary.present)}")
-    if summary.novelty_rates is not None:
-        print(novelty_text(summary.novelty_rates))
+    summary = assess_stored(evaluation, seen, manifest, out, prevalence)
+    print(evaluation_text(summary, f"{tag} on {' + '.join(datasets)}"))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")
 
 

@@ -5,6 +5,7 @@ A setting comes from, in this order: a flag (``--image-size 160``), an environme
 """
 
 import inspect
+import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -192,8 +193,8 @@ class Settings(RunSettings, EvaluationSettings, TrainingSettings, ModelSettings,
     """Settings of a run, as its ``config.yaml`` keeps them."""
 
 
-class EvaluateSettings(Settings):
-    """Settings of ``evaluate``: a run on its test split, or with --model a stored model on any folder."""
+class StoredModelSettings(Settings):
+    """Settings of commands that judge a run on its test split, or with --model a stored model on any folder."""
 
     group: ClassVar[str] = "Stored model"
     model: str | None = None
@@ -202,7 +203,41 @@ class EvaluateSettings(Settings):
     """With --model: folder for metrics.json and predictions.csv."""
 
 
-class RobustnessSettings(EvaluateSettings):
+class EvaluateSettings(StoredModelSettings):
+    """Settings of ``evaluate``."""
+
+    group: ClassVar[str] = "Evaluation"
+    prevalence: str | None = None
+    """How frequent diseases are where the model is to be used, for predictive values: a share of all images, e.g. 0.02, or one a class, as in TUBERCULOSIS=0.02,PNEUMONIA=0.1."""  # noqa: E501
+
+    @field_validator("prevalence")
+    @classmethod
+    def _shares(cls, prevalence: str | None) -> str | None:
+        shares_of(prevalence)
+        return prevalence
+
+
+def shares_of(prevalence: str | None) -> dict[str, float]:
+    """The shares of ``--prevalence`` by class; the one of all classes by the empty name.
+
+    Raises:
+        ValueError: something is no share, or a class is named twice.
+    """
+    shares: dict[str, float] = {}
+    for part in (prevalence or "").split(",") if prevalence is not None else []:
+        label, _, share = part.rpartition("=")
+        label = label.strip().upper()
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < 1 or label in shares:
+            raise ValueError(f"{part.strip()!r}: give a share between 0 and 1, or CLASS=SHARE for each class once")
+        shares[label] = value
+    return shares
+
+
+class RobustnessSettings(StoredModelSettings):
     """Settings of ``robustness``: a run on its test split, or a stored model on any folder."""
 
     all: bool = False

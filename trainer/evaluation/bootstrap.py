@@ -139,23 +139,29 @@ def weighted_metrics(judged: JudgedImages, weights: Floats) -> MetricValues:
         ``precision.<class>``, ``recall.<class>``, ``f1.<class>``, ``roc_auc.<class>``, ``average_precision.<class>``.
         Definitions are scikit-learn's, with 0 for a precision of 0 / 0; macro F1 runs over the classes that occur.
     """
-    rows = judged.probabilities.astype(np.float64)
-    rows = rows / rows.sum(axis=1, keepdims=True)
-    metrics = _confusion_metrics(judged, weights)
-    total = weights.sum(axis=1)
-    of_truth = rows[np.arange(len(rows)), judged.truth]
-    metrics["cross_entropy"] = weights @ -np.log(np.clip(of_truth, np.finfo(np.float64).eps, None)) / total
-    target = np.eye(len(judged.classes))[judged.truth]
-    metrics["brier"] = weights @ ((rows - target) ** 2).sum(axis=1) / total
-    confidence, bins = confidence_bins(rows)
-    gap = np.zeros((len(rows), bins.max() + 1))
-    gap[np.arange(len(rows)), bins] = confidence - (rows.argmax(axis=1) == judged.truth)
-    metrics["ece"] = np.abs(weights @ gap).sum(axis=1) / total
+    metrics = _confusion_metrics(judged, weights) | calibration_metrics(judged, weights)
     for i, name in enumerate(judged.classes):
         auc, precision = ranking_metrics(judged.probabilities[:, i], judged.truth == i, weights)
         metrics[f"roc_auc.{name}"] = auc
         metrics[f"average_precision.{name}"] = precision
     return metrics
+
+
+def calibration_metrics(judged: JudgedImages, weights: Floats) -> MetricValues:
+    """``cross_entropy``, ``brier`` and ``ece`` of B weightings B×N of N images."""
+    rows = judged.probabilities.astype(np.float64)
+    rows = rows / rows.sum(axis=1, keepdims=True)
+    total = weights.sum(axis=1)
+    of_truth = rows[np.arange(len(rows)), judged.truth]
+    target = np.eye(len(judged.classes))[judged.truth]
+    confidence, bins = confidence_bins(rows)
+    gap = np.zeros((len(rows), bins.max() + 1))
+    gap[np.arange(len(rows)), bins] = confidence - (rows.argmax(axis=1) == judged.truth)
+    return {
+        "cross_entropy": weights @ -np.log(np.clip(of_truth, np.finfo(np.float64).eps, None)) / total,
+        "brier": weights @ ((rows - target) ** 2).sum(axis=1) / total,
+        "ece": np.abs(weights @ gap).sum(axis=1) / total,
+    }
 
 
 def confusion_matrix(judged: JudgedImages) -> list[list[int]]:

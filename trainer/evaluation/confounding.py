@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
 from trainer.documents import Document
+from trainer.evaluation.figures import figure_with_interval, percent, percent_with_interval
 from trainer.evaluation.shares import share_interval
 from trainer.types import Floats, Integers
 
@@ -139,8 +140,8 @@ def cross_site_calls(
 def calls_text(calls: Sequence[Call]) -> str:
     """One line per call, for a terminal."""
     return "\n".join(
-        f"site {call.site}, which has no {call.called}: {call.share.value:.1%} of its {call.radiographs} {call.label} "
-        f"images ({call.share.low:.1%} to {call.share.high:.1%}) are called {call.called}"
+        f"site {call.site}, which has no {call.called}: of its {call.radiographs:,} {call.label} images "
+        f"{percent_with_interval(call.share, call.radiographs)} are called {call.called}"
         for call in calls
     )
 
@@ -178,22 +179,24 @@ def probe_site(
     )
 
 
-def site_warning(together: Association, macro_f1: dict[str, Interval], overall: Interval) -> str:
+def site_warning(
+    together: Association, macro_f1: dict[str, tuple[Interval, int]], overall: tuple[Interval, int]
+) -> str:
     """The warning that class and site go together, metrics within one site first.
 
     Args:
         together: an association that is strong enough to warn of.
-        macro_f1: of each site.
-        overall: over all sites.
+        macro_f1: of each site, and its number of test images.
+        overall: over all sites, and the number of all test images.
     """
     within = "; ".join(
-        f"{name} {metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})" for name, metric in macro_f1.items()
+        f"{name} {figure_with_interval(*metric)} from {metric[1]:,} images" for name, metric in macro_f1.items()
     )
     return (
         "Class and site go together in these data: where an image comes from already says much about its class "
         f"(Cramér's V {together.cramers_v:.2f}; 0 is none, 1 is all). Believe the metrics within one site first. "
-        f"Macro F1 within each site: {within}. Over all sites it is {overall.value:.3f} "
-        f"({overall.low:.3f} to {overall.high:.3f}), which a model can reach in part by telling the sites apart."
+        f"Macro F1 within each site: {within}. Over all sites it is {figure_with_interval(*overall)} from "
+        f"{overall[1]:,}, which a model can reach in part by telling the sites apart."
     )
 
 
@@ -201,11 +204,12 @@ def probe_sentence(probe: Probe, sites: Association | None) -> str:
     """What the probe shows, in words; ``sites`` says how strongly class and site go together."""
     together = sites is not None and sites.together
     known = probe.accuracy.low > probe.chance_from_class
-    right, low, high = probe.accuracy.value, probe.accuracy.low, probe.accuracy.high
+    images = probe.radiographs
     text = (
         "From the model's own embedding, a linear classifier guesses an image's site right in "
-        f"{right:.0%} of {probe.radiographs} images ({low:.0%} to {high:.0%}). Guessing the largest site would be "
-        f"right in {probe.chance:.0%}, guessing it from the true class in {probe.chance_from_class:.0%}. "
+        f"{percent_with_interval(probe.accuracy, images)} of {images:,} images that it was not fitted to. Guessing the "
+        f"largest site would be right in {percent(probe.chance, images)}, guessing it from the true class in "
+        f"{percent(probe.chance_from_class, images)}. "
     )
     if known and together:
         return text + "The model knows the site, and here the site says much about the class."

@@ -16,6 +16,7 @@ from trainer.evaluation.bootstrap import (
     metrics_with_intervals,
     ranking_metrics,
 )
+from trainer.evaluation.figures import figure_with_interval
 from trainer.evaluation.operating_points import judge_threshold
 from trainer.evaluation.shares import never_certain, rarer_patients, share_limits
 from trainer.types import Floats
@@ -199,24 +200,33 @@ def _drop(seen: JudgedImages, held_out: JudgedImages) -> Interval:
     return intervals(difference, patients)["drop"]
 
 
-def interval_text(metric: Interval) -> str:
-    """A metric with its interval, for a terminal."""
-    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+def present_text(present: PresentClasses, images: int, classes: int) -> str:
+    """The metrics over the classes that the images have, for a terminal.
 
-
-def present_text(present: PresentClasses) -> str:
-    """The metrics over the classes that the images have, for a terminal."""
-    lines = [
-        f"restricted to the classes that these images have ({', '.join(present.classes)}): "
-        f"macro F1 {interval_text(present.metrics['macro_f1'])}"
-    ]
+    Args:
+        present: of these images.
+        images: their number.
+        classes: number of the model's classes; where they have all, a restriction to theirs changes nothing.
+    """
+    restricted = len(present.classes) < classes
+    lines = []
+    if restricted:
+        named = ", ".join(present.classes)
+        macro_f1 = figure_with_interval(present.metrics["macro_f1"], images)
+        lines = [f"restricted to the classes that these {images:,} images have ({named}): macro F1 {macro_f1}"]
     for name, disease in present.against_normal.items():
-        ill, normal = disease.radiographs
-        lines.append(
-            f"{name} against normal ({ill} and {normal} images): AUC {interval_text(disease.roc_auc)}, "
-            f"specificity at {SENSITIVITY:.0%} sensitivity {interval_text(disease.specificity)}; "
-            f"restricted {interval_text(disease.roc_auc_restricted)}, {interval_text(disease.specificity_restricted)}"
+        count = min(disease.radiographs)
+        text = (
+            f"{name} against normal ({disease.radiographs[0]:,} and {disease.radiographs[1]:,} images): "
+            f"AUC {figure_with_interval(disease.roc_auc, count)}, specificity at {100 * SENSITIVITY:.0f} % sensitivity "
+            f"{figure_with_interval(disease.specificity, count)}"
         )
+        if restricted:
+            text += (
+                f"; restricted {figure_with_interval(disease.roc_auc_restricted, count)}, "
+                f"{figure_with_interval(disease.specificity_restricted, count)}"
+            )
+        lines.append(text)
     return "\n".join(lines)
 
 
@@ -226,12 +236,16 @@ def cross_site_table(rows: Sequence[CrossSite]) -> str:
     cell = 23
     diseases = sorted({name for row in rows for name in row.held_out_site.against_normal})
     head = ["seen sites", "held-out site", "drop", *(f"AUC {name}" for name in diseases)]
-    lines = [f"{'left out':{width}}  " + "  ".join(f"{name:{cell}}" for name in head) + "  classes"]
+    lines = [f"{'left out':{width}}  images  " + "  ".join(f"{name:{cell}}" for name in head) + "  classes"]
     for row in rows:
         aucs = [row.held_out_site.against_normal.get(name) for name in diseases]
         metrics = [row.seen_sites["macro_f1"], row.held_out_site.metrics["macro_f1"], row.drop]
-        cells = [interval_text(metric) for metric in metrics]
-        cells += [interval_text(auc.roc_auc) if auc else "–" for auc in aucs]
-        lines.append("  ".join([f"{row.site:{width}}", *(f"{text:{cell}}" for text in cells), ", ".join(row.classes)]))
-    mean = np.mean([row.drop.value for row in rows])
-    return "\n".join([*lines, f"mean drop of macro F1 from the seen sites to the held-out site: {mean:.3f}"])
+        cells = [f"{row.radiographs:6,}", *(f"{figure_with_interval(one, row.radiographs):{cell}}" for one in metrics)]
+        for auc in aucs:
+            text = "–" if auc is None else figure_with_interval(auc.roc_auc, min(auc.radiographs))
+            cells.append(f"{text:{cell}}")
+        lines.append("  ".join([f"{row.site:{width}}", *cells, ", ".join(row.classes)]))
+    if len(rows) > 1:
+        mean = np.mean([row.drop.value for row in rows])
+        lines.append(f"mean drop of macro F1 from the seen sites to the held-out site: {mean:.2f}")
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ import numpy as np
 from bento.artifact import ORIENTATIONS, Interval, NoveltyFit, OrientationPoint
 from trainer.documents import Document, StoredNovelty
 from trainer.errors import UserError
+from trainer.evaluation.figures import percent_with_interval
 from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.shares import share_interval
 from trainer.types import Array
@@ -75,13 +76,14 @@ def novelty_text(rates: NoveltyRates) -> str:
     groups = [("all", novelty.test_flagged)]
     groups += [(f"site {name}", rate) for name, rate in novelty.test_flagged_by_site.items()]
     groups += [("the held-out site's images", novelty.held_out_flagged)]
-    shares = "; ".join(f"{name} {_percent(rate)}" for name, rate in groups if rate is not None)
-    alarms = ", ".join(f"{point.kind} {_percent(point.test_false_alarms)}" for point in rates.orientations)
-    return (
-        f"taken for unlike the training images, of {rates.radiographs} images (95 % interval): {shares}\n"
-        f"taken for shown wrongly: {alarms}"
+    images = rates.radiographs
+    shares = "; ".join(f"{name} {percent_with_interval(rate, images)}" for name, rate in groups if rate is not None)
+    alarms = ", ".join(
+        f"{point.kind} {percent_with_interval(point.test_false_alarms, images)}"
+        for point in rates.orientations
+        if point.test_false_alarms is not None
     )
-
-
-def _percent(rate: Interval | None) -> str:
-    return "–" if rate is None else f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+    lines = [f"taken for unlike the training images, of {images:,} images (95 % interval): {shares}"]
+    if alarms:
+        lines.append(f"taken for shown wrongly, of the same: {alarms}")
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ from bento.imaging.intake import Intake, fit
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.data.listing import Radiograph
 from trainer.evaluation.bootstrap import MetricValues, intervals, macro_f1
+from trainer.evaluation.figures import figure, figure_with_interval
 from trainer.evaluation.scoring import judge_each
 from trainer.evaluation.seen_images import SeenImages
 from trainer.inference.model_store import SealedModel
@@ -110,7 +111,8 @@ def robustness_table(title: str, losses: Losses) -> str:
         f"{'':12}{'0':>8}" + "".join(f"{strength:>8}" for strength in strengths),
     ]
     for name, row in losses.corrupted.items():
-        lines.append(f"{name:12}" + "".join(f"{metric.value:8.3f}" for metric in (losses.clean, *row.values())))
+        values = (figure(metric.value, losses.radiographs) for metric in (losses.clean, *row.values()))
+        lines.append(f"{name:12}" + "".join(f"{text:>8}" for text in values))
     for strength, loss in losses.loss.items():
-        lines.append(f"mean loss at strength {strength}: {loss.value:.3f} ({loss.low:.3f} to {loss.high:.3f})")
+        lines.append(f"mean loss at strength {strength}: {figure_with_interval(loss, losses.radiographs)}")
     return "\n".join(lines)

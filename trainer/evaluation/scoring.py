@@ -14,7 +14,7 @@ from bento.imaging.intake import Intake
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages
-from trainer.evaluation.metrics import compute_metrics, metrics_table
+from trainer.evaluation.metrics import compute_metrics
 from trainer.evaluation.shortcut_controls import occluded, thumbnail
 from trainer.files import write_text
 from trainer.inference.image_stream import each_intake
@@ -150,11 +150,3 @@ def write_predictions(evaluation: Evaluation, path: Path) -> None:
         for image, probabilities in zip(evaluation.radiographs, evaluation.probabilities, strict=True)
     ]
     write_text(path, csv_text(["path", "label", "site", "patient", "split", *evaluation.classes], rows))
-
-
-def evaluation_tables(evaluation: Evaluation, title: str, warnings: Sequence[str]) -> str:
-    """Metrics over all images and within each site, as text; after warnings, the sites come first."""
-    overall = [metrics_table(title, evaluation.metrics)]
-    within = [metrics_table(f"site {name}", metrics) for name, metrics in evaluation.metrics_by_site.items()]
-    notes = [f"WARNING: {warning}" for warning in warnings]
-    return "\n\n".join([*notes, *within, *overall] if notes else [*overall, *within])

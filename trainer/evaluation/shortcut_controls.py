@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from bento.artifact import Interval
 from trainer.documents import Document
 from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals, macro_f1
+from trainer.evaluation.figures import figure, figure_with_interval
 from trainer.types import Floats, Integers
 
 SIDE = 32
@@ -41,13 +42,13 @@ CONTROLS: dict[str, tuple[str, tuple[str, str], str]] = {
         "A logistic regression on an 8×8 thumbnail",
         (
             "little of the model's score can be had without detail.",
-            "much of this score needs no detail that a reader would look for.",
+            "much of the model's score needs no detail that a reader would look for.",
         ),
         "how much of the score can be had without detail",
     ),
     "border": (
         "A border-only classifier (the outer ring of that thumbnail)",
-        ("the image's edges tell little of the class.", "much of this score needs no lungs."),
+        ("the image's edges tell little of the class.", "much of the model's score needs no lungs."),
         "how much of the score needs no lungs",
     ),
     "lungs_blacked_out": (
@@ -160,7 +161,7 @@ def judge_controls(judged: JudgedImages, sites: Sequence[str], predictions: dict
     chance = chance_macro_f1(judged)
     guesses = judged.probabilities.argmax(axis=1)
     model = _plain_macro_f1(judged, guesses)
-    named = np.array(sites)
+    named, images = np.array(sites), len(judged.truth)
     controls = []
     for key, predicted in predictions.items():
         name, verdict, question = CONTROLS[key]
@@ -173,9 +174,9 @@ def judge_controls(judged: JudgedImages, sites: Sequence[str], predictions: dict
             for site in sorted(set(sites) - {""})
         }
         text = (
-            f"{name} reaches {metric.value:.2f} macro F1 ({metric.low:.2f} to {metric.high:.2f}; "
-            f"model {model:.2f}, chance {chance:.2f}): "
-        ) + (verdict[fired] if told else f"{len(judged.truth)} images can't tell {question}.")
+            f"{name} reaches {figure_with_interval(metric, images)} macro F1 on {images:,} test images (model "
+            f"{figure(model, images)}, chance {figure(chance, images)}): "
+        ) + (verdict[fired] if told else f"that many can't tell {question}.")
         controls.append(Control(name=name, macro_f1=metric, by_site=by_site, share=share, fired=fired, text=text))
     return controls
 

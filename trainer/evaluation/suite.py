@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from trainer.evaluation.data_audit import audit
 from trainer.evaluation.failures import draw_cases, draw_pairs, find_failures
 from trainer.evaluation.novelty_rates import judge_novelty
 from trainer.evaluation.operating_points import judge_threshold, operating_points
+from trainer.evaluation.predictive_values import predictive_values
 from trainer.evaluation.scoring import Evaluation, judge_each, score_images, write_predictions
 from trainer.evaluation.seen_images import SeenImages, write_seen_images
 from trainer.evaluation.shortcut_controls import (
@@ -36,6 +37,7 @@ from trainer.evaluation.shortcut_controls import (
     thumbnail,
 )
 from trainer.evaluation.summary import EvaluationSummary, summarise, write_summary
+from trainer.evaluation.warnings import find_warnings
 from trainer.files import write_text
 from trainer.inference.model_store import SealedModel
 from trainer.progress import task
@@ -50,7 +52,7 @@ NORMAL = "NORMAL"
 
 
 def assess_run(
-    run: Run, saved: Settings, records: list[Record], training: TrainingRecord
+    run: Run, saved: Settings, records: list[Record], training: TrainingRecord, prevalence: Mapping[str, float]
 ) -> tuple[Evaluation, EvaluationSummary]:
     """Judge a trained run on its test images and write everything that is found out but the report.
 
@@ -68,6 +70,7 @@ def assess_run(
         points, without = operating_points(validation.judged, test.judged, saved.target_sensitivity, saved.normal_class)
         summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
     summary.no_threshold = without
+    summary.predictive_values = predictive_values(points, without, summary.test, prevalence)
     held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
     if training.novelty is not None:
         summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)
@@ -95,12 +98,14 @@ def assess_run(
     write_predictions(test, run.predictions)
     write_predictions(validation, run.validation_predictions)
     write_seen_images(records, data_dir, run.sealed)
-    summary.add_warnings()
+    summary.warnings = find_warnings(summary)
     write_summary(run.folder, summary)
     return test, summary
 
 
-def assess_stored(evaluation: Evaluation, seen: SeenImages, manifest: Manifest, out: Path) -> EvaluationSummary:
+def assess_stored(
+    evaluation: Evaluation, seen: SeenImages, manifest: Manifest, out: Path, prevalence: Mapping[str, float]
+) -> EvaluationSummary:
     """Judge a stored model on an external set, at its own thresholds and temperature, and write what is found out."""
     judged = evaluation.judged
     points = []
@@ -111,11 +116,12 @@ def assess_stored(evaluation: Evaluation, seen: SeenImages, manifest: Manifest, 
     sites = judge_sites([evaluation], evaluation.radiographs)
     summary = summarise(evaluation, manifest.temperature, points, sites)
     summary.no_threshold = manifest.no_threshold
+    summary.predictive_values = predictive_values(points, manifest.no_threshold, summary.test, prevalence)
     summary.seen_images = seen
     summary.present = judge_present(judged, manifest.config.get("normal_class", NORMAL))
     if manifest.novelty is not None:
         summary.novelty_rates = judge_novelty(evaluation, manifest.novelty, manifest.orientations)
-    summary.add_warnings()
+    summary.warnings = find_warnings(summary)
     write_predictions(evaluation, out / "predictions.csv")
     write_summary(out, summary)
     return summary

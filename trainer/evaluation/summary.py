@@ -9,12 +9,14 @@ from trainer.data.file_control import FileControl
 from trainer.documents import Document, read_document
 from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, JudgedImages, metrics_with_intervals
 from trainer.evaluation.calibration import Bin, reliability, uncalibrated
-from trainer.evaluation.confounding import SiteFindings, site_warning
+from trainer.evaluation.calibration_change import calibration_change, is_worse, scaling_verdict
+from trainer.evaluation.confounding import SiteFindings
 from trainer.evaluation.cross_site import CrossSite, PresentClasses
 from trainer.evaluation.data_audit import Audit
 from trainer.evaluation.failures import Failures
 from trainer.evaluation.novelty_rates import NoveltyRates
 from trainer.evaluation.operating_points import judge_threshold
+from trainer.evaluation.predictive_values import PredictiveValues
 from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.seen_images import SeenImages
 from trainer.evaluation.shortcut_controls import Control
@@ -38,6 +40,11 @@ class CalibrationFindings(Calibration):
     """Metrics and reliability diagrams before and after temperature scaling."""
 
     temperature: float
+    change: CalibrationMetrics | None = None
+    """After scaling less before, on the same images (paired bootstrap of patients); None of earlier versions."""
+    verdict: str = ""
+    """Whether scaling made the probabilities better or worse on the test images, in words."""
+    worse: bool = False
     reliability_before: list[Bin]
     reliability_after: list[Bin]
 
@@ -67,6 +74,8 @@ class EvaluationSummary(Document):
     intervals: Intervals
     calibration: CalibrationFindings
     operating_points: list[OperatingPoint]
+    predictive_values: list[PredictiveValues] = Field(default_factory=list)
+    """At the prevalence that the user has stated."""
     no_threshold: dict[str, str] = Field(default_factory=dict)
     """Classes without an operating point, and why they have none."""
     operating_points_by_site: dict[str, dict[str, dict[str, Interval]]]
@@ -84,19 +93,6 @@ class EvaluationSummary(Document):
     controls: list[Control] = Field(default_factory=list)
     file_controls: list[FileControl] = Field(default_factory=list)
     """What the files' properties tell of the class, within each site of the run's data."""
-
-    def add_warnings(self) -> None:
-        """Set :attr:`warnings` from the other parts."""
-        if self.seen_images is not None and self.seen_images.warning:
-            self.warnings.append(self.seen_images.warning)
-        self.warnings += [control.text for control in self.file_controls if control.fired]
-        association, probe = self.sites.association, self.sites.probe
-        if association is not None and association.together:
-            macro_f1 = {name: metrics["macro_f1"] for name, metrics in self.intervals.by_site.items()}
-            self.warnings.append(site_warning(association, macro_f1, self.intervals.test["macro_f1"]))
-            if probe is not None and probe.accuracy.low > probe.chance_from_class:
-                self.warnings.append(self.sites.probe_text)
-        self.warnings += [f"Shortcut control: {control.text}" for control in self.controls if control.fired]
 
 
 def summarise(
@@ -127,13 +123,21 @@ def summarise(
     )
 
 
-def _calibration(judged: JudgedImages, after: dict[str, Interval], temperature: float) -> CalibrationFindings:
+def _calibration(judged: JudgedImages, scaled: dict[str, Interval], temperature: float) -> CalibrationFindings:
     unscaled = judged.with_probabilities(uncalibrated(judged.probabilities, temperature))
-    before = metrics_with_intervals(unscaled)
+    metrics = metrics_with_intervals(unscaled)
+    before, after = (
+        CalibrationMetrics(ece=side["ece"], brier=side["brier"], cross_entropy=side["cross_entropy"])
+        for side in (metrics, scaled)
+    )
+    change = calibration_change(unscaled, judged)
     return CalibrationFindings(
         temperature=temperature,
-        before=CalibrationMetrics(ece=before["ece"], brier=before["brier"], cross_entropy=before["cross_entropy"]),
-        after=CalibrationMetrics(ece=after["ece"], brier=after["brier"], cross_entropy=after["cross_entropy"]),
+        before=before,
+        after=after,
+        change=change,
+        verdict=scaling_verdict(temperature, before, after, change, judged),
+        worse=is_worse(before, change, len(set(judged.patients))),
         reliability_before=reliability(unscaled.probabilities, judged.truth),
         reliability_after=reliability(judged.probabilities, judged.truth),
     )

@@ -88,5 +88,7 @@ def test_too_few_patients_of_a_site_give_no_probe() -> None:
 def test_the_warning_puts_the_figures_within_a_site_first() -> None:
     found = Association(cramers_v=TOGETHER, mutual_information=0.5, patients={})
     assert found.together
-    text = site_warning(found, {"x": EXACT}, Interval(value=0.99, low=0.98, high=1.0))
-    assert text.index("x 0.900 (0.800 to 0.950)") < text.index("Over all sites it is 0.990")
+    text = site_warning(found, {"x": (EXACT, 40)}, (Interval(value=0.99, low=0.98, high=1.0), 1200))
+    assert text.index("x 0.90 (0.80 to 0.95) from 40 images") < text.index(
+        "Over all sites it is 0.990 (0.980 to 1.000)"
+    )

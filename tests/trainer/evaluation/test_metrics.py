@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from trainer.evaluation.metrics import compute_metrics, metrics_table
+from trainer.evaluation.metrics import compute_metrics
 
 CLASSES = ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
 
@@ -42,16 +42,3 @@ def test_the_reference_projects_table_comes_out_of_its_confusion_matrix() -> Non
     assert round(metrics.accuracy, 4) == 0.7914
     assert round(metrics.macro_f1, 4) == 0.8020
     assert round(metrics.weighted_f1, 4) == 0.7911
-    table = metrics_table("reference", metrics)
-    assert "0.9208  0.6960  0.7928      852" in table
-    assert "       259          0           593" in table
-
-
-def test_what_no_image_tells_is_a_dash() -> None:
-    truth = np.array([0, 0, 0])
-    table = metrics_table("normal images", compute_metrics(truth, np.eye(3)[[0, 0, 2]], CLASSES)).splitlines()
-    rows = {line.split()[0]: line.split()[1:] for line in table[4:7]}
-    assert rows["NORMAL"] == ["1.0000", "0.6667", "0.8000", "3"]
-    assert rows["PNEUMONIA"] == rows["TUBERCULOSIS"] == ["–", "–", "–", "0"]
-    never_called = compute_metrics(np.array([0, 1]), np.eye(3)[[0, 0]], CLASSES)
-    assert metrics_table("", never_called).splitlines()[5].split() == ["PNEUMONIA", "–", "0.0000", "0.0000", "1"]
