@@ -76,7 +76,7 @@ def run_matrix(settings: Settings) -> None:
 def _evaluate(settings: Settings, aloud: bool = True) -> None:
     from trainer.evaluate import evaluate_run
 
-    evaluate_run(settings, aloud)
+    evaluate_run(settings, aloud=aloud)
 
 
 def _report(runs_dir: Path, names: list[str]) -> None:

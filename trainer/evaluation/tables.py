@@ -46,6 +46,7 @@ def evaluation_text(summary: EvaluationSummary, title: str) -> str:
         parts.append(present_text(summary.present, summary.test.images, classes))
     if summary.calibration.verdict and not summary.calibration.worse:
         parts.append(summary.calibration.verdict)
+    parts.append(thresholds_text(summary))
     if summary.predictive_values:
         parts.append(predictive_text(summary.predictive_values))
     if summary.novelty_rates is not None:
@@ -75,6 +76,24 @@ def metrics_table(title: str, metrics: TestMetrics, intervals: Mapping[str, Inte
         ]
         rows.append([label, f"{own.support:,}", f"{called:,}", *cells])
     return "\n".join([*lines, "", *_aligned(rows)])
+
+
+def thresholds_text(summary: EvaluationSummary) -> str:
+    """What each threshold does on these images, a line for each class that has one."""
+    lines = []
+    for point in summary.operating_points:
+        images = summary.test.per_class[point.label].support
+        rates = {
+            f"sensitivity {{}} of {images:,} images with it": (point.test_sensitivity, images),
+            f"specificity {{}} of {summary.test.images - images:,} without": (
+                point.test_specificity,
+                summary.test.images - images,
+            ),
+        }
+        told = [text.format(figure_with_interval(rate, count)) for text, (rate, count) in rates.items() if rate]
+        against = f"odds against {point.reference}" if point.reference else "probability"
+        lines.append(f"{point.label} is flagged from {against} of {point.threshold:.2f} on: {', '.join(told)}")
+    return "\n".join(lines)
 
 
 def confusion_table(metrics: TestMetrics) -> str:
