@@ -20,8 +20,9 @@ NO_SITE = (
 def find_warnings(summary: EvaluationSummary) -> list[str]:
     """The warnings of an evaluation, the gravest first."""
     return [
-        *_of_sites(summary),
+        *([] if summary.by_site else [NO_SITE]),
         *(control.text for control in summary.file_controls if control.fired),
+        *_of_sites(summary),
         *filter(None, [summary.seen_images.warning if summary.seen_images else None]),
         *_of_few_images(summary),
         *_of_thresholds(summary),
@@ -33,8 +34,6 @@ def find_warnings(summary: EvaluationSummary) -> list[str]:
 def _of_sites(summary: EvaluationSummary) -> list[str]:
     association, probe = summary.sites.association, summary.sites.probe
     named, images = sum(metrics.images for metrics in summary.by_site.values()), summary.test.images
-    if not named:
-        return [NO_SITE]
     found = []
     if association is not None and association.together:
         within = {
@@ -44,7 +43,7 @@ def _of_sites(summary: EvaluationSummary) -> list[str]:
         found.append(site_warning(association, within, (summary.intervals.test["macro_f1"], images)))
         if probe is not None and probe.accuracy.low > probe.chance_from_class:
             found.append(summary.sites.probe_text)
-    if named < images:
+    if 0 < named < images:
         found.append(
             f"{images - named:,} of the {images:,} test images name no hospital and are missing from every figure by "
             "site. Give their hospital in the column site of a manifest.csv."

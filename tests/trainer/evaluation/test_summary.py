@@ -11,6 +11,7 @@ from trainer.data.file_control import FileControl
 from trainer.documents import FORMER_NAMES
 from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary, write_summary
+from trainer.evaluation.warnings import find_warnings
 from trainer.reporting.report import write_report
 from trainer.runs import Run
 
@@ -56,9 +57,9 @@ def test_what_the_files_tell_of_the_class_is_said_first() -> None:
     auc = {"value": 0.99, "low": 0.97, "high": 1}
     control = FileControl.model_validate({"site": "", "images": 90, "properties": auc, "with_bytes": auc})
     summary.file_controls, summary.warnings = [control], []
-    summary.add_warnings()
-    assert summary.warnings[0].startswith("The files tell the class without a look at the pictures: ")
-    assert "AUC of 0.99 (0.97 to 1.00; 0.5 is chance)" in summary.warnings[0]
+    warnings = find_warnings(summary)
+    assert warnings[0].startswith("The files tell the class without a look at the pictures: ")
+    assert "AUC of 0.99 (0.97 to 1.00; 0.5 is chance)" in warnings[0]
 
 
 def test_the_report_of_an_earlier_versions_run_is_made(trained: Trained, tmp_path: Path) -> None:
