@@ -144,6 +144,44 @@ def test_predictions_of_a_former_version_are_read(trained: Trained, copy: Run) -
     assert copy.report.read_bytes().replace(b"copy", b"first") == expected
 
 
+def test_predictive_values_stand_in_the_report_where_a_prevalence_was_given(copy: Run) -> None:
+    metrics = json.loads(copy.metrics.read_text())
+    write_report(copy)
+    assert "--prevalence 0.05" in copy.report.read_text()
+    row = {
+        "label": "TUBERCULOSIS",
+        "prevalence": 0.02,
+        "positive": {"value": 0.1337, "low": 0.05, "high": 0.4},
+        "negative": None,
+        "with_disease": 5,
+        "without_disease": 11,
+    }
+    copy.metrics.write_text(json.dumps(metrics | {"predictive_values": [row]}))
+    write_report(copy)
+    html = copy.report.read_text()
+    assert (
+        '<th scope="row">TUBERCULOSIS</th><td>2 %</td><td>0.13<br><small>0.05 to 0.40</small></td><td>–</td>'
+        "<td>5</td><td>11</td>"
+    ) in html
+    assert "--prevalence 0.05" not in html
+    assert "| TUBERCULOSIS | 2 % | 0.13 (0.05 to 0.40) | – | 5, 11 |" in copy.model_card.read_text()
+
+
+def test_what_scaling_did_on_the_test_images_is_said(copy: Run) -> None:
+    metrics = json.loads(copy.metrics.read_text())
+    worse = {"value": 0.1, "low": 0.05, "high": 0.2}
+    metrics["calibration"] |= {
+        "change": dict.fromkeys(("ece", "brier", "cross_entropy"), worse),
+        "verdict": "Scaling made it worse.",
+        "worse": True,
+    }
+    copy.metrics.write_text(json.dumps(metrics))
+    write_report(copy)
+    html = copy.report.read_text()
+    assert '<b class="fired">Scaling made it worse.</b>' in html
+    assert '<th scope="row">change</th><td>0.10<br><small>0.05 to 0.20</small>' in html
+
+
 def test_two_runs_are_compared_image_by_image(copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
     other = Run(copy.folder.with_name("other"))
     shutil.copytree(copy.folder, other.folder)
