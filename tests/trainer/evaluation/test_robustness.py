@@ -62,7 +62,7 @@ def test_a_model_that_sees_exposure_alone_loses_by_exposure_alone(radiographs: l
     assert found == measure_robustness(radiographs, sealed(["BRIGHT", "DARK"]), (1, 5))
     table = robustness_table("all", found.all)
     assert f"contrast        1.00{found.all.corrupted['contrast'][1].value:8.2f}" in table
-    assert f"mean loss at strength 5: {found.all.loss[5].value:.3f}" in table
+    assert f"mean loss at strength 5: {found.all.loss[5].value:.2f} (" in table
 
 
 def test_a_label_that_the_model_does_not_know_is_refused(radiographs: list[Radiograph]) -> None:
