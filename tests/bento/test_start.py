@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from bento.artifact import MANIFEST_FILE, ONNX_FILE
+from bento.artifact import FORMAT_VERSION, MANIFEST_FILE, ONNX_FILE
 from tests.support.artifacts import store_artifact
 from tests.support.server import ROOT, free_port, serve_command
 
@@ -53,7 +53,7 @@ def test_without_a_model_one_line_says_how_to_make_one(tmp_path: Path) -> None:
         (
             "newer",
             lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 99}'),
-            "is newer than 5",
+            f"is newer than {FORMAT_VERSION}",
         ),
     ],
 )
