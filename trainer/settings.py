@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, CliPositionalArg, NoDecode, SettingsConfigDict
 
 from bento.imaging.preprocessing import Preprocessing
@@ -17,6 +17,9 @@ from bento.imaging.preprocessing import Preprocessing
 KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
 ENV_PREFIX = "TRAINER_"
 DEFAULT_MODEL = "chest_xray:latest"
+CHEST_BACKBONE = "densenet121"
+CHEST_WEIGHTS = ("xrv-all", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-nih", "xrv-pc", "xrv-rsna")
+"""torchxrayvision's weights for that backbone."""
 
 
 class CommandSettings(BaseSettings):
@@ -75,10 +78,21 @@ class ModelSettings(CommandSettings):
     """The network and its intake."""
 
     group: ClassVar[str] = "Model"
-    backbone: Literal["efficientnet_b0", "efficientnet_lite0", "resnet18", "resnet50"] = "efficientnet_b0"
+    backbone: Literal[
+        "efficientnet_b0",
+        "efficientnet_lite0",
+        "regnet_y_800mf",
+        "efficientnet_b1",
+        "efficientnet_b2",
+        "resnet18",
+        "efficientnet_b3",
+        "efficientnet_v2_s",
+        "densenet121",
+        "resnet50",
+    ] = "efficientnet_b0"
     """Backbone network."""
     weights: str = "imagenet"
-    """Weights to start from: `imagenet`, `none` (random), or a .safetensors or .pth file with a state_dict."""
+    """Weights to start from: `imagenet`; `xrv-all` or another of torchxrayvision's for densenet121, trained on chest radiographs; `none` (random); a .safetensors or .pth file with a state_dict, or a .pt file of torchxrayvision."""  # noqa: E501
     image_size: int = Field(default=224, ge=32, le=1024)
     """Side of the square model input in pixels."""
     crop: Literal["anatomy", "none"] = "anatomy"
@@ -93,9 +107,12 @@ class ModelSettings(CommandSettings):
 
     @field_validator("weights")
     @classmethod
-    def _weights_exist(cls, weights: str) -> str:
-        if weights not in ("imagenet", "none") and not Path(weights).is_file():
-            raise ValueError(f"{weights!r} is not a file; give imagenet, none or a file")
+    def _weights_exist(cls, weights: str, info: ValidationInfo) -> str:
+        if weights in CHEST_WEIGHTS:
+            if info.data.get("backbone", CHEST_BACKBONE) != CHEST_BACKBONE:
+                raise ValueError(f"{weights} are weights of {CHEST_BACKBONE}; give --backbone {CHEST_BACKBONE} too")
+        elif weights not in ("imagenet", "none") and not Path(weights).is_file():
+            raise ValueError(f"{weights!r} is not a file; give imagenet, {', '.join(CHEST_WEIGHTS)}, none or a file")
         return weights
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each colour channel, for values in [0, 1]."""
+"""Mean and standard deviation of each input channel, for values in [0, 1]."""
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -38,16 +38,20 @@ class Classifier(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        for name, values in zip(("mean", "std"), normalisation, strict=True):
-            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.normalise_by(normalisation)
         self.stages = nn.Sequential(*blocks, GlobalAveragePool())
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(embedding_size, classes)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
+    def normalise_by(self, normalisation: Normalisation) -> None:
+        """Feed the backbone as many channels as ``normalisation`` has, each the grey image with its mean and spread."""
+        for name, values in zip(("mean", "std"), normalisation, strict=True):
+            self.register_buffer(name, 255 * torch.tensor(values).view(1, -1, 1, 1), persistent=False)
+
     def normalise(self, images: Tensor) -> Tensor:
-        """Grey ``N×H×W`` in [0, 255], any dtype, to ``float32`` ``N×3×H×W`` as the backbone was pre-trained on."""
+        """Grey ``N×H×W`` in [0, 255], any dtype, to ``float32`` ``N×K×H×W`` as the backbone was pre-trained on."""
         return (images.float().unsqueeze(1) - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ class Tail(nn.Module):
 
 
 def folded(stages: nn.Sequential) -> nn.Sequential:
-    """A copy of frozen stages whose BatchNorms are part of the convolutions before them: the same to rounding.
+    """A copy of stages whose BatchNorms are part of the convolutions before them: the same to rounding.
 
     A backbone's forward pass takes about 0.7 of the time so. Only for evaluation without gradients.
     """

@@ -1,6 +1,7 @@
 """The sealed graph: the trained network, and nothing of the machine that made it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from bento.artifact import ONNX_FILE, WEIGHTS_FILE
 from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
 from bento.inference.session import Session
+from tests.support.networks import as_if_trained, grey_densenet, shorten
 from tests.support.runs import Trained
 from tests.support.server import ROOT
 from trainer.errors import UserError
-from trainer.export.onnx import check_parity, logits_of
-from trainer.models.backbones import build_classifier
+from trainer.export.cam import FineMap
+from trainer.export.novelty import Distance, FrozenStageHeads, pooled
+from trainer.export.onnx import check_parity, export_onnx, logits_of
+from trainer.export.orientation import OrientationHead
+from trainer.models.backbones import BACKBONES, build_classifier, phase_b_cut
 
 
 def test_the_sealed_graph_is_the_trained_network(trained: Trained) -> None:
@@ -42,3 +47,39 @@ def test_the_exported_file_names_no_module_and_no_path(trained: Trained) -> None
     content = (trained.run.sealed / ONNX_FILE).read_bytes()
     for word in (b"trainer.", b".py", b"site-packages", b"torch.nn", b"stack_trace", bytes(ROOT)):
         assert word not in content, word
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_sealed_graph_of_every_backbone_is_the_network(name: str, tmp_path: Path) -> None:
+    """With random weights, and fewer blocks, since exporting takes long; ``densenet121`` with one grey channel."""
+    torch.manual_seed(0)
+    torch.save(grey_densenet().state_dict(), tmp_path / "grey.pt")
+    weights = str(tmp_path / "grey.pt") if name == "densenet121" else "none"
+    model = build_classifier(name, 3, weights=weights)
+    shorten(model)
+    as_if_trained(model)
+    torch.nn.init.normal_(model.head.weight, 0, 0.1)
+    torch.nn.init.normal_(model.head.bias)
+    cut = phase_b_cut(name, model.eval())
+    images = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        frozen = model.stages[:cut](model.normalise(images))
+        channels = frozen.shape[1]
+        distance = Distance(torch.randn(channels), torch.randn(channels, channels) / channels)
+        orientation = OrientationHead(torch.randn(5, 2 * channels) / channels, torch.randn(5))
+        embedding, logits = model.stages(model.normalise(images)), model(images)
+        novelty, turned = distance(pooled(frozen)[:, :channels]), orientation(pooled(frozen))
+    fine_map = FineMap(torch.randn(3, channels, 1, 1) / channels)
+    export_onnx(model, 1.7, FrozenStageHeads(cut, distance, orientation).eval(), fine_map, 64, tmp_path / "model.onnx")
+    found = Session(tmp_path / "model.onnx", classes=3, image_size=64).predict(images.numpy())
+    assert found.cam.shape == (3, 3, 4, 4)
+    assert found.novelty is not None
+    assert found.orientation is not None
+    for sealed, network in (
+        (found.probabilities, torch.softmax(logits / 1.7, dim=1)),
+        (found.embedding, embedding),
+        (found.cam.mean(axis=(2, 3)) + model.head.bias.detach().numpy(), logits),
+        (found.novelty, novelty),
+        (found.orientation, turned),
+    ):
+        np.testing.assert_allclose(sealed, network.numpy(), rtol=1e-4, atol=2e-5)
