@@ -157,7 +157,8 @@ def _weights(sources: dict[str, Question | str]) -> tuple[list[Finding], str]:
         for name, source in sources.items()
     }
     usable = [name for name, what in state.items() if what in ("installed", "downloaded", "can be downloaded")]
-    text = "; ".join(f"{name} {what}" for name, what in state.items())
+    by_state = {what: [name for name in state if state[name] == what] for what in state.values()}
+    text = "; ".join(f"{what}: {', '.join(names)}" for what, names in by_state.items())
     lines = [Finding("weights", text, wrong=not usable)] if state else []
     return lines, default if default in usable or not usable else usable[0]
 

@@ -35,7 +35,9 @@ def shorten(network: nn.Module) -> None:
 def grey_densenet() -> nn.Module:
     """A DenseNet-121 with one input channel and 18 outputs, as torchxrayvision's."""
     network: nn.Module = models.densenet121(num_classes=18)
-    network.get_submodule("features").conv0 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    convolution = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    nn.init.normal_(convolution.weight, 0, 1e-4)  # for values from -1024 to 1024
+    network.get_submodule("features").conv0 = convolution
     as_if_trained(network)
     return network.eval()
 

@@ -35,7 +35,7 @@ class ChestWeights:
     datasets: str
     """Of the file's name: what they were trained on."""
     sha256: str | None = None
-    """None: not known; its authors publish none."""
+    """As several of its users have noted it down, since its authors publish none; None: not known."""
 
     @property
     def url(self) -> str:
