@@ -53,8 +53,10 @@ def test_the_exported_file_names_no_module_and_no_path(trained: Trained) -> None
 def test_the_sealed_graph_of_every_backbone_is_the_network(name: str, tmp_path: Path) -> None:
     """With random weights, and fewer blocks, since exporting takes long; ``densenet121`` with one grey channel."""
     torch.manual_seed(0)
-    torch.save(grey_densenet().state_dict(), tmp_path / "grey.pt")
-    weights = str(tmp_path / "grey.pt") if name == "densenet121" else "none"
+    weights = "none"
+    if name == "densenet121":
+        weights = str(tmp_path / "grey.pt")
+        torch.save(grey_densenet().state_dict(), weights)
     model = build_classifier(name, 3, weights=weights)
     shorten(model)
     as_if_trained(model)
