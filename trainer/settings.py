@@ -13,13 +13,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, CliPositionalArg, NoDecode, SettingsConfigDict
 
 from bento.imaging.preprocessing import Preprocessing
+from trainer.backbone_names import BackboneName, checked_weights
 
 KAGGLE_HANDLE = "muhammadrehan00/chest-xray-dataset"
 ENV_PREFIX = "TRAINER_"
 DEFAULT_MODEL = "chest_xray:latest"
-CHEST_BACKBONE = "densenet121"
-CHEST_WEIGHTS = ("xrv-all", "xrv-chex", "xrv-mimic_ch", "xrv-mimic_nb", "xrv-nih", "xrv-pc", "xrv-rsna")
-"""torchxrayvision's weights for that backbone."""
 
 
 class CommandSettings(BaseSettings):
@@ -78,18 +76,7 @@ class ModelSettings(CommandSettings):
     """The network and its intake."""
 
     group: ClassVar[str] = "Model"
-    backbone: Literal[
-        "efficientnet_b0",
-        "efficientnet_lite0",
-        "regnet_y_800mf",
-        "efficientnet_b1",
-        "efficientnet_b2",
-        "resnet18",
-        "efficientnet_b3",
-        "efficientnet_v2_s",
-        "densenet121",
-        "resnet50",
-    ] = "efficientnet_b0"
+    backbone: BackboneName = "efficientnet_b0"
     """Backbone network."""
     weights: str = "imagenet"
     """Weights to start from: `imagenet`; `xrv-all` or another of torchxrayvision's for densenet121, trained on chest radiographs; `none` (random); a .safetensors or .pth file with a state_dict, or a .pt file of torchxrayvision."""  # noqa: E501
@@ -108,12 +95,7 @@ class ModelSettings(CommandSettings):
     @field_validator("weights")
     @classmethod
     def _weights_exist(cls, weights: str, info: ValidationInfo) -> str:
-        if weights in CHEST_WEIGHTS:
-            if info.data.get("backbone", CHEST_BACKBONE) != CHEST_BACKBONE:
-                raise ValueError(f"{weights} are weights of {CHEST_BACKBONE}; give --backbone {CHEST_BACKBONE} too")
-        elif weights not in ("imagenet", "none") and not Path(weights).is_file():
-            raise ValueError(f"{weights!r} is not a file; give imagenet, {', '.join(CHEST_WEIGHTS)}, none or a file")
-        return weights
+        return checked_weights(weights, info.data.get("backbone"))
 
 
 class TrainingSettings(CommandSettings):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.support.networks import as_if_trained
-from trainer import settings
+from trainer import backbone_names
 from trainer.models.backbones import BACKBONES, build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail, folded
 from trainer.models.pretrained import CHEST_WEIGHTS
@@ -41,8 +41,8 @@ def model(name: str) -> Classifier:
 
 def test_the_setting_offers_exactly_the_rows_of_the_table() -> None:
     assert set(get_args(Settings.model_fields["backbone"].annotation)) == set(BACKBONES)
-    assert set(settings.CHEST_WEIGHTS) == set(CHEST_WEIGHTS)
-    assert [name for name, row in BACKBONES.items() if row.grey] == [settings.CHEST_BACKBONE]
+    assert set(backbone_names.CHEST_WEIGHTS) == set(CHEST_WEIGHTS)
+    assert [name for name, row in BACKBONES.items() if row.grey] == [backbone_names.CHEST_BACKBONE]
 
 
 def test_phase_b_starts_at_the_stage_that_the_reference_names(name: str) -> None:
