@@ -13,7 +13,7 @@ from trainer.data.patients import check_pattern, patient_from_name
 from trainer.data.raw import RawRecord
 from trainer.errors import UserError
 
-__all__ = ["BUILT_IN", "NamedDataset", "known_sites", "merge", "named_datasets", "open_datasets"]
+__all__ = ["BUILT_IN", "NamedDataset", "known_sites", "merge", "named_datasets", "open_datasets", "to_tell"]
 
 BUILT_IN = ("kaggle", "sample")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.+-]*):(.+)", re.DOTALL)
@@ -63,12 +63,21 @@ def merge(listings: Mapping[str, Listing]) -> Listing:
                 replace(image, path=f"{name}/{image.path}", dataset=name) for image in listing.radiographs
             )
             whole.left_out.extend(item._replace(path=f"{name}/{item.path}") for item in listing.left_out)
-            whole.notes.extend(f"{name}: {note}" for note in listing.notes)
-            if unknown := sum(not image.site for image in listing.radiographs):
-                whole.notes.append(f"{name}: {unknown:,} images name no site; the dataset's name stands for it")
         whole.radiographs.sort(key=lambda image: image.path)
     check_classes(", ".join(listings), whole.radiographs)
     return whole
+
+
+def to_tell(listings: Mapping[str, Listing]) -> list[str]:
+    """What is to be said aloud of the datasets' files; of several, each line begins with its dataset's name."""
+    if len(listings) == 1:
+        return next(iter(listings.values())).lines()
+    lines = []
+    for name, listing in listings.items():
+        unknown = sum(not image.site for image in listing.radiographs)
+        note = [f"{unknown:,} images name no site; the dataset's name stands for it"] if unknown else []
+        lines += [f"{name}: {line}" for line in listing.lines() + note]
+    return lines
 
 
 def known_sites(images: Sequence[Radiograph] | Sequence[RawRecord]) -> list[str]:
@@ -90,9 +99,10 @@ def open_datasets(given: Sequence[str], patient_pattern: str | None = None) -> l
         UserError: see :func:`~trainer.data.listing.list_images` and :func:`merge`; or the pattern finds no patient.
     """
     datasets = named_datasets(given)
-    listing = merge({dataset.name: list_images(dataset.what) for dataset in datasets})
-    for line in listing.lines():
-        print(f"{', '.join(given)}: {line}")
+    listings = {dataset.name: list_images(dataset.what) for dataset in datasets}
+    listing = merge(listings)
+    for line in to_tell(listings):
+        print(f"{given[0]}: {line}" if len(given) == 1 else line)
     check_pattern(patient_pattern, [image.path for image in listing.radiographs if not image.patient])
     return [
         replace(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.data import kaggle, sample
-from trainer.data.datasets import NamedDataset, merge, named_datasets
+from trainer.data.datasets import NamedDataset, merge, named_datasets, to_tell
 from trainer.data.fetch_report import RAW, REPORT_FILE, FetchedDataset, FetchReport, read_fetch_report
 from trainer.data.folder import Listing, Radiograph
 from trainer.data.housekeeping import shown
@@ -85,7 +85,7 @@ def _fetch(settings: Settings) -> FetchReport:
     report = FetchReport(
         datasets=[wanted.model_copy(update={"layout": listings[wanted.name].layout}) for wanted, _ in identified],
         left_out={shown(item.path): f"{item.files:,} files {item.reason}" for item in whole.left_out},
-        notes=whole.lines(),
+        notes=to_tell(listings),
     )
     report = build_raw(staging / RAW, whole.radiographs, settings.workers, report)
     _commit(data_dir, staging)

@@ -5,7 +5,7 @@ The assignment is a function of ``raw`` and the settings alone, so that splittin
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from trainer.data.datasets import known_sites
 from trainer.data.file_control import control_files
-from trainer.data.file_properties import kinds_of_files, read_file_properties
+from trainer.data.file_properties import FileProperties, kinds_of_files, read_file_properties
 from trainer.data.lock import locked
 from trainer.data.manifest import MANIFEST_FILE, PROTOCOL_FILE, SPLITS, Record, Split
 from trainer.data.patients import check_pattern, patient_from_name, person
@@ -71,9 +71,7 @@ def _split(settings: Settings) -> Path:
     else:
         _write(data_dir, records, text, protocol)
         _print_counts(data_dir, records, len(raw) - len(records), settings)
-        for control in control_files(records, read_file_properties(data_dir)):
-            if control.fired:
-                print(f"  {control.text}")
+        _print_file_controls(records, read_file_properties(data_dir))
     return data_dir / MANIFEST_FILE
 
 
@@ -285,3 +283,11 @@ def _print_counts(data_dir: Path, records: Sequence[Record], unused: int, settin
     crossing = sum(len(splits) > 1 for splits in sides.values())
     if crossing:
         print(f"  {crossing:,} patients or pictures have images in more than one split: use --split grouped")
+
+
+def _print_file_controls(records: Sequence[Record], properties: Mapping[str, FileProperties]) -> None:
+    if not properties:
+        print("  what the files alone tell is not known: an earlier version fetched them; fetch again with --replace")
+    for control in control_files(records, properties):
+        if control.fired:
+            print(f"  {control.text}")

@@ -201,7 +201,8 @@ def test_all_of_them_come_in_one_fetch_with_their_licences(
     told = capsys.readouterr().out
     assert "padchest: recognised as PadChest; licence: PadChest: research, with attribution" in told
     assert "nih: labels by text mining, noisy" in told
-    assert f"files {NOT_FRONTAL} left out, e.g. chexpert/CheXpert-v1.0-small/train/" in told
+    assert f"chexpert: 2 files {NOT_FRONTAL} left out, e.g. CheXpert-v1.0-small/train/patient00004/" in told
+    assert f"mimic: 2 files {NOT_FRONTAL} left out, e.g. files/p10/" in told
     nih = {(record.site, record.patient) for record in read_raw(tmp_path / "data") if record.dataset in ("nih", "rsna")}
     assert ("nih", "00000061") in nih
 

@@ -100,6 +100,7 @@ def test_the_kinds_of_files_can_serve_as_sites(
     with pytest.raises(UserError, match="--site-by-file needs what fetch writes; fetch again with --replace"):
         split(wanted)
     split(wanted.model_copy(update={"site_by_file": False}))  # an earlier version's folder is split as before
+    assert "what the files alone tell is not known: an earlier version fetched them" in capsys.readouterr().out
 
 
 def test_images_of_one_collection_are_quiet(
