@@ -1,16 +1,17 @@
 """Novelty: how unlike its training images an image is; and the fit of novelty and orientation for a model.
 
-Both are read off the frozen, pre-trained stages, pooled over the image. Fine-tuning collapses what its classes do not
-need, and with it what tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
+Both are read off the frozen, pre-trained stages. Fine-tuning collapses what its classes do not need, and with it what
+tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
 
-Novelty is the Mahalanobis distance (Lee et al. 2018) to the training images, untouched and in one of their views,
-from a correlation matrix shrunk towards the identity, divided by the square root of the number of features. Classes
-are not kept apart: that brought nothing. Its threshold lets 97.5 % of the validation images pass, also when they are
-seen through other scanners, simulated: else every other hospital's images would be novel.
+Novelty is how far an image's layout is from the mean training image's, see :mod:`trainer.export.likeness`. Its
+threshold lets 98 % of the validation images pass, also when they are seen through other scanners, simulated, and when
+nothing was fitted to their site: else every other hospital's images would be novel.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
 from trainer.data.corruptions import CORRUPTIONS, corrupt
 from trainer.device import side_by_side
+from trainer.export.likeness import Novelty, cells
 from trainer.export.orientation import TURNS, Change, OrientationHead, changed_images, orientation_points
 from trainer.features.batches import Fetch
 from trainer.features.dataset import Features, LabelledImages
@@ -27,19 +29,15 @@ from trainer.features.prefix_cache import BATCH, Prefix
 from trainer.types import Array
 
 METHOD = (
-    "Mahalanobis distance of the pooled features of the frozen stages to the training images, "
-    "divided by the square root of their number"
+    "one less the normalised cross-correlation of the frozen stages' output and its mean over the training images, "
+    "where it fits best, divided by a typical training image's"
 )
-PASS = 0.975
+PASS = 0.98
 """Share of the validation images that must pass."""
-SHRINKAGE = 0.9
-LEAST_SPREAD = 0.1
-"""Of a feature, in median standard deviations: one that hardly varies in training must not outweigh all others."""
 SCANNER_STRENGTHS = (2, 3)
 """Of the simulated scanners that validation images are seen through."""
 MOST_IMAGES = {
     "fit": 300,
-    "views": 500,
     "validation": 500,
     "scanned": 150,
     "turned": 80,
@@ -56,47 +54,15 @@ def pooled(x: Tensor) -> Tensor:
     return torch.cat([mean, torch.sqrt(variance + 1e-6)], dim=1)
 
 
-class Distance(nn.Module):
-    """Features N×D to novelty N, which is 1 for a typical training image."""
-
-    mean: Tensor
-    whiten: Tensor
-
-    def __init__(self, mean: Tensor, whiten: Tensor) -> None:
-        """``mean``: D. ``whiten``: D×D."""
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("whiten", whiten)
-
-    @classmethod
-    def fit(cls, features: Array) -> "Distance":
-        """From ``features`` N×D; any N from 1 on."""
-        features = features.astype(np.float64)
-        mean, spread = features.mean(axis=0), features.std(axis=0)
-        varying = spread[spread > 0]
-        floor = LEAST_SPREAD * float(np.median(varying)) if len(varying) else 1.0
-        spread = np.maximum(spread, floor)
-        scaled = (features - mean) / spread
-        values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-        level = values.mean() or 1.0
-        values = (1 - SHRINKAGE) * np.maximum(values, 0) + SHRINKAGE * level
-        whiten = vectors / np.sqrt(values * len(values)) / spread[:, None]
-        return cls(*(torch.tensor(value, dtype=torch.float32) for value in (mean, whiten)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return torch.sqrt(((features - self.mean) @ self.whiten).square().sum(dim=1))
-
-
 class FrozenStageHeads(nn.Module):
     """The output N×C×h×w of the stages before ``cut`` to novelty N and orientation N×5."""
 
-    def __init__(self, cut: int, distance: Distance, orientation: OrientationHead) -> None:
+    def __init__(self, cut: int, novelty: Novelty, orientation: OrientationHead) -> None:
         super().__init__()
-        self.cut, self.distance, self.orientation = cut, distance, orientation
+        self.cut, self.novelty, self.orientation = cut, novelty, orientation
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = pooled(x)
-        return self.distance(features[:, : x.shape[1]]), self.orientation(features)
+        return self.novelty(cells(x)), self.orientation(pooled(x))
 
 
 @dataclass(frozen=True)
@@ -108,9 +74,32 @@ class FittedHeads:
     orientations: list[OrientationPoint]
 
 
-def novelty_threshold(scores: Array, scanned: Array) -> float:
-    """The least threshold that lets :data:`PASS` of both kinds of images pass: of untouched and of scanned ones."""
-    return max(float(np.quantile(novelties, PASS, method="inverted_cdf")) for novelties in (scores, scanned))
+class Seen(NamedTuple):
+    """What the heads are fitted to and judged by, of N images: the frozen stages' output, averaged."""
+
+    cells: Tensor
+    """N×C×7×7."""
+    pooled: Tensor
+    """N×2C."""
+
+    @classmethod
+    def of(cls, batches: Iterable[Tensor]) -> "Seen":
+        """From batches of feature maps N×C×h×w."""
+        parts = [(cells(x.float()).cpu(), pooled(x.float()).cpu()) for x in batches]
+        return cls(*map(torch.cat, zip(*parts, strict=True)))
+
+
+class Sites(NamedTuple):
+    """Cells N×C×7×7 of images, and their sites and groups, N names each."""
+
+    cells: Tensor
+    names: Array
+    groups: Array = np.zeros(0)
+
+
+def novelty_threshold(*scores: Array) -> float:
+    """The least threshold that lets :data:`PASS` of each of several kinds of images pass; a kind may have none."""
+    return max(float(np.quantile(kind, PASS, method="inverted_cdf")) for kind in scores if len(kind))
 
 
 def fit_novelty(
@@ -129,17 +118,23 @@ def fit_novelty(
     """
     rng = np.random.default_rng([seed, 97])
     (cut,) = prefix.cuts
-    heads = _fit_heads(prefix, train, features.train[cut], rng)
+    rows = _drawn(rng, len(train.labels), MOST_IMAGES["fit"])
+    training = _seen(prefix, np.asarray(train.images[rows]))
+    groups, sites = np.array(train.groups)[rows], np.array(train.sites)[rows]
+    novelty = Novelty.fit(training.cells, groups)
+    orientation = _fit_orientation(prefix, train, features.train[cut], (rows, training.pooled), rng)
     files = validation.files
     rows = _drawn(rng, len(validation.labels), MOST_IMAGES["validation"])
-    plain = _read(features.validation[cut], rows, view=0)
+    plain = Seen.of(_read(features.validation[cut], rows, view=0))
+    left_out = _scores_left_out(
+        novelty, Sites(training.cells, sites, groups), Sites(plain.cells, np.array(validation.sites)[rows])
+    )
     rows = rng.permutation(rows)
     scanned_rows = rows[: MOST_IMAGES["scanned"]]
-    scanned = _features(prefix, changed_images(files, scanned_rows, [_scanner(rng, seed) for _ in scanned_rows]))
-    means = plain.shape[1] // 2
-    scores = _run(heads.distance, plain[:, :means])
-    threshold = novelty_threshold(scores, _run(heads.distance, scanned[:, :means]))
-    novelty = NoveltyFit(
+    scanned = _seen(prefix, changed_images(files, scanned_rows, [_scanner(rng, seed) for _ in scanned_rows]))
+    scores = _run(novelty, plain.cells)
+    threshold = novelty_threshold(scores, _run(novelty, scanned.cells), left_out)
+    fitted = NoveltyFit(
         method=METHOD,
         images=min(len(train.labels), MOST_IMAGES["fit"]),
         threshold=threshold,
@@ -147,49 +142,60 @@ def fit_novelty(
         test_flagged=None,
     )
     few = rows[: MOST_IMAGES["turned validation"]]
-    turned = {kind: _run(heads.orientation, _turned(prefix, files, few, change)) for kind, change in TURNS.items()}
-    return FittedHeads(heads, novelty, orientation_points(_run(heads.orientation, plain), turned))
+    turned = {kind: _run(orientation, _turned(prefix, files, few, change)) for kind, change in TURNS.items()}
+    heads = FrozenStageHeads(cut, novelty, orientation).eval()
+    return FittedHeads(heads, fitted, orientation_points(_run(orientation, plain.pooled), turned))
 
 
-def _fit_heads(prefix: Prefix, train: LabelledImages, views: Fetch, rng: np.random.Generator) -> FrozenStageHeads:
-    rows = _drawn(rng, len(train.labels), MOST_IMAGES["fit"])
-    plain = _features(prefix, np.asarray(train.images[rows]))
-    other = _read(views, _drawn(rng, len(train.labels), MOST_IMAGES["views"]), view=1)
-    distance = Distance.fit(np.concatenate([plain, other])[:, : plain.shape[1] // 2])
+def _scores_left_out(novelty: Novelty, training: Sites, validation: Sites) -> Array:
+    """Scores of the validation images of each site by what is fitted to the other sites; none where there is one."""
+    scores = [np.zeros(0)]
+    for site in sorted(set(validation.names.tolist())):
+        others, own = training.names != site, validation.names == site
+        if others.any() and not others.all():
+            fitted = Novelty.fit(training.cells[others], training.groups[others])
+            fitted.typical = novelty.typical  # in the same unit
+            scores.append(_run(fitted, validation.cells[own]))
+    return np.concatenate(scores)
+
+
+def _fit_orientation(
+    prefix: Prefix, train: LabelledImages, views: Fetch, plain: tuple[Array, Tensor], rng: np.random.Generator
+) -> OrientationHead:
+    """``plain``: rows of the training images and their pooled output."""
+    rows, features = plain
+    other = Seen.of(_read(views, _drawn(rng, len(train.labels), MOST_IMAGES["turned"]), view=1)).pooled
     few = np.sort(rng.permutation(len(rows))[: MOST_IMAGES["turned"]])
     turned = [_turned(prefix, train.files, rows[few], change) for change in TURNS.values()]
-    upright = [plain[few], other[: len(few)]]
+    upright = [features[few], other]
     counts = [sum(map(len, upright)), *map(len, turned)]
-    orientation = OrientationHead.fit(
-        np.concatenate([*upright, *turned]), np.repeat(np.arange(len(ORIENTATIONS)), counts)
-    )
-    return FrozenStageHeads(prefix.cuts[0], distance, orientation).eval()
+    known = torch.cat([*upright, *turned]).numpy()
+    return OrientationHead.fit(known, np.repeat(np.arange(len(ORIENTATIONS)), counts))
 
 
 def _drawn(rng: np.random.Generator, images: int, most: int) -> Array:
     return np.arange(images) if images <= most else np.sort(rng.choice(images, most, replace=False))
 
 
-def _features(prefix: Prefix, images: Array) -> Array:
-    """``float32`` N×2C of grey images N×S×S in [0, 255]."""
-
-    def pool(batch: Tensor) -> Array:
-        features: Array = pooled(prefix.outputs(batch)[0]).cpu().numpy()
-        return features
-
+def _seen(prefix: Prefix, images: Array) -> Seen:
+    """Of grey images N×S×S in [0, 255]."""
     prefix.stages  # noqa: B018 - once, before the threads ask for them
-    return np.concatenate(list(side_by_side(pool, torch.split(torch.as_tensor(images), BATCH), prefix.device)))
+
+    def outputs(batch: Tensor) -> Tensor:
+        return prefix.outputs(batch)[0]
+
+    return Seen.of(side_by_side(outputs, torch.split(torch.as_tensor(images), BATCH), prefix.device))
 
 
-@torch.inference_mode()
-def _read(fetch: Fetch, rows: Array, view: int) -> Array:
-    """``float32`` N×2C of one view of those images."""
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    return np.concatenate([pooled(fetch(batch, view)).cpu().numpy() for batch in batches])
+def _read(fetch: Fetch, rows: Array, view: int) -> Iterator[Tensor]:
+    """The frozen stages' output for one view of those images, in batches."""
+    for start in range(0, len(rows), BATCH):
+        with torch.inference_mode():
+            yield fetch(rows[start : start + BATCH], view)
 
 
-def _turned(prefix: Prefix, files: ImageFiles, rows: Array, change: Change) -> Array:
-    return _features(prefix, changed_images(files, rows, [change] * len(rows)))
+def _turned(prefix: Prefix, files: ImageFiles, rows: Array, change: Change) -> Tensor:
+    return _seen(prefix, changed_images(files, rows, [change] * len(rows))).pooled
 
 
 def _scanner(rng: np.random.Generator, seed: int) -> Change:
@@ -198,6 +204,6 @@ def _scanner(rng: np.random.Generator, seed: int) -> Change:
 
 
 @torch.inference_mode()
-def _run(module: nn.Module, features: Array) -> Array:
-    result: Array = module(torch.from_numpy(features)).numpy()
+def _run(module: nn.Module, features: Tensor) -> Array:
+    result: Array = module(features).numpy()
     return result

@@ -8,14 +8,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from bento.artifact import NoveltyFit, OrientationPoint
-from trainer.export.novelty import Distance, FittedHeads, FrozenStageHeads
+from trainer.export.likeness import Novelty
+from trainer.export.novelty import FittedHeads, FrozenStageHeads
 from trainer.export.orientation import OrientationHead
 from trainer.features.augmentation import Augmentation
 from trainer.features.prefix_cache import Prefix
 from trainer.features.store import Store
 from trainer.files import write_bytes
 
-FORMAT = 4
+FORMAT = 5
 """To be raised with every change of how they are fitted, which makes the kept files out of date."""
 
 
@@ -33,7 +34,7 @@ def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedHeads]) -> Fitt
         return FittedHeads(
             FrozenStageHeads(
                 cut,
-                Distance(tensors["mean"], tensors["whiten"]),
+                Novelty(*(tensors[name] for name in ("mean", "spread", "template", "typical"))),
                 OrientationHead(tensors["weight"], tensors["bias"]),
             ).eval(),
             NoveltyFit.model_validate(record["novelty"]),
@@ -46,7 +47,7 @@ def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedHeads]) -> Fitt
         "novelty": fitted.novelty.model_dump(),
         "orientations": [point.model_dump() for point in fitted.orientations],
     }
-    tensors = {**heads.distance.state_dict(), **heads.orientation.state_dict()}
+    tensors = {**heads.novelty.state_dict(), **heads.orientation.state_dict()}
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, save(tensors, {"record": json.dumps(record)}))

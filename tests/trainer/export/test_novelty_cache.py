@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint
-from trainer.export.novelty import Distance, FittedHeads, FrozenStageHeads
+from trainer.export.likeness import Novelty
+from trainer.export.novelty import FittedHeads, FrozenStageHeads
 from trainer.export.novelty_cache import cached_novelty, novelty_path
 from trainer.export.orientation import OrientationHead
 from trainer.features.augmentation import Augmentation
@@ -27,8 +28,11 @@ class Fit:
         self.times += 1
         rng = np.random.default_rng(self.times)
         features = rng.normal(size=(40, 4)).astype(np.float32)
+        cells = torch.from_numpy(rng.normal(size=(40, 2, 7, 7)).astype(np.float32))
         heads = FrozenStageHeads(
-            6, Distance.fit(features[:, :2]), OrientationHead.fit(features, np.arange(40) % len(ORIENTATIONS))
+            6,
+            Novelty.fit(cells, np.repeat("A", 40)),
+            OrientationHead.fit(features, np.arange(40) % len(ORIENTATIONS)),
         )
         novelty = NoveltyFit(method="m", images=40, threshold=1.5, validation_pass=0.98, test_flagged=None)
         point = OrientationPoint(
