@@ -22,8 +22,8 @@ class Epoch(BaseModel):
     macro_f1: float | None = None
     learning_rate: float | None = None
     """Of the head, at the epoch's end."""
-    site_distance: float | None = None
-    """See :func:`trainer.training.losses.site_distance`; where it is a part of the loss."""
+    macro_f1_within_sites: float | None = None
+    """See :func:`trainer.training.selection.macro_f1_within_sites`; of validation images of several sites."""
 
 
 def read_history(path: Path) -> list[Epoch]:

@@ -23,6 +23,8 @@ ANEW = ("resume", "runs_dir", "keep_checkpoints", "promote", "device", "workers"
 """Settings that are given anew each time a run is continued."""
 RESUMABLE = {*ANEW, "run"}
 """Settings that may differ between a run and its continuation."""
+GONE = "site_alignment"
+"""A setting of former versions; their finished runs are still read."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ def saved_settings(run: Run) -> Settings:
         UserError: they can't be read.
     """
     values = read_config(run.config)
+    values.pop(GONE, None)
     try:
         # Whatever the environment says, since each setting is given.
         settings = Settings.model_validate(values)
@@ -264,6 +267,8 @@ def continued_settings(run: Run, given: Settings) -> Settings:
 
 def _check_resumable(run: Run, given: Settings) -> None:
     saved = saved_settings(run)
+    if (former := read_config(run.config).get(GONE)) and not run.training.exists():
+        raise UserError(f"{run.folder}: was begun with {GONE} {former}, which there is no more; start a new run")
     for name in sorted(given.model_fields_set - RESUMABLE):
         if not _same(getattr(given, name), getattr(saved, name)):
             raise UserError(

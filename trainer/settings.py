@@ -128,8 +128,6 @@ class TrainingSettings(CommandSettings):
     """Share of the target spread over all classes."""
     class_weighting: Literal["groups", "classes", "none"] = "groups"
     """What weighs the same in the loss. groups: every class of every site; classes: every class; none: every image."""
-    site_alignment: float = Field(default=1.0, ge=0)
-    """Phase B: how strongly the images of one class from different sites are pulled to the same mean embedding, so that less of the hospital is learnt; 0: not."""  # noqa: E501
     site_prior: float = Field(default=0.0, ge=0)
     """How strongly each site's class shares are taken out of the loss, so that knowing an image's hospital does not help to tell its class; 1: wholly, 0: not."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)

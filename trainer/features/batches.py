@@ -15,7 +15,8 @@ from trainer.features.memmap import release
 from trainer.features.prefix_cache import Prefix, Views
 from trainer.types import Array
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Input, class indices M, site indices M."""
 TrainBatch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Input, class indices M, weights M in the loss, site indices M."""
 Rows = npt.NDArray[np.int64]
@@ -70,6 +71,11 @@ class Targets:
     sites: Array | None = None
     """N site indices; None: all of one site."""
 
+    @property
+    def site_indices(self) -> Array:
+        """N site indices."""
+        return np.zeros(len(self.labels), np.int64) if self.sites is None else self.sites
+
 
 class TrainBatches:
     """An endless stream of training batches; the order of epoch ``e`` (from 1) is drawn from seed and ``e``.
@@ -84,7 +90,7 @@ class TrainBatches:
         self.fetch, self.seed, self.rank, self.world_size = fetch, seed, rank, world_size
         self.labels = targets.labels
         self.weights = np.ones(len(self.labels), np.float32) if targets.weights is None else targets.weights
-        self.sites = np.zeros(len(self.labels), np.int64) if targets.sites is None else targets.sites
+        self.sites = targets.site_indices
         self.batch_size = min(batch_size, len(self.labels) // world_size)
         self.first_epoch = 1
 
@@ -121,10 +127,9 @@ class PlainBatches:
 
     BATCH = 64
 
-    def __init__(self, fetch: Fetch, labels: Array, rank: int = 0, world_size: int = 1) -> None:
-        """``labels``: N class indices."""
-        self.rows = np.array_split(np.arange(len(labels)), world_size)[rank]
-        self.fetch, self.labels = fetch, labels
+    def __init__(self, fetch: Fetch, targets: Targets, rank: int = 0, world_size: int = 1) -> None:
+        self.rows = np.array_split(np.arange(len(targets.labels)), world_size)[rank]
+        self.fetch, self.labels, self.sites = fetch, targets.labels, targets.site_indices
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.BATCH)
@@ -133,7 +138,8 @@ class PlainBatches:
         for start in range(0, len(self.rows), self.BATCH):
             rows = self.rows[start : start + self.BATCH]
             x = self.fetch(rows, 0)
-            yield x, torch.from_numpy(self.labels[rows]).to(x.device)
+            labels, sites = (torch.from_numpy(values[rows]).to(x.device) for values in (self.labels, self.sites))
+            yield x, labels, sites
 
 
 def even_weights(groups: Sequence[str] | Array) -> Array:

@@ -8,7 +8,11 @@ from trainer.files import write_text
 from trainer.history import Epoch, read_history
 from trainer.tables import to_csv
 
-SHOWN = {"cross_entropy": "cross-entropy", "macro_f1": "macro F1", "site_distance": "site distance"}
+SHOWN = {
+    "cross_entropy": "cross-entropy",
+    "macro_f1": "macro F1",
+    "macro_f1_within_sites": "macro F1 within sites",
+}
 """What is told of an epoch; the fields of :class:`~trainer.history.Epoch` of these names."""
 
 

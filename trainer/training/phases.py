@@ -21,7 +21,7 @@ from trainer.progress import say, task
 from trainer.settings import Settings
 from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
 from trainer.training.engines import create_evaluator, create_trainer
-from trainer.training.epoch_log import History, epoch_line, measured
+from trainer.training.epoch_log import SHOWN, History, epoch_line, measured
 from trainer.training.losses import Objective
 from trainer.training.selection import Selection
 from trainer.training.tensorboard import Board
@@ -36,7 +36,6 @@ class PhasePlan:
     epochs: int
     lr: float
     """Peak learning rate of the head."""
-    site_alignment: float
     averaging: float
     """Epochs that the moving average of the weights reaches back; it is what is judged and kept. 0: none."""
     settings: Settings
@@ -92,7 +91,7 @@ class PhaseResult:
     best_epoch: int
     """Of the weights that became the model, see :class:`~.selection.Selection`; 0: those at the start."""
     best_macro_f1: float
-    """Its macro F1 on the validation images."""
+    """Its macro F1 within sites on the validation images."""
     epochs: int
     seconds: float
     kept: str
@@ -128,14 +127,16 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, log: E
     """
     settings, steps = plan.settings, len(data.train)
     optimizer, scheduler = _optimizer(plan, tail, steps)
-    objective = Objective(tail, settings.label_smoothing, plan.site_alignment, data.adjustment)
+    objective = Objective(tail, settings.label_smoothing, data.adjustment)
     together = idist.auto_model(objective), idist.auto_optim(optimizer)
-    trainer = create_trainer(*together, data.classes, objective.terms)
+    trainer = create_trainer(*together, data.classes)
     judged = _averaged(tail, trainer, plan.averaging * steps)
-    evaluator = create_evaluator(judged, data.classes)
-    selection = Selection(len(data.validation.labels))
+    sites = int(data.validation.sites.max()) + 1
+    evaluator = create_evaluator(judged, data.classes, sites)
+    chosen_by = "macro_f1_within_sites" if sites > 1 else "macro_f1"
+    selection = Selection(len(data.validation.labels), SHOWN[chosen_by])
     evaluator.add_event_handler(
-        Events.COMPLETED, lambda engine: selection.takes(trainer.state.epoch, engine.state.metrics["macro_f1"])
+        Events.COMPLETED, lambda engine: selection.takes(trainer.state.epoch, engine.state.metrics[chosen_by])
     )
 
     def score(_: Engine) -> float:

@@ -98,11 +98,11 @@ def train(settings: Settings, run: Run) -> None:
     cached = time.perf_counter()
     with _board(prepared, run) as board:
         log = EpochLog(History(run.history), board)
-        plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, 0.0, settings)
+        plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, settings)
         phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, log)}
         if settings.epochs_b:
-            alignment, averaging, before = settings.site_alignment, settings.averaging, phases["a"].epochs
-            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, alignment, averaging, settings, before)
+            before = phases["a"].epochs
+            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, settings.averaging, settings, before)
             phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, log)
     if idist.get_rank() == 0:
         summary = _seal(prepared, run) | {
@@ -153,10 +153,11 @@ def _board(prepared: Prepared, run: Run) -> Iterator[Board]:
 
 def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, log: EpochLog) -> PhaseResult:
     """Train the stages from ``cut`` on and the head."""
-    s, train = prepared.settings, prepared.train
+    s, train, validation = prepared.settings, prepared.train, prepared.validation
     tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
     weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
     targets = Targets(train.labels, weights, np.unique(train.sites, return_inverse=True)[1])
+    judged = Targets(validation.labels, sites=np.unique(validation.sites, return_inverse=True)[1])
     adjustment = None
     if s.site_prior:
         shares = site_adjustment(train.labels, weights, train.sites, len(prepared.classes))
@@ -164,7 +165,7 @@ def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, log: E
     rank, world = idist.get_rank(), idist.get_world_size()
     data = PhaseData(
         TrainBatches(prepared.features.train[cut], targets, s.batch_size, s.seed, rank, world),
-        PlainBatches(prepared.features.validation[cut], prepared.validation.labels, rank, world),
+        PlainBatches(prepared.features.validation[cut], judged, rank, world),
         prepared.classes,
         adjustment,
     )

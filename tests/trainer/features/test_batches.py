@@ -61,7 +61,7 @@ def test_plain_batches_hold_everything_once_over_all_processes() -> None:
         seen = [
             y
             for rank in range(world)
-            for _, part in PlainBatches(from_cache(features, CPU), labels, rank, world)
+            for _, part, _ in PlainBatches(from_cache(features, CPU), Targets(labels), rank, world)
             for y in part.tolist()
         ]
         assert seen == list(range(131))

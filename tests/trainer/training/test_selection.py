@@ -1,8 +1,9 @@
 """Which epoch becomes the model."""
 
 import pytest
+import torch
 
-from trainer.training.selection import Selection
+from trainer.training.selection import Selection, macro_f1_within_sites
 
 
 def chosen(scores: list[float], images: int) -> int:
@@ -51,3 +52,17 @@ def test_the_reason_names_the_best_epoch_where_another_is_taken() -> None:
     )
     selection.takes(9, 0.5)
     assert selection.reason.startswith("validation macro F1 0.831")
+
+
+def test_the_score_is_the_mean_over_sites_of_the_macro_f1_of_their_classes() -> None:
+    """Site 0 has classes 0 and 1, of which a quarter each is called the other; site 1 has class 2 alone."""
+    two, one = [[3, 1, 0], [1, 3, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0], [0, 5, 5]]
+    assert macro_f1_within_sites(torch.tensor([two, one])) == pytest.approx(0.75)
+    assert macro_f1_within_sites(torch.tensor([one])) == pytest.approx(2 / 3)  # no site has two classes
+
+
+def test_telling_sites_apart_is_not_rewarded() -> None:
+    """Of two sites with other shares of the classes, a network that only names each site's commoner class."""
+    by_site = torch.tensor([[[90, 0], [10, 0]], [[0, 10], [0, 90]]])
+    assert macro_f1_within_sites(by_site) == pytest.approx((2 * 90 / 190) / 2)
+    assert macro_f1_within_sites(by_site.sum(dim=0, keepdim=True)) == pytest.approx(0.9)

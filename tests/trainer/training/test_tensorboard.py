@@ -29,7 +29,8 @@ def accumulated(folder: Path) -> EventAccumulator:
 def shown(tmp_path: Path) -> tuple[Path, Board]:
     """Two epochs after one without training; image 3 alone, of class 1, is always wrong."""
     labels = torch.tensor([0, 0, 0, 1])
-    batches = [(torch.zeros(2, 5), labels[:2]), (torch.zeros(2, 5), labels[2:])]
+    site = torch.zeros(2).long()
+    batches = [(torch.zeros(2, 5), labels[:2], site), (torch.zeros(2, 5), labels[2:], site)]
     model = Tail(Classifier([], embedding_size=5, classes=2), cut=1)
     nn.init.constant_(model.head.bias[:1], 3.0)
     images = np.stack([np.full((8, 8), 60 * i, np.uint8) for i in range(4)])
@@ -39,7 +40,7 @@ def shown(tmp_path: Path) -> tuple[Path, Board]:
     board.attach(evaluator)
     for epoch in range(3):
         if epoch:
-            trainer.run([(x, y, torch.ones(2), torch.zeros(2).long()) for x, y in batches], max_epochs=1)
+            trainer.run([(x, y, torch.ones(2), site) for x, y, _ in batches], max_epochs=1)
         evaluator.run(batches)
         training = trainer.state.metrics if epoch else {}
         board.show_epoch(epoch, training, evaluator.state.metrics, {"head": 0.1, "block-1": 0.07})
@@ -77,7 +78,7 @@ def test_a_resumed_run_replaces_what_was_shown_of_the_epochs_after_its_checkpoin
         board = Board(tmp_path, ["A"], np.zeros((1, 8, 8), np.uint8), ["a"])
         evaluator = create_evaluator(nn.Identity(), ["A", "B"])
         board.attach(evaluator)
-        metrics = evaluator.run([(torch.zeros(1, 2), torch.zeros(1).long())]).metrics
+        metrics = evaluator.run([(torch.zeros(1, 2), torch.zeros(1).long(), torch.zeros(1).long())]).metrics
         for step in steps:
             board.show_epoch(step, {}, metrics, {})
         board.close()

@@ -41,7 +41,7 @@ def test_a_run_leaves_what_its_readme_promises(trained: Trained) -> None:
 def test_training_learns_something(trained: Trained) -> None:
     start, *later = _validation_losses(trained.run.folder)
     assert min(later) < start  # Phase A's weights
-    assert min(later) < 0.95  # chance is ln 3, 1.1
+    assert min(later) < 1.0  # chance is ln 3, 1.1
 
 
 def _validation_losses(folder: Path) -> list[float]:
