@@ -8,8 +8,7 @@ An artifact is a folder (an entry of the BentoML model store) with these files:
   training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (the probability of each of
   :data:`ORIENTATIONS`);
 * ``weights.safetensors``: the same weights for the trainer;
-* ``seen_images.csv``: since format 6, hashes of the training and validation images, by which an evaluation leaves them
-  out; the service does not read it;
+* ``seen_images.csv``: since format 6, hashes of the training and validation images, which an evaluation leaves out;
 * ``manifest.json``: :class:`Manifest`.
 """
 
@@ -30,11 +29,7 @@ FORMAT_VERSION = 6
 orientations. 5: the content of format 4 under other names (:data:`FORMER_NAMES`). 6: the list of seen images.
 Artifacts of an older format are read as having none of what came later."""
 FORMER_NAMES = {
-    "": {
-        "metrics_by_source": "metrics_by_site",
-        "intervals_by_source": "intervals_by_site",
-        "views": "orientations",
-    },
+    "": {"metrics_by_source": "metrics_by_site", "intervals_by_source": "intervals_by_site", "views": "orientations"},
     "data": {"sources": "sites"},
     "novelty": {"films": "images", "test_flagged_by_source": "test_flagged_by_site"},
     "config": {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"},

@@ -26,7 +26,7 @@ MISSED = 24
 """Images shown of a disease that was called normal."""
 DOUBTFUL = 12
 """Images shown of those that the model is least certain of, and of likely label errors."""
-PICTURE = 192
+PICTURE = 320
 """Side of an image in a picture, in pixels."""
 
 

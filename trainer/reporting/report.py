@@ -12,7 +12,7 @@ import markupsafe
 from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, TestMetrics, load_manifest
 from trainer.errors import UserError
 from trainer.evaluation.cross_site import CrossSite, cross_site_table
-from trainer.evaluation.figures import figure, figure_with_interval
+from trainer.evaluation.figures import difference, figure, figure_with_interval
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, who_verdict
 from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
@@ -141,9 +141,14 @@ def _figure(metric: Interval | None, images: int | None = None, counted: bool = 
     return figure_with_interval(metric, images or 0) + (f", n = {images}" if images and counted else "")
 
 
-def _cell(metric: Interval | None, images: int | None = None, counted: bool = True) -> markupsafe.Markup:
-    """The same for a cell of an HTML table, interval and number below the metric."""
-    value, _, interval = _figure(metric, images, counted).partition(" (")
+def _cell(
+    metric: Interval | None, images: int | None = None, counted: bool = True, signed: bool = False
+) -> markupsafe.Markup:
+    """The same for a cell of an HTML table, interval and number below the metric; ``signed``: it is a difference."""
+    text = _figure(metric, images, counted)
+    if signed and metric is not None:
+        text = difference(metric, images or 0) + (f", n = {images}" if images and counted else "")
+    value, _, interval = text.partition(" (")
     limits, _, number = interval.partition(")")
     rest = [markupsafe.Markup("<br><small>{}</small>").format(one) for one in (limits, number.strip(", ")) if one]
     return markupsafe.Markup("{}").format(value) + markupsafe.Markup("").join(rest)

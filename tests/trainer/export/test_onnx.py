@@ -17,7 +17,8 @@ from tests.support.runs import Trained
 from tests.support.server import ROOT
 from trainer.errors import UserError
 from trainer.export.cam import FineMap
-from trainer.export.novelty import Distance, FrozenStageHeads, pooled
+from trainer.export.likeness import Novelty, cells
+from trainer.export.novelty import FrozenStageHeads, pooled
 from trainer.export.onnx import check_parity, export_onnx, logits_of
 from trainer.export.orientation import OrientationHead
 from trainer.models.backbones import BACKBONES, build_classifier, phase_b_cut
@@ -67,12 +68,12 @@ def test_the_sealed_graph_of_every_backbone_is_the_network(name: str, tmp_path: 
     with torch.inference_mode():
         frozen = model.stages[:cut](model.normalise(images))
         channels = frozen.shape[1]
-        distance = Distance(torch.randn(channels), torch.randn(channels, channels) / channels)
+        likeness = Novelty.fit(torch.randn(5, channels, 7, 7), np.array(["A"] * 5))
         orientation = OrientationHead(torch.randn(5, 2 * channels) / channels, torch.randn(5))
         embedding, logits = model.stages(model.normalise(images)), model(images)
-        novelty, turned = distance(pooled(frozen)[:, :channels]), orientation(pooled(frozen))
+        novelty, turned = likeness(cells(frozen)), orientation(pooled(frozen))
     fine_map = FineMap(torch.randn(3, channels, 1, 1) / channels)
-    export_onnx(model, 1.7, FrozenStageHeads(cut, distance, orientation).eval(), fine_map, 64, tmp_path / "model.onnx")
+    export_onnx(model, 1.7, FrozenStageHeads(cut, likeness, orientation).eval(), fine_map, 64, tmp_path / "model.onnx")
     found = Session(tmp_path / "model.onnx", classes=3, image_size=64).predict(images.numpy())
     assert found.cam.shape == (3, 3, 4, 4)
     assert found.novelty is not None

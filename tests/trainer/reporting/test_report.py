@@ -179,7 +179,7 @@ def test_what_scaling_did_on_the_test_images_is_said(copy: Run) -> None:
     write_report(copy)
     html = copy.report.read_text()
     assert '<b class="fired">Scaling made it worse.</b>' in html
-    assert '<th scope="row">change</th><td>0.10<br><small>0.05 to 0.20</small>' in html
+    assert '<th scope="row">change</th><td>+0.10<br><small>+0.05 to +0.20</small>' in html
 
 
 def test_two_runs_are_compared_image_by_image(copy: Run, capsys: pytest.CaptureFixture[str]) -> None:
