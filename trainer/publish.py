@@ -24,6 +24,7 @@ from bento.artifact import (
     git_revision,
     sha256_file,
 )
+from trainer.backbone_names import CHEST_WEIGHTS
 from trainer.data.fetch import describe_dataset
 from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint, split_protocol
@@ -36,6 +37,10 @@ from trainer.stored_models import check_servable, serve_by_default, served_tag, 
 
 PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
+SEEN_BY_WEIGHTS = (
+    "Its weights began as {}, which were trained on chest radiographs of public datasets (NIH, PadChest, CheXpert, "
+    "MIMIC-CXR, OpenI, RSNA): metrics on images from these are too good."
+)
 LIMITS = [
     "Frontal chest radiographs only. Photographs, other examinations and other parts of the body, and images that are "
     "inverted, on their side or upside down are mostly noticed and marked, but answered for all the same unless the "
@@ -103,6 +108,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
         limits=[
             *(LIMITS if rates else [UNNOTICED, *LIMITS[1:]]),
             *_held_out_limit(settings.hold_out_site),
+            *([SEEN_BY_WEIGHTS.format(settings.weights)] if settings.weights in CHEST_WEIGHTS else []),
         ],
     )
 

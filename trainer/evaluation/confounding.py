@@ -1,6 +1,7 @@
 """Whether class and site go together in the data, and whether the model's embedding tells the site."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from pydantic import Field
@@ -38,6 +39,17 @@ class Association(Document):
     def together(self) -> bool:
         """Whether readers must be warned."""
         return self.cramers_v >= TOGETHER
+
+    @property
+    def contrasts(self) -> list[str]:
+        """For each pair of classes, which sites have both: a contrast that no site has is not learnt within one."""
+        lines = []
+        for first, second in combinations(sorted(set().union(*self.patients.values())), 2):
+            both = [site for site, counts in self.patients.items() if counts.get(first) and counts.get(second)]
+            told = f"together at {len(both)} of {len(self.patients)} sites ({', '.join(both)})"
+            none = "together at no site: what tells them apart can be the site alone, and was not learnt within one"
+            lines.append(f"{first} and {second}: {told if both else none}")
+        return lines
 
 
 class Probe(Document):

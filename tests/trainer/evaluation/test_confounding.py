@@ -92,3 +92,14 @@ def test_the_warning_puts_the_figures_within_a_site_first() -> None:
     assert text.index("x 0.90 (0.80 to 0.95) from 40 images") < text.index(
         "Over all sites it is 0.990 (0.980 to 1.000)"
     )
+
+
+def test_it_is_said_which_classes_no_site_has_together() -> None:
+    labels, sites = ["N", "P", "N", "T", "P"], ["kermany", "kermany", "shenzhen", "shenzhen", "kermany"]
+    found = association(labels, sites, ["a", "b", "c", "d", "e"])
+    assert found is not None
+    assert found.contrasts == [
+        "N and P: together at 1 of 2 sites (kermany)",
+        "N and T: together at 1 of 2 sites (shenzhen)",
+        "P and T: together at no site: what tells them apart can be the site alone, and was not learnt within one",
+    ]
