@@ -1,57 +1,26 @@
-"""The contract between training and serving: what a sealed model artifact holds, and how it is checked.
+"""The manifest of a sealed model: the contract between training and serving."""
 
-An artifact is a folder (an entry of the BentoML model store) with these files:
-
-* ``model.onnx``: ``uint8`` images N×H×W in; ``probabilities`` N×C (calibrated), ``embedding`` N×D and ``cam``
-  N×C×h×w (class activation map, as fine as the trainer could make it; its mean over h and w is the class's
-  uncalibrated logit, less the head's bias) out, all ``float32``; since format 4 also ``novelty`` N (how unlike the
-  training images; compare with :attr:`NoveltyFit.threshold`) and ``view`` N×5 (the probability of each of
-  :data:`ORIENTATIONS`);
-* ``weights.safetensors``: the same weights for the trainer;
-* ``seen_images.csv``: since format 6, hashes of the training and validation images, which an evaluation leaves out;
-* ``manifest.json``: :class:`Manifest`.
-"""
-
-import hashlib
-import json
-import shutil
-import subprocess
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from bento.imaging.preprocessing import ManifestPart, Preprocessing
 
 FORMAT_VERSION = 6
 """2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and
-orientations. 5: the content of format 4 under other names (:data:`FORMER_NAMES`). 6: the list of seen images.
-Artifacts of an older format are read as having none of what came later."""
-FORMER_NAMES = {
-    "": {"metrics_by_source": "metrics_by_site", "intervals_by_source": "intervals_by_site", "views": "orientations"},
-    "data": {"sources": "sites"},
-    "novelty": {"films": "images", "test_flagged_by_source": "test_flagged_by_site"},
-    "config": {"hold_out_source": "hold_out_site", "source_alignment": "site_alignment"},
-}
-"""Names of fields in formats 1 to 4 and since format 5: of the manifest itself (``""``) and of parts of it."""
+orientations. 5: the content of format 4 under other names (:data:`~bento.artifact.folder.FORMER_NAMES`). 6: the list
+of seen images. Artifacts of an older format are read as having none of what came later."""
 ORIENTATIONS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
 """Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
 ONNX_FILE = "model.onnx"
-WEIGHTS_FILE = "weights.safetensors"
-SEEN_FILE = "seen_images.csv"
-MANIFEST_FILE = "manifest.json"
 
 INTENDED_USE = (
     "Research and teaching: ranking of frontal chest radiographs by class for review by a qualified reader. "
     "Not a medical device; not for diagnosis."
 )
 SYNTHETIC_NOTICE = "synthetic sample data, no clinical meaning"
-
-
-class ArtifactError(Exception):
-    """The artifact can't be used: missing, damaged, or of a format that this program does not know."""
 
 
 class ClassMetrics(ManifestPart):
@@ -222,76 +191,3 @@ class Manifest(ManifestPart):
         if ONNX_FILE not in self.files:
             raise ValueError(f"files does not name {ONNX_FILE}")
         return self
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def git_revision(project: Path) -> str:
-    """Give the commit that is checked out in a project's folder, with ``-dirty`` where a file differs from it.
-
-    Empty without git, or where the folder is not a repository's root.
-    """
-    if not (project / ".git").exists() or (git := shutil.which("git")) is None:
-        return ""
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--match="]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-
-
-def load_manifest(folder: Path) -> Manifest:
-    """Read and check an artifact folder: manifest first, then the hash of every file that it names.
-
-    Raises:
-        ArtifactError: one line that says what is wrong and where.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(f"{path}: can't be read ({error.strerror}); publish the model again") from error
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{path}: not text in UTF-8; publish the model again") from error
-    try:
-        head = _Head.model_validate_json(text)
-        if head.format_version > FORMAT_VERSION:
-            raise ArtifactError(
-                f"{path}: format version {head.format_version} is newer than {FORMAT_VERSION}, "
-                "which this program knows; update the program"
-            )
-        document = json.loads(text)
-        if head.format_version < 5:
-            rename_fields(document)
-        manifest = Manifest.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise ArtifactError(f"{path}: {where}: {first['msg']}; publish the model again") from error
-    for name, expected in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{file}: missing; publish the model again")
-        try:
-            actual = sha256_file(file)
-        except OSError as error:
-            raise ArtifactError(f"{file}: can't be read ({error.strerror}); publish the model again") from error
-        if actual != expected:
-            raise ArtifactError(f"{file}: SHA-256 differs from the manifest's; publish the model again")
-    return manifest
-
-
-def rename_fields(document: dict[str, Any]) -> None:
-    """Give the fields of a manifest of format 1 to 4 the names that they have since format 5."""
-    for part, names in FORMER_NAMES.items():
-        fields = document.get(part) if part else document
-        if isinstance(fields, dict):
-            for former in names.keys() & fields.keys():
-                fields[names[former]] = fields.pop(former)
-
-
-class _Head(BaseModel):
-    """What a manifest of any format has."""
-
-    format_version: int
