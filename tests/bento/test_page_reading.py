@@ -8,7 +8,7 @@ from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.support import pictures
-from tests.support.browser import IMAGE, altered, answered, opened, small_radiographs, upload
+from tests.support.browser import IMAGE, all_answered, altered, answered, opened, small_radiographs, upload
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -22,7 +22,7 @@ def test_nothing_keeps_anybody_out_and_nothing_sticks_out(
     opened(page, service_url)
     files = [("image.png", IMAGE), ("notes.png", b"garbage"), ("snow.png", pictures.glaring()), *small_radiographs(27)]
     upload(page, *files[:number])
-    expect(page.locator("#summary")).not_to_contain_text("waiting", timeout=30_000)
+    all_answered(page, number)
     expect(page.locator("#detail .where")).not_to_be_empty()
     page.get_by_text("Probabilities of the classes").click()
     violations = Axe().run(page)["violations"]
@@ -79,7 +79,7 @@ def test_the_report_of_an_image_is_one_page_on_paper(
     altered(page, "metadata", lambda metadata: metadata.update(warnings=[long] * 5, limits=["Random weights.", long]))
     opened(page, service_url)
     upload(page, ("image.png", IMAGE), *small_radiographs(number - 1))
-    expect(page.locator("#summary")).not_to_contain_text("waiting")
+    all_answered(page, number)
     expect(page.locator("#detail .where")).not_to_be_empty()
     page.emulate_media(media="print", color_scheme="dark" if scheme == "dark" else "light")
     for text in ("Research use, not a medical device", "Random weights.", "n = 30"):

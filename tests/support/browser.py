@@ -57,6 +57,16 @@ def upload(page: Page, *files: tuple[str, bytes]) -> None:
     )
 
 
+def all_answered(page: Page, number: int, timeout: float = 30_000) -> None:
+    """Wait until the summary counts that many images and none of them waits for its answer.
+
+    The number comes first: until the page has drawn the new rows, the summary is that of the images before them.
+    """
+    summary = page.locator("#summary")
+    expect(summary).to_contain_text(f"{number} image", timeout=timeout)
+    expect(summary).not_to_contain_text("waiting", timeout=timeout)
+
+
 def opened(page: Page, url: str) -> Page:
     """The page, with what it says of the model."""
     page.goto(url)
