@@ -10,12 +10,15 @@ import copy
 import csv
 import statistics
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader
 
 from tests.benchmarks.plain_loop import begin_phase, loader, predict, train_epoch
 from trainer.cli import main as trainer
@@ -29,13 +32,21 @@ LEARNING_RATES = {"a": 1e-3, "b": 1e-4}
 EPOCHS = 10
 
 
-def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Array:
-    """Test probabilities N×C of the plain loop's best network, in the order of torchvision's ``ImageFolder``."""
+class PlainEpoch(NamedTuple):
+    """The plain loop after an epoch."""
+
+    network: nn.Module
+    validation: "DataLoader[Any]"
+    logits: Tensor
+    """N×C, of the validation images."""
+
+
+def plain_epochs(folder: Path, backbone: str, size: int, seed: int) -> Iterator[PlainEpoch]:
+    """Train by the plain loop; the second phase starts from the best epoch by validation accuracy."""
     torch.manual_seed(seed)
     row = BACKBONES[backbone]
-    radiographs = {split: loader(folder, split, size, row.normalisation) for split in ("train", "val", "test")}
-    labels = {split: torch.tensor(part.dataset.targets) for split, part in radiographs.items()}  # type: ignore[attr-defined]
-    counts = torch.bincount(labels["train"])
+    train, validation = (loader(folder, split, size, row.normalisation) for split in ("train", "val"))
+    counts = torch.bincount(torch.tensor(train.dataset.targets))  # type: ignore[attr-defined]
     network = row.build()
     network.load_state_dict(row.imagenet())
     classifier = network.get_submodule("classifier")
@@ -47,13 +58,28 @@ def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Ar
         optimizer = begin_phase(network, phase, lr)
         schedule = CosineAnnealingLR(optimizer, EPOCHS)
         for _ in range(EPOCHS):
-            train_epoch(network, optimizer, radiographs["train"], len(labels["train"]) / len(counts) / counts)
+            train_epoch(network, optimizer, train, counts.sum() / len(counts) / counts)
             schedule.step()
-            accuracy = (predict(network, radiographs["val"]).argmax(1) == labels["val"]).double().mean().item()
-            if accuracy > best:
-                best, state = accuracy, copy.deepcopy(network.state_dict())
-    network.load_state_dict(state)
-    probabilities: Array = torch.softmax(predict(network, radiographs["test"]).double(), dim=1).numpy()
+            epoch = PlainEpoch(network, validation, predict(network, validation))
+            yield epoch
+            if (score := accuracy(epoch)) > best:
+                best, state = score, copy.deepcopy(network.state_dict())
+
+
+def accuracy(epoch: PlainEpoch) -> float:
+    """Share of the validation images that get their class."""
+    truth = torch.tensor(epoch.validation.dataset.targets)  # type: ignore[attr-defined]
+    return (epoch.logits.argmax(1) == truth).double().mean().item()
+
+
+def plain_probabilities(folder: Path, backbone: str, size: int, seed: int) -> Array:
+    """Test probabilities N×C of the plain loop's best network, in the order of torchvision's ``ImageFolder``."""
+    best, answers = -1.0, torch.empty(0)
+    test = loader(folder, "test", size, BACKBONES[backbone].normalisation)
+    for epoch in plain_epochs(folder, backbone, size, seed):
+        if (score := accuracy(epoch)) > best:
+            best, answers = score, predict(epoch.network, test)
+    probabilities: Array = torch.softmax(answers.double(), dim=1).numpy()
     return probabilities
 
 

@@ -3,6 +3,7 @@
 The plain loop (``plain_loop.py``) and the trainer (``trainer train``, cold cache first, then warm with another learning
 rate and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that is
 shared, ``--folder DIR --stage STAGE`` runs one stage and keeps what it measures in DIR; ``--stage table`` prints it.
+``--dataset FOLDER`` prints the time to quality instead (``time_to_quality.py``): such images have something to learn.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from torchvision import models
 from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
 from tests.benchmarks.processes import watch
+from tests.benchmarks.time_to_quality import print_time_to_quality
 from trainer.data.manifest import read_manifest
 from trainer.data.sample import generate
 from trainer.device import prepare
@@ -169,7 +171,13 @@ def main() -> None:
     parser.add_argument("--plain-epochs", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--stage", choices=STAGES)
+    parser.add_argument("--dataset", help="folder of radiographs: the time to quality on it, instead of the rest")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="with --dataset")
+    parser.add_argument("--image-size", type=int, default=224, help="with --dataset")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="with --dataset")
     options = parser.parse_args()
+    if options.dataset:
+        return print_time_to_quality(options)
     if (options.folder is None) != (options.stage is None):
         parser.error("--folder and --stage go together")
     if options.stage:
