@@ -10,7 +10,7 @@ IMAGE ?= chest_xray:latest
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo plan serve test chromium pictures reference check docs lint types bento audit container clean
+.PHONY: help demo plan serve test chromium prometheus pictures reference check docs lint types bento audit container clean
 
 help:
 	@echo "make demo       train on generated images, serve the model, ask it about one image"
@@ -38,7 +38,7 @@ plan:
 serve: $(VENV)/.train
 	$(VENV)/bin/bentoml serve
 
-test: $(VENV)/.dev chromium
+test: $(VENV)/.dev chromium prometheus
 	$(PY) -m pytest
 
 # For the page's tests, which are skipped without it.
@@ -47,6 +47,13 @@ chromium:
 	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
 	apt-get install --quiet --quiet --yes --no-install-recommends chromium >/dev/null; } || \
 	echo "chromium can't be installed here: the page's tests will be skipped" >&2
+
+# For the tests of the alerts, which are skipped without it.
+prometheus:
+	@command -v promtool >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
+	apt-get install --quiet --quiet --yes --no-install-recommends prometheus >/dev/null; } || \
+	echo "prometheus can't be installed here: the tests of the alerts will be skipped" >&2
 
 pictures: $(VENV)/.dev chromium
 	$(PY) -m tests.support.showcase

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import bentoml
 import numpy as np
@@ -28,6 +28,7 @@ from bento.http.access_log import AccessLog, Untraced, log_as_json
 from bento.http.admission import Admission, Door, Places
 from bento.http.app import create_app
 from bento.http.auth import ApiKeys
+from bento.http.drift import DriftWatch
 from bento.http.head_requests import HeadRequests
 from bento.http.inputs import OneImage, SeveralImages, UploadedImage
 from bento.http.multipart import Form
@@ -41,6 +42,7 @@ from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake, take_in
 from bento.inference import heatmaps
 from bento.inference.answer import ExplainedResponse, PredictResponse
+from bento.inference.drift import observe
 from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
@@ -58,6 +60,10 @@ SERVICE = "chest_xray"
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 GC_ALLOCATIONS = 20_000
 """Between two collections of the youngest objects: a request's own, which reference counting frees anyway."""
+UNWATCHED = (
+    "drift is not watched: the model has no reference distributions, as those of formats 1 to 6; "
+    "docs/deployment.md says how it gets them"
+)
 READY_SECONDS = 1.0
 """Seconds for which the outcome of a readiness check holds."""
 
@@ -113,41 +119,60 @@ if os.environ.get(SUPERVISOR) != str(os.getppid()):
 PLACES = Places(SETTINGS.max_concurrency)
 
 
-def decode(image: UploadedImage) -> tuple[Intake, bool]:
-    """Read an uploaded image for the model; beside it, whether heat maps are wanted.
+WATCH = (
+    DriftWatch(MANIFEST.reference, SETTINGS.drift_window, SETTINGS.workers, metrics.workers_folder())
+    if MANIFEST.reference and SETTINGS.drift_window
+    else None
+)
+
+
+class Decoded(NamedTuple):
+    """An image that is ready for the model, and what its request wants."""
+
+    intake: Intake
+    explain: bool
+    counts: bool
+    """It is taken into the window in which drift is watched."""
+
+
+def decode(image: UploadedImage) -> Decoded:
+    """Read an uploaded image for the model.
 
     Raises:
         ProblemError: it is no image that the service takes.
     """
     try:
-        return take_in(image.data, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels), image.explain
+        intake = take_in(image.data, MANIFEST.preprocessing, max_pixels=SETTINGS.max_pixels)
     except ImageError as error:
         raise ProblemError(error.slug, str(error)) from error
+    return Decoded(intake, image.explain, not image.again)
 
 
-def classify(images: Sequence[tuple[Intake, bool]]) -> list[PredictResponse | Exception]:
+def classify(images: Sequence[Decoded]) -> list[PredictResponse | Exception]:
     """Give each image that :func:`decode` has read its answer, or the error that it ended with, in one pass."""
-    predictions = PREDICTOR.predict(np.stack([intake.image for intake, _ in images]))
+    predictions = PREDICTOR.predict(np.stack([each.intake.image for each in images]))
     answers: list[PredictResponse | Exception] = []
-    for index, (intake, explain) in enumerate(images):
+    for index, image in enumerate(images):
         try:
-            answers.append(_answer(intake, predictions.row(index), explain))
+            answers.append(_answer(image, predictions.row(index)))
         except Exception as error:  # whatever it is, a neighbour's answer stands
             answers.append(error)
     return answers
 
 
-def _answer(intake: Intake, prediction: Prediction, explain: bool) -> PredictResponse:
-    assessment = assess_input(intake, prediction, MANIFEST)
+def _answer(image: Decoded, prediction: Prediction) -> PredictResponse:
+    assessment = assess_input(image.intake, prediction, MANIFEST)
     for warning in assessment.warnings:
         metrics.INPUT_WARNINGS.labels(warning.kind).inc()
+    response = PredictResponse.of(prediction.probabilities[0], assessment, MANIFEST)
+    if WATCH and image.counts:
+        WATCH.add(*observe(image.intake, prediction, assessment, response, MANIFEST))
     if SETTINGS.refuse_unknown and assessment.refusal:
         raise ProblemError("outside-what-the-model-knows", assessment.refusal)
-    response = PredictResponse.of(prediction.probabilities[0], assessment, MANIFEST)
     metrics.PREDICTIONS.labels(response.predictions[0].label).inc()
     metrics.CONFIDENCE.observe(response.predictions[0].confidence)
-    if explain:
-        explanation = heatmaps.explain(intake, prediction.cam[0], MANIFEST.classes)
+    if image.explain:
+        explanation = heatmaps.explain(image.intake, prediction.cam[0], MANIFEST.classes)
         return ExplainedResponse(**dict(response), explanation=explanation)
     return response
 
@@ -169,6 +194,10 @@ class ChestXray:
         give_back()
         if bentoml.server_context.worker_index in (None, 1):
             logger.info(_announcement())
+            if SETTINGS.drift_window and not MANIFEST.reference:
+                logger.warning(UNWATCHED)
+        if WATCH:
+            metrics.add_collector(WATCH)
         # A full collection over everything loaded so far stalls the event loop for about 0.1 s each time.
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Seconds from the end of the upload to the answer."""
     refuse_unknown: bool = False
     """Answer 422 instead of a prediction for an image that is outside what the model knows or has an input warning."""
+    drift_window: int = Field(default=1_000, ge=0, le=1_000_000)
+    """Latest images that `/metrics` compares with the model's reference, over all workers; 0: drift is not watched."""
     api_key_hashes: str = ""
     """SHA-256 of each accepted API key, in hexadecimal, with commas between. Not given: no key is asked for."""
     api_key_file: Path | None = None

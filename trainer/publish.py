@@ -96,6 +96,7 @@ def build_manifest(run: Run, data_dir: Path | None = None) -> Manifest:
         calibration=Calibration(before=calibration.before, after=calibration.after),
         novelty=rates.novelty if rates else None,
         orientations=rates.orientations if rates else [],
+        reference=summary.reference,
         warnings=summary.warnings,
         data=_data_summary(settings.data_dir, records),
         config=_portable(settings.model_dump(mode="json")),

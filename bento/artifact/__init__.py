@@ -40,6 +40,11 @@ from bento.artifact.manifest import (
     OrientationPoint,
     TestMetrics,
 )
+from bento.artifact.reference import (
+    Histogram,
+    ReferenceDistributions,
+    describe_images,
+)
 from bento.artifact.revision import (
     git_revision,
 )
@@ -60,12 +65,15 @@ __all__ = [
     "CalibrationMetrics",
     "ClassMetrics",
     "DataSummary",
+    "Histogram",
     "Interval",
     "Manifest",
     "NoveltyFit",
     "OperatingPoint",
     "OrientationPoint",
+    "ReferenceDistributions",
     "TestMetrics",
+    "describe_images",
     "git_revision",
     "load_manifest",
     "rename_fields",

@@ -5,12 +5,14 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from bento.artifact.reference import ReferenceDistributions
 from bento.imaging.preprocessing import ManifestPart, Preprocessing
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """2: intervals, operating points, calibration and warnings. 3: crop and contrast of the intake. 4: novelty and
 orientations. 5: the content of format 4 under other names (:data:`~bento.artifact.folder.FORMER_NAMES`). 6: the list
-of seen images. Artifacts of an older format are read as having none of what came later."""
+of seen images. 7: a site's calibration, and the distributions that drift is measured against. Artifacts of an older
+format are read as having none of what came later."""
 ORIENTATIONS = ("upright", "inverted", "rotated-left", "rotated-right", "upside-down")
 """Columns of the graph's ``view``. Inverted: bright lungs and dark bones."""
 STORE_NAME = "chest_xray"
@@ -165,6 +167,8 @@ class Manifest(ManifestPart):
     calibration: Calibration | None = None
     novelty: NoveltyFit | None = None
     orientations: list[OrientationPoint] = Field(default_factory=list)
+    reference: ReferenceDistributions | None = None
+    """Of the validation images; drift is measured against it. None of models of formats 1 to 6."""
     warnings: list[str] = Field(default_factory=list)
     """What must be known before any metric is believed, e.g. that class and site go together."""
     data: DataSummary

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from bento.http.admission import FILES, TICKET, Ticket
-from bento.http.uploads import EXPLAIN
+from bento.http.uploads import AGAIN, EXPLAIN
 
 ImageFile = Annotated[Path, ContentType("image/*")]
 """To BentoML, its schema and its clients: a file."""
@@ -23,13 +23,15 @@ class UploadedImage:
     data: bytes | bytearray
     explain: bool
     """Heat maps are asked for."""
+    again: bool
+    """The client says that it has asked about this image before."""
     ticket: Ticket
     """Tells whether somebody still waits for the answer."""
 
 
 def uploaded_images(scope: Scope) -> list[UploadedImage]:
     """The images of a request that has passed the upload guard and the admission, in their order."""
-    return [UploadedImage(data, scope[EXPLAIN], scope[TICKET]) for data in scope[FILES]]
+    return [UploadedImage(data, scope[EXPLAIN], scope[AGAIN], scope[TICKET]) for data in scope[FILES]]
 
 
 # Private: BentoML asks `input_spec` for a method's arguments through `from_http_request`, and takes its fields'

@@ -6,6 +6,7 @@ BentoML home, and each that starts empties it.
 """
 
 import os
+from pathlib import Path
 
 from bento.settings import Settings
 
@@ -23,6 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
 
@@ -52,10 +54,27 @@ MODEL = Gauge(
 )
 
 
+_COLLECTORS: list[Collector] = []
+
+
+def workers_folder() -> Path | None:
+    """Where several workers' numbers meet; None where one process serves."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
+
+
+def add_collector(collector: Collector) -> None:
+    """Have :func:`exposition` ask ``collector`` too, which answers for all workers."""
+    _COLLECTORS.append(collector)
+
+
 def exposition() -> tuple[bytes, str]:
     """Give all metrics as text, and its media type."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
+    registry = CollectorRegistry()
+    if workers_folder():
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
+    for collector in _COLLECTORS:
+        registry.register(collector)
     return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -19,12 +19,13 @@ _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_EXPLAIN = {
-    "name": "explain",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "add a heat map for each class, and the image that they belong on",
-}
+_PARAMETERS = [
+    {"name": name, "in": "query", "schema": {"type": "boolean", "default": False}, "description": description}
+    for name, description in (
+        ("explain", "add a heat map for each class, and the image that they belong on"),
+        ("again", "the image was asked about before: it does not count twice where drift is watched"),
+    )
+]
 _NOT_OF_PREDICT = ("not-found", "request-error")
 
 
@@ -59,7 +60,7 @@ def _predict_operation(path: str, form: Form) -> dict[str, Any]:
         "summary": "Classify one image" if one else f"Classify up to {form.max_files} images",
         "operationId": path.strip("/").replace("/", "_"),
         "security": [{}, *({name: []} for name in _KEYS)],
-        **({"parameters": [_EXPLAIN]} if form.explains else {}),
+        **({"parameters": _PARAMETERS} if form.explains else {}),
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
         "responses": {
             "200": {

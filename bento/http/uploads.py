@@ -18,6 +18,8 @@ from bento.http.upload_memory import UploadMemory
 
 EXPLAIN = "chest_xray.explain"
 """Key of the ASGI scope: whether the request asks for heat maps."""
+AGAIN = "chest_xray.again"
+"""Key of the ASGI scope: whether its client says that it has asked about this image before."""
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 
@@ -26,7 +28,7 @@ class UploadGuard:
     """Middleware: lets a ``POST`` to one of ``forms`` through only with file parts of its field, within limits.
 
     The body is read to its end here. The application finds the files' bytes under ``FILES`` in the scope, without
-    the names that the client gave them, and ``EXPLAIN`` beside them.
+    the names that the client gave them, and ``EXPLAIN`` and ``AGAIN`` beside them.
 
     Args:
         app: gets complete uploads only.
@@ -48,7 +50,7 @@ class UploadGuard:
             return
         body = _Body(scope, receive)
         try:
-            scope[EXPLAIN] = _wants_explanation(scope, form)
+            scope[EXPLAIN], scope[AGAIN] = (_is_true(scope, form, name) for name in ("explain", "again"))
             upload = Upload(Headers(scope=scope), form)
         except ProblemError as error:
             await _refuse(error, scope, body, send)
@@ -89,14 +91,14 @@ class UploadGuard:
         upload.finish()
 
 
-def _wants_explanation(scope: Scope, form: Form) -> bool:
-    given = QueryParams(scope.get("query_string", b"")).getlist("explain")
+def _is_true(scope: Scope, form: Form, name: str) -> bool:
+    given = QueryParams(scope.get("query_string", b"")).getlist(name)
     if not given:
         return False
     if not form.explains:
-        raise ProblemError("wrong-parameter", f"{scope['path']} does not take the parameter explain")
+        raise ProblemError("wrong-parameter", f"{scope['path']} does not take the parameter {name}")
     if len(given) > 1 or given[0] not in ("true", "false"):
-        raise ProblemError("wrong-parameter", "explain is neither true nor false")
+        raise ProblemError("wrong-parameter", f"{name} is neither true nor false")
     return given[0] == "true"
 
 

@@ -78,7 +78,8 @@ export class Session {
     try {
       const body = new FormData();
       body.append("file", new Blob([await result.file.arrayBuffer()])); // without its name, which may be a patient's
-      const path = explain ? "predict?explain=true" : "predict";
+      const again = result.answer ? "&again=true" : ""; // where drift is watched, an image counts once
+      const path = explain ? `predict?explain=true${again}` : "predict";
       result.answer = await ask(path, { method: "POST", body }, this.promptForKey);
       if (explain) this.#keep(result);
     } catch (error) {

@@ -97,6 +97,8 @@ def test_heat_maps_are_asked_for_when_an_image_is_opened(page: Page, service_url
     expect(page.locator("#detail h3")).to_have_text("image 003.png")
     page.wait_for_timeout(500)
     assert sum("explain=true" in url for url in asked) == 2
+    # The second one was asked about before: it counts once where drift is watched.
+    assert [url.partition("?")[2] for url in asked if "again" in url] == ["explain=true&again=true"]
     # Its heat map is remembered.
     page.locator("#table tbody tr").nth(0).click()
     page.locator("#table tbody tr").nth(3).click()

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from bento.artifact import FORMAT_VERSION, MANIFEST_FILE, ONNX_FILE
+from tests.support import pictures
 from tests.support.artifacts import store_artifact
-from tests.support.server import ROOT, free_port, serve_command
+from tests.support.server import ROOT, free_port, running_service, serve_command
 
 MODULES = sorted((ROOT / "bento").rglob("*.py"))
 
@@ -130,6 +131,18 @@ def test_a_model_that_can_not_tell_what_it_knows_can_not_be_set_to_refuse() -> N
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert "CHEST_XRAY_REFUSE_UNKNOWN: the model chest_xray:format-3-refusing can't tell" in result.stderr
+
+
+def test_a_model_without_a_reference_is_served_unwatched_and_the_log_says_so_once(tmp_path: Path) -> None:
+    folder = store_artifact("format-6", format_version=6)
+    log = tmp_path / "log"
+    with running_service(log, CHEST_XRAY_MODEL=f"chest_xray:{folder.name}", CHEST_XRAY_WORKERS="2") as url:
+        answer = httpx.post(f"{url}/predict", files={"file": pictures.GOOD["a grey PNG"]}, timeout=30)
+        assert answer.is_success
+        metrics = httpx.get(f"{url}/metrics").text
+    assert "chest_xray_predictions_total" in metrics
+    assert "chest_xray_drift" not in metrics
+    assert log.read_text().count("drift is not watched") == 1
 
 
 def test_a_server_without_the_header_limits_never_serves(stored_artifact: Path, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from bento.artifact import (
     NoveltyFit,
     OperatingPoint,
     OrientationPoint,
+    ReferenceDistributions,
     TestMetrics,
+    describe_images,
     sha256_file,
 )
 from bento.imaging.preprocessing import Preprocessing
@@ -66,6 +68,7 @@ NOVELTY_NODES = [
 ADDED_BY_FORMAT = {
     2: ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"),
     4: ("novelty", "orientations"),
+    7: ("reference",),
 }
 """Fields of the manifest that each format has brought."""
 NAMES_BEFORE_FORMAT_5 = {
@@ -172,6 +175,7 @@ def make_manifest(
             )
             for kind in ORIENTATIONS[1:]
         ],
+        reference=_reference([name for name in classes if name != "NORMAL"]),
         warnings=WARNINGS,
         config={"seed": 1, "views": 4, "hold_out_site": None, "site_alignment": 1.0},
         libraries={"onnxruntime": onnxruntime.__version__},
@@ -179,6 +183,16 @@ def make_manifest(
         files=files,
         limits=["Random weights."],
     )
+
+
+def _reference(diseases: list[str]) -> ReferenceDistributions:
+    """Of 200 made-up images, of which 20 are flagged and 4 novel."""
+    rng = np.random.default_rng(0)
+    spreads = {"novelty": (0.0, NOVELTY_THRESHOLD), "brightness": (60, 140), "contrast": (30, 80)}
+    spreads |= {"aspect": (0.8, 1.25), "detail": (2, 12)} | {f"score.{name}": (0, 1) for name in diseases}
+    figures = {name: rng.uniform(low, high, 200) for name, (low, high) in spreads.items()}
+    marks = {name: np.arange(200) < count for name, count in {"flagged": 20, "novel": 4, "doubted": 5}.items()}
+    return describe_images(figures, marks)
 
 
 def _operating_point(label: str, reference: str | None) -> OperatingPoint:

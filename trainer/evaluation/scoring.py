@@ -11,6 +11,8 @@ import numpy as np
 from bento.artifact import TestMetrics
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake
+from bento.imaging.properties import input_properties
+from bento.inference.input_warnings import GRAVE
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages
@@ -42,6 +44,10 @@ class Evaluation:
     """``float32`` N×2×C: probabilities with the lungs blacked out, and with only them; N×0×C if not asked for."""
     unreadable: dict[str, str]
     """Path to reason, of images that were left out."""
+    properties: Array
+    """``float64`` N×4, see :func:`bento.imaging.properties.input_properties`."""
+    doubtful: Array
+    """N booleans: the picture itself has a grave input warning."""
     novelty: Array | None = None
     """``float32`` N; None of models that can't tell."""
     orientations: Array | None = None
@@ -128,7 +134,9 @@ def score_images(
         parts = np.empty((0, len(model.classes)), np.float32)
         if occlude:
             parts = model.session.predict(np.stack(occluded(taken.image))).probabilities
-        answer = (whole.probabilities[0], whole.embedding[0], thumbnail(taken.image), parts)
+        grave = np.array(any(warning.kind in GRAVE for warning in taken.warnings))
+        seen = (input_properties(taken), grave)
+        answer = (whole.probabilities[0], whole.embedding[0], thumbnail(taken.image), parts, *seen)
         if whole.novelty is None or whole.orientation is None:
             return answer
         return *answer, whole.novelty[0], whole.orientation[0]
@@ -136,10 +144,8 @@ def score_images(
     readable, answers, unreadable = judge_each(radiographs, model, judge, title)
     if unreadable:
         say(f"{len(unreadable)} unreadable images are left out; metrics.json lists them")
-    probabilities, embeddings, thumbnails, parts, *warnings = (
-        np.stack(column) for column in zip(*answers, strict=True)
-    )
-    return Evaluation(model.classes, readable, probabilities, embeddings, thumbnails, parts, unreadable, *warnings)
+    probabilities, embeddings, thumbnails, parts, *seen = (np.stack(column) for column in zip(*answers, strict=True))
+    return Evaluation(model.classes, readable, probabilities, embeddings, thumbnails, parts, unreadable, *seen)
 
 
 def write_predictions(evaluation: Evaluation, path: Path) -> None:

@@ -25,6 +25,7 @@ from trainer.evaluation.failures import draw_cases, draw_pairs, find_failures
 from trainer.evaluation.novelty_rates import judge_novelty
 from trainer.evaluation.operating_points import judge_threshold, operating_points
 from trainer.evaluation.predictive_values import predictive_values
+from trainer.evaluation.reference import reference_of
 from trainer.evaluation.scoring import Evaluation, judge_each, score_images, write_predictions
 from trainer.evaluation.seen_images import SeenImages, write_seen_images
 from trainer.evaluation.shortcut_controls import (
@@ -71,6 +72,7 @@ def assess_run(
         summary = summarise(test, training.temperature, points, judge_sites([test, validation], records))
     summary.no_threshold = without
     summary.predictive_values = predictive_values(points, without, summary.test, prevalence)
+    summary.reference = reference_of(validation, points, training.novelty, training.orientations)
     held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
     if training.novelty is not None:
         summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)

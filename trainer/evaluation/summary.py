@@ -4,7 +4,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from bento.artifact import Calibration, CalibrationMetrics, Interval, OperatingPoint, TestMetrics
+from bento.artifact import (
+    Calibration,
+    CalibrationMetrics,
+    Interval,
+    OperatingPoint,
+    ReferenceDistributions,
+    TestMetrics,
+)
 from trainer.data.file_control import FileControl
 from trainer.documents import Document, read_document
 from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, JudgedImages, metrics_with_intervals
@@ -90,6 +97,8 @@ class EvaluationSummary(Document):
     cross_site: CrossSite | None = None
     """Of a run that was trained without a site."""
     novelty_rates: NoveltyRates | None = None
+    reference: ReferenceDistributions | None = None
+    """Of a run: what its validation images are like, for the service to measure drift against."""
     controls: list[Control] = Field(default_factory=list)
     file_controls: list[FileControl] = Field(default_factory=list)
     """What the files' properties tell of the class, within each site of the run's data."""

@@ -35,10 +35,16 @@ def test_any_of_several_workers_answers_for_all(stored_artifact: Path, tmp_path:
     with running_service(tmp_path / "log", CHEST_XRAY_MODEL=model, CHEST_XRAY_WORKERS="2") as url:
         for _ in range(12):
             assert httpx.post(f"{url}/predict", files={"file": IMAGE}, timeout=30).is_success
+        # One that was asked about before counts as a request, but not as an image.
+        asked = "predict?explain=true&again=true"
+        assert httpx.post(f"{url}/{asked}", files={"file": IMAGE}, timeout=30).is_success
         counted = {
             line.split()[-1]
             for _ in range(12)
             for line in httpx.get(f"{url}/metrics").text.splitlines()
             if line.startswith('chest_xray_request_seconds_count{route="/predict",status="200"}')
         }
-        assert counted == {"12.0"}
+        assert counted == {"13.0"}
+        answers = [httpx.get(f"{url}/metrics").text for _ in range(12)]
+        assert all("\nchest_xray_drift_window_images 12.0\n" in answer for answer in answers)
+        assert all('\nchest_xray_drift_index{of="score.TUBERCULOSIS"} ' in answer for answer in answers)

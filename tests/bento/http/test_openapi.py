@@ -22,7 +22,7 @@ def test_every_reference_of_the_document_is_defined(client: httpx.Client) -> Non
     assert references <= set(response.json()["components"]["schemas"])
 
 
-def test_the_parameter_for_heat_maps_is_described(client: httpx.Client) -> None:
+def test_the_parameters_are_described(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    assert [one["name"] for one in paths["/predict"]["post"]["parameters"]] == ["explain"]
+    assert [one["name"] for one in paths["/predict"]["post"]["parameters"]] == ["explain", "again"]
     assert "parameters" not in paths["/predict/batch"]["post"]

@@ -90,7 +90,9 @@ def test_all_else_in_the_answer_stays_as_it_is_without(client: httpx.Client) -> 
     assert explained == plain == ask(client, IMAGE, "false").json()
 
 
-@pytest.mark.parametrize("query", ["explain=banana", "explain=", "explain=TRUE", "explain=true&explain=false"])
+@pytest.mark.parametrize(
+    "query", ["explain=banana", "explain=", "explain=TRUE", "again=1", "explain=true&explain=false"]
+)
 def test_another_value_is_refused(client: httpx.Client, query: str) -> None:
     response = client.post(f"/predict?{query}", files={"file": IMAGE})
     assert response.status_code == 422
