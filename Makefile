@@ -50,9 +50,9 @@ chromium:
 
 # For the tests of the alerts, which are skipped without it.
 prometheus:
-	@command -v promtool >/dev/null || \
+	@{ command -v promtool && command -v prometheus-alertmanager; } >/dev/null || \
 	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
-	apt-get install --quiet --quiet --yes --no-install-recommends prometheus >/dev/null; } || \
+	apt-get install --quiet --quiet --yes --no-install-recommends prometheus prometheus-alertmanager >/dev/null; } || \
 	echo "prometheus can't be installed here: the tests of the alerts will be skipped" >&2
 
 pictures: $(VENV)/.dev chromium

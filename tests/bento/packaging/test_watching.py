@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import pictures
 from tests.support.answers import assert_problem, post
+from tests.support.monitoring import find_missing, monitored
 from tests.support.server import ROOT
 from tests.support.tools import documents
 
@@ -66,6 +67,17 @@ def test_prometheus_takes_the_rules_and_each_fires_when_it_should() -> None:
 
 
 @needs_promtool
+def test_prometheus_takes_the_configuration_that_the_documentation_shows(tmp_path: Path) -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(# prometheus.yml.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(shown)
+    (tmp_path / "bento").symlink_to(ROOT / "bento")
+    checked = promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert checked.returncode == 0, checked.stderr
+    assert "6 rules found" in checked.stdout
+
+
+@needs_promtool
 def test_every_alert_is_tested() -> None:
     alerts = {rule["alert"] for group in documents(RULES)[0]["groups"] for rule in group["rules"]}
     text = Path(__file__).with_name("prometheus-rules-test.yaml").read_text()
@@ -76,6 +88,16 @@ def test_every_alert_is_tested() -> None:
 def test_prometheus_takes_the_metrics(service_url: str) -> None:
     checked = promtool("check", "metrics", input=httpx.get(f"{service_url}/metrics").text)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(bool(find_missing()), reason="Prometheus or Alertmanager is not installed; `make test` does it")
+def test_images_unlike_the_reference_raise_an_alert_in_alertmanager(client: httpx.Client, tmp_path: Path) -> None:
+    with monitored(str(client.base_url), tmp_path) as notifications:
+        for _ in range(200):  # of one and the same image
+            assert post(client, pictures.GOOD["a grey PNG"]).is_success
+        assert notifications.any.wait(20)
+    assert {alert["alertname"] for alert in notifications.alerts} >= {"ChestXrayDrift"}
+    assert {alert["job"] for alert in notifications.alerts} == {"chest-xray"}
 
 
 def test_rules_and_dashboard_name_metrics_labels_and_values_that_the_service_has(
