@@ -42,6 +42,7 @@ class _Parser(argparse.ArgumentParser):
             shown = "[{}]" if options.get("nargs") == "?" else "{}"
             self.usage = f"{self.usage} {shown.format(options['metavar'])}"
             return self.add_argument(*names, **options)
+        names = tuple(f"--{name.lstrip('-')}" for name in names)  # pydantic would have a setting of one letter as -n
         if _is_repeated(self._command.settings, options["dest"]):
             options["metavar"] = "str"
         if options["dest"] not in self._command.reads:

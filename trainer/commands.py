@@ -23,6 +23,7 @@ from trainer.settings import (
     Settings,
     shares_of,
 )
+from trainer.site_settings import AcceptSettings, SelectSettings
 
 
 class Command(NamedTuple):
@@ -122,6 +123,22 @@ def _robustness(settings: RobustnessSettings) -> None:
     if settings.model and "dataset" not in settings.model_fields_set:
         raise UserError("robustness: --model needs --dataset PATH (a folder of images)")
     evaluate_robustness(settings)
+
+
+@_command(SelectSettings)
+def _select(settings: SelectSettings) -> None:
+    """propose which images of a site to have labelled, where only a few can be"""
+    from trainer.sites.selection import select
+
+    select(settings)
+
+
+@_command(AcceptSettings)
+def _accept(settings: AcceptSettings) -> int:
+    """test a model before its use at a site; exit code 1: not met, or can't tell"""
+    from trainer.sites.accept import accept
+
+    return 0 if accept(settings) in (None, "met") else 1
 
 
 @_command(Settings, {*RUN, "promote"})

@@ -32,47 +32,43 @@ _LOOKS_LIKE = {
 """Patterns of columns that seem to say what ours do."""
 _ABOUT_PATIENTS = re.compile(r"age|sex|gender|weight|height|position")
 UNLISTED = f"that {MANIFEST_FILE} does not list"
+NOT_LABELLED = "without a label yet"
 _NOBODY = frozenset(("nan", "na", "n/a", "none", "null", "unknown", "-", "?"))
 """What programs write for a patient that is not known."""
 
 
-def read_dataset_table(root: Path) -> Listing:
+def read_dataset_table(root: Path, table: Path | None = None, labelled: bool = True) -> Listing:
     """The images that ``root/manifest.csv`` lists, in its order.
+
+    Args:
+        root: folder of the images.
+        table: another file that lists some of them; its rows without a label are left out.
+        labelled: False: the table need not have the column ``label``; the labels are empty.
 
     Raises:
         UserError: the table can't be used.
         OSError: a folder can't be read.
     """
-    manifest = root / MANIFEST_FILE
-    table = read_table(manifest, required=("path", "label"), rename=_rename)
-    if not table:
+    manifest = table or root / MANIFEST_FILE
+    rows = read_table(manifest, required=("path", "label") if labelled else ("path",), rename=_rename)
+    if not rows:
         raise UserError(f"{manifest}: lists no image")
     radiographs: dict[str, Radiograph] = {}
     names = functools.cache(_names)
-    missing, nobody = [], Counter[str]()
-    for line, row in table:
+    missing = []
+    for line, row in rows:
         where = f"{manifest} line {line}"
         path = _find(root, _relative(root, row["path"], where), names)
         if path in radiographs:
             raise UserError(f"{where}: {path} is listed twice")
-        split = row.get("split", "").lower()
-        if split and split not in SPLIT_NAMES:
-            raise UserError(f"{where}: split {row['split']!r} is none of train, val and test")
+        radiographs[path] = _radiograph(root, path, row if labelled else row | {"label": ""}, where)
         if not (root / path).is_file():
             missing.append(f"{where}: {path} does not exist")
-        patient = row.get("patient", "")
-        if patient.casefold() in _NOBODY:
-            nobody[patient] += 1
-            patient = ""
-        view = row.get("view", "").upper()
-        radiographs[path] = Radiograph(
-            root / path, path, class_name(row["label"]), row.get("site", ""), patient, SPLIT_NAMES.get(split, ""),
-            "" if view == "FRONTAL" else view, row.get("licence", ""),
-        )  # fmt: skip
     if missing:
         more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}{more}; mend the manifest")
-    notes = _unused_columns(table[0][1]) + [
+        raise UserError(f"{missing[0]}{more}; mend {'the manifest' if table is None else 'the table'}")
+    nobody = Counter(patient for _, row in rows if (patient := row.get("patient", "")).casefold() in _NOBODY)
+    notes = _unused_columns(rows[0][1]) + [
         f"{count:,} images have the patient {name!r}, which names nobody: each counts as a patient of its own"
         for name, count in nobody.items()
     ]
@@ -81,8 +77,29 @@ def read_dataset_table(root: Path) -> Listing:
     listed = [radiograph for radiograph in listed if radiograph.view in FRONTAL]
     annotated = [radiograph.path for radiograph in listed if any(map(is_annotation, radiograph.path.split("/")[:-1]))]
     if annotated:
-        notes.append(f"{len(annotated):,} images that {MANIFEST_FILE} lists lie {ANNOTATIONS}, e.g. {annotated[0]}")
-    return Listing(listed, _left_out(root, radiographs.keys()) + lateral, notes)
+        notes.append(f"{len(annotated):,} images that {manifest.name} lists lie {ANNOTATIONS}, e.g. {annotated[0]}")
+    if table is None:
+        return Listing(listed, _left_out(root, radiographs.keys()) + lateral, notes)
+    empty = [LeftOut(radiograph.path, NOT_LABELLED) for radiograph in listed if not radiograph.label]
+    return Listing([radiograph for radiograph in listed if radiograph.label], empty + lateral, notes)
+
+
+def _radiograph(root: Path, path: str, row: dict[str, str], where: str) -> Radiograph:
+    """The image of a row of the table, which ``where`` names."""
+    split, view, patient = row.get("split", "").lower(), row.get("view", "").upper(), row.get("patient", "")
+    if split and split not in SPLIT_NAMES:
+        raise UserError(f"{where}: split {row['split']!r} is none of train, val and test")
+    return Radiograph(
+        root / path,
+        path,
+        class_name(row["label"]),
+        row.get("site", ""),
+        "" if patient.casefold() in _NOBODY else patient,
+        SPLIT_NAMES.get(split, ""),
+        "" if view == "FRONTAL" else view,
+        row.get("licence", ""),
+        columns={name: cell for name, cell in row.items() if name not in _COLUMNS.values()},
+    )
 
 
 def _left_out(root: Path, listed: Collection[str]) -> list[LeftOut]:

@@ -89,17 +89,24 @@ def known_sites(images: Sequence[Radiograph] | Sequence[RawRecord]) -> list[str]
     return [image.site or (image.dataset if several else "") for image in images]
 
 
-def open_datasets(given: Sequence[str], patient_pattern: str | None = None) -> list[Radiograph]:
+def open_datasets(
+    given: Sequence[str], patient_pattern: str | None = None, table: Path | None = None
+) -> list[Radiograph]:
     """List external folders without copying them, each image with its patient; print what is left out.
 
     The patient comes from the dataset's table, the pattern, or a known file-name rule; else the image counts
     as a patient of its own, named by its path.
 
+    Args:
+        given: folders, as for ``--dataset``.
+        patient_pattern: see :func:`~trainer.data.patients.patient_from_name`.
+        table: see :func:`~trainer.data.listing.list_images`; for one folder.
+
     Raises:
         UserError: see :func:`~trainer.data.listing.list_images` and :func:`merge`; or the pattern finds no patient.
     """
     datasets = named_datasets(given)
-    listings = {dataset.name: list_images(dataset.what) for dataset in datasets}
+    listings = {dataset.name: list_images(dataset.what, table) for dataset in datasets}
     listing = merge(listings)
     for line in to_tell(listings):
         print(f"{given[0]}: {line}" if len(given) == 1 else line)

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,8 @@ class Radiograph:
     """Under which it may be used, or what is to be cited, where the dataset says so."""
     dataset: str = ""
     """Name of the dataset among those of a run."""
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What else the dataset's table says of the image, by column in lower case: age, sex, device, stratum, …"""
 
     @property
     def person(self) -> str:

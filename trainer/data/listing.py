@@ -48,13 +48,17 @@ def read_listing(path: str | Path) -> Listing:
     return listing
 
 
-def list_images(path: str | Path) -> Listing:
+def list_images(path: str | Path, table: Path | None = None) -> Listing:
     """List the images of a folder, sorted by path, and what in it is left out.
 
     ``manifest.csv`` with ``path,label`` (``site``, ``patient``, ``split`` if there) is used where there is one. Else
     the download of a public set is recognised by its files (:mod:`trainer.data.adapters`). Else each subfolder is a
     class, whatever the depth of its images; where the subfolders are official splits (``train/NORMAL/…``, perhaps in
     one folder more), the classes are inside those.
+
+    Args:
+        path: of the folder.
+        table: a file with ``path,label`` of some of its images, which is used in place of all that.
 
     Raises:
         UserError: no such folder, nothing in it, a class without a file, class names that differ in case only, or a
@@ -67,13 +71,13 @@ def list_images(path: str | Path) -> Listing:
         raise UserError(f"--dataset {path}: a file; give the folder that has one subfolder per class")
     root = root.resolve()
     try:
-        if (root / MANIFEST_FILE).is_file():
-            listing = read_dataset_table(root)
+        if table is not None or (root / MANIFEST_FILE).is_file():
+            listing = read_dataset_table(root, table)
         else:
             listing = read_download(root) or _from_folders(root)
     except OSError as error:
         raise UserError(f"{error.filename or root}: can't be read ({error.strerror})") from error
-    _check_labels(root, listing.radiographs)
+    _check_labels(root, table, listing.radiographs)
     radiographs = [replace(radiograph, label=radiograph.label.upper()) for radiograph in listing.radiographs]
     return replace(listing, radiographs=sorted(radiographs, key=lambda radiograph: radiograph.path))
 
@@ -131,7 +135,7 @@ def _beside(root: Path, top: Path, used: Collection[Path], reason: str) -> list[
     return left_out
 
 
-def _check_labels(root: Path, radiographs: Iterable[Radiograph]) -> None:
+def _check_labels(root: Path, table: Path | None, radiographs: Iterable[Radiograph]) -> None:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
     for radiograph in radiographs:
         label = radiograph.label
@@ -144,6 +148,8 @@ def _check_labels(root: Path, radiographs: Iterable[Radiograph]) -> None:
     for names in spellings.values():
         if len(names) > 1:
             raise UserError(f"{root}: classes {' and '.join(sorted(names))} differ in case only; rename one")
+    if not spellings and table is not None:
+        raise UserError(f"{table}: no image in it has a label; fill in the column label")
     if not spellings:
         raise UserError(f"{root}: no image in it; it needs one subfolder per class, or a {MANIFEST_FILE}")
 

@@ -122,16 +122,8 @@ def leave_out_seen(radiographs: Sequence[Radiograph], seen: SeenList | None) -> 
     """
     if seen is None:
         return list(radiographs), SeenImages(checked=False, listed=0, given=len(radiographs))
-    paths: dict[str, Kind] = {
-        radiograph.path: "same file" for radiograph in radiographs if _sha256(radiograph.file) in seen.files
-    }
-    others = [radiograph for radiograph in radiographs if radiograph.path not in paths]
-    hashes = _hashes_of([radiograph.file for radiograph in others])
-    readable = [(radiograph, picture) for radiograph, picture in zip(others, hashes, strict=True) if picture]
-    if readable and seen.pictures:
-        known = known_pictures([picture for _, picture in readable], seen.pictures)
-        paths |= {readable[i][0].path: "same picture" for i in np.flatnonzero(known).tolist()}
-    kept = [radiograph for radiograph in others if radiograph.path not in paths]
+    paths = find_seen(radiographs, seen)
+    kept = [radiograph for radiograph in radiographs if radiograph.path not in paths]
     classes, left = _classes(radiographs), _classes(kept)
     kinds = Counter(paths.values())
     found = SeenImages(
@@ -150,6 +142,20 @@ def leave_out_seen(radiographs: Sequence[Radiograph], seen: SeenList | None) -> 
             "nothing to test it with; give images that it has not seen, of two classes or more"
         )
     return kept, found
+
+
+def find_seen(radiographs: Sequence[Radiograph], seen: SeenList) -> dict[str, Kind]:
+    """What each image that a model has seen is, by its path; others are not there."""
+    paths: dict[str, Kind] = {
+        radiograph.path: "same file" for radiograph in radiographs if _sha256(radiograph.file) in seen.files
+    }
+    others = [radiograph for radiograph in radiographs if radiograph.path not in paths]
+    hashes = _hashes_of([radiograph.file for radiograph in others])
+    readable = [(radiograph, picture) for radiograph, picture in zip(others, hashes, strict=True) if picture]
+    if readable and seen.pictures:
+        known = known_pictures([picture for _, picture in readable], seen.pictures)
+        paths |= {readable[i][0].path: "same picture" for i in np.flatnonzero(known).tolist()}
+    return paths
 
 
 def _classes(radiographs: Iterable[Radiograph]) -> set[str]:

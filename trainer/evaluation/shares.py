@@ -70,8 +70,11 @@ def effective_size(hits: npt.NDArray[np.bool_], patients: Sequence[str]) -> floa
     return float(np.clip(images * independent / between * known, 1, images))
 
 
-def share_limits(share: float, size: float) -> tuple[float, float]:
-    """The 95 % interval of a share of ``size`` independent images; neither needs to be a whole number."""
+def share_limits(share: float, size: float, tail: float = TAIL) -> tuple[float, float]:
+    """The interval of a share of ``size`` independent images; neither needs to be a whole number.
+
+    ``tail`` is the chance that the truth is below the interval, and that it is above: 95 % lie inside by default.
+    """
     hits = share * size
 
     def above(p: float) -> float:
@@ -80,8 +83,8 @@ def share_limits(share: float, size: float) -> tuple[float, float]:
         as_many_or_more = betainc(hits, size - hits + 1, p) if hits > 1e-9 else 1.0
         return float(more + as_many_or_more) / 2
 
-    low = float(brentq(lambda p: above(p) - TAIL, 0, 1)) if hits > 1e-9 else 0.0
-    high = float(brentq(lambda p: above(p) - (1 - TAIL), 0, 1)) if size - hits > 1e-9 else 1.0
+    low = float(brentq(lambda p: above(p) - tail, 0, 1)) if hits > 1e-9 else 0.0
+    high = float(brentq(lambda p: above(p) - (1 - tail), 0, 1)) if size - hits > 1e-9 else 1.0
     return low, high
 
 

@@ -6,23 +6,19 @@ Neither data nor model is needed: everything has been written down by ``evaluate
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-import markupsafe
-
-from bento.artifact import MANIFEST_FILE, ArtifactError, Interval, Manifest, TestMetrics, load_manifest
+from bento.artifact import MANIFEST_FILE, ArtifactError, Manifest, TestMetrics, load_manifest
 from trainer.errors import UserError
 from trainer.evaluation.cross_site import CrossSite, cross_site_table
-from trainer.evaluation.figures import difference, figure, figure_with_interval
+from trainer.evaluation.figures import figure, figure_with_interval
 from trainer.evaluation.operating_points import WHO_SENSITIVITY, WHO_SPECIFICITY, who_verdict
 from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
 from trainer.reporting.comparison import Difference, compare, read_predictions
 from trainer.reporting.guidelines import REPORTING_ITEMS
+from trainer.reporting.pages import page_environment
 from trainer.reporting.pictures import Pictures, draw_plots
 from trainer.reporting.verdict import reached, verdict
 from trainer.runs import Run, read_training
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report_runs(runs_dir: Path, names: Sequence[str]) -> None:
@@ -70,14 +66,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
     if len(cross_sites) <= len(others):
         cross_sites = []
     differences = [] if cross_sites else [compare(run, other) for other in others]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": _figure, "cell": _cell, "plain": _plain, "percent": _percent}
+    environment = page_environment()
     environment.globals |= {"images_of": _count, "reached": reached}
     association = summary.sites.association
     common = {
@@ -132,35 +121,3 @@ def _count(metrics: TestMetrics, name: str) -> int:
         column = list(metrics.per_class).index(label)
         return sum(row[column] for row in metrics.confusion_matrix)
     return metrics.per_class[label].support
-
-
-def _figure(metric: Interval | None, images: int | None = None, counted: bool = True) -> str:
-    """A metric with its interval and, if ``counted``, its number of images, which decides the digits."""
-    if metric is None:
-        return "–"
-    return figure_with_interval(metric, images or 0) + (f", n = {images}" if images and counted else "")
-
-
-def _cell(
-    metric: Interval | None, images: int | None = None, counted: bool = True, signed: bool = False
-) -> markupsafe.Markup:
-    """The same for a cell of an HTML table, interval and number below the metric; ``signed``: it is a difference."""
-    text = _figure(metric, images, counted)
-    if signed and metric is not None:
-        text = difference(metric, images or 0) + (f", n = {images}" if images and counted else "")
-    value, _, interval = text.partition(" (")
-    limits, _, number = interval.partition(")")
-    rest = [markupsafe.Markup("<br><small>{}</small>").format(one) for one in (limits, number.strip(", ")) if one]
-    return markupsafe.Markup("{}").format(value) + markupsafe.Markup("").join(rest)
-
-
-def _plain(value: float, images: int | None = None, counted: bool = True) -> str:
-    """A figure without an interval, with its number of images."""
-    return figure(value, images or 0) + (f", n = {images}" if images and counted else "")
-
-
-def _percent(value: float) -> str:
-    """A share as percentage, which reads as 0 or 100 only where it is."""
-    if value > 0.995 and value < 1:
-        return "> 99 %"
-    return "< 1 %" if 0 < value < 0.005 else f"{100 * value:.0f} %"

@@ -1,0 +1,52 @@
+"""A site's labelled images: a folder as every command takes it, or a filled-in selection of its images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bento.artifact import Manifest
+from trainer.data.datasets import named_datasets, open_datasets
+from trainer.data.listing import Radiograph
+from trainer.errors import UserError
+from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
+from trainer.inference.model_store import stored_folder
+from trainer.sites.stratified import STRATUM, WEIGHT, images_by_stratum
+from trainer.tables import read_table
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of a site that the model has not seen."""
+
+    radiographs: list[Radiograph]
+    stratum_images: dict[str, float]
+    """See :func:`trainer.sites.stratified.drawn_sample`."""
+    seen: SeenImages
+
+
+def open_labelled(tag: str, manifest: Manifest, dataset: Sequence[str], labels: Path | None) -> LabelledImages:
+    """List a site's labelled images without those that a model has seen; print what is left out.
+
+    Args:
+        tag: of the model.
+        manifest: of the model.
+        dataset: folders, as for ``--dataset``.
+        labels: a filled-in selection of the images of the one folder (``path,label``, and ``stratum,weight`` where
+            they were drawn by stratum); None: the folder says the labels itself.
+
+    Raises:
+        UserError: no such folder or file, labels that can't be used or are all of one class, or all images were seen.
+    """
+    if labels is None:
+        radiographs = open_datasets(dataset)
+        rows = [(image.path, image.columns.get(STRATUM, ""), image.columns.get(WEIGHT, "")) for image in radiographs]
+    else:
+        if len(named_datasets(dataset)) > 1:
+            raise UserError("--labels: a selection of one folder; give --dataset once")
+        radiographs = open_datasets(dataset, table=labels)
+        table = read_table(labels, required=())
+        rows = [(f"{labels} line {line}", row.get(STRATUM, ""), row.get(WEIGHT, "")) for line, row in table]
+    stratum_images = images_by_stratum(rows)
+    known, seen = leave_out_seen(radiographs, read_seen_images(stored_folder(tag), manifest))
+    print(seen.sentence)
+    return LabelledImages(known, stratum_images, seen)
