@@ -84,7 +84,7 @@ def _default(field: FieldInfo) -> str:
         return "must be given"
     if field.default_factory is not None:
         return "by the cores"
-    if field.default in (None, ""):
+    if field.default in (None, "", ()):
         return "none"
     default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
     value = str(default).lower() if isinstance(default, bool) else str(default)

@@ -59,13 +59,13 @@ def take_look(test: Test, images: LabelledImages, labels: dict[str, str]) -> Loo
         )
     sample = drawn_sample(radiographs, images.stratum_images)
     before = test.former.looks if test.former else []
-    sensitivity = _measured(
+    sensitivity = measured(
         sample.rate(flagged, positive), plan.target_sensitivity, plan, [look.sensitivity for look in before]
     )
-    specificity = _measured(
+    specificity = measured(
         sample.rate(~flagged, ~positive), plan.target_specificity, plan, [look.specificity for look in before]
     )
-    verdict, reason = _verdict(plan, sensitivity, specificity)
+    verdict, reason = verdict_of(plan, sensitivity, specificity)
     number = len(before) + 1
     return Look(
         number=number,
@@ -81,7 +81,7 @@ def take_look(test: Test, images: LabelledImages, labels: dict[str, str]) -> Loo
     )
 
 
-def _measured(rate: Rate, target: float, plan: Plan, former: Sequence[Measured]) -> Measured:
+def measured(rate: Rate, target: float, plan: Plan, former: Sequence[Measured]) -> Measured:
     """A rate with the exact limits that this look's level gives."""
     sizes = [max(1, int(one.independent)) for one in former] + [max(1, int(rate.size))]
     sizes = np.maximum.accumulate(sizes).tolist()  # patients with few images each may be worth less than before
@@ -97,23 +97,23 @@ def _measured(rate: Rate, target: float, plan: Plan, former: Sequence[Measured])
     )
 
 
-def _verdict(plan: Plan, sensitivity: Measured, specificity: Measured) -> tuple[Verdict, str]:
+def verdict_of(plan: Plan, sensitivity: Measured, specificity: Measured) -> tuple[Verdict, str]:
     """The verdict by the limits alone, and why."""
     rates = (("sensitivity", sensitivity.interval, plan.target_sensitivity),
              ("specificity", specificity.interval, plan.target_specificity))  # fmt: skip
     if missed := [(name, rate, target) for name, rate, target in rates if rate.high < target]:
         said = " and ".join(
-            f"the {name} is at most {rate.high:.3f}, below the {target:.2f} wanted" for name, rate, target in missed
+            f"the {name} is at most {rate.high:.3f} ({target:.2f} is wanted)" for name, rate, target in missed
         )
         return "not met", said
     if open_ := [(name, rate, target) for name, rate, target in rates if rate.low < target]:
         said = " and ".join(
-            f"the {name} may be anything from {rate.low:.3f} to {rate.high:.3f}, for the {target:.2f} wanted"
+            f"the {name} may be anything from {rate.low:.3f} to {rate.high:.3f} ({target:.2f} is wanted)"
             for name, rate, target in open_
         )
         return "can't tell", said
     return "met", " and ".join(
-        f"the {name} is at least {rate.low:.3f}, for {target:.2f}" for name, rate, target in rates
+        f"the {name} is at least {rate.low:.3f} ({target:.2f} is wanted)" for name, rate, target in rates
     )
 
 

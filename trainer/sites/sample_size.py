@@ -50,7 +50,8 @@ def look_levels(share: float, sizes: Sequence[int], looks: int, alpha: float = A
         left = max(spent(look / looks, alpha) - used, 0.0)
         above = np.cumsum(hits[::-1])[::-1]
         stop = int(np.searchsorted(-above, -left))  # the least number of hits whose chance is at most what is left
-        levels.append(float(binom.sf(stop - 1, size, share)) if stop <= size else left)
+        # A hair more, so that a rounding error does not move a boundary that lies on the level itself.
+        levels.append((float(binom.sf(stop - 1, size, share)) if stop <= size else left) * (1 + 1e-9))
         used += float(above[stop]) if stop <= size else 0.0
         hits[stop:] = 0
     return levels
@@ -94,8 +95,7 @@ def look_sizes(planned: int, looks: int) -> list[int]:
 
 def _least_hits(target: float, size: int, level: float) -> int:
     """Least number of hits whose lower limit reaches the target; ``size`` + 1 where none does."""
-    # A rounding error must not move a boundary that lies on the level itself.
-    return int(np.searchsorted(-binom.sf(np.arange(-1, size), size, target), -level * (1 + 1e-9)))
+    return int(np.searchsorted(-binom.sf(np.arange(-1, size), size, target), -level))
 
 
 def least_images(target: float, truth: float, wanted: float, looks: int = 1, alpha: float = ALPHA) -> int | None:
