@@ -5,7 +5,8 @@ A command is a function with ``@_command``; what it needs is imported inside it,
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from trainer.errors import UserError
@@ -128,17 +129,19 @@ def _robustness(settings: RobustnessSettings) -> None:
 @_command(SelectSettings)
 def _select(settings: SelectSettings) -> None:
     """propose which images of a site to have labelled, where only a few can be"""
-    from trainer.sites.selection import select
+    with _if_interrupted("interrupted; nothing is proposed yet, the same command starts anew"):
+        from trainer.sites.selection import select
 
-    select(settings)
+        select(settings)
 
 
 @_command(AcceptSettings)
 def _accept(settings: AcceptSettings) -> int:
     """test a model before its use at a site; exit code 1: not met, or can't tell"""
-    from trainer.sites.accept import accept
+    with _if_interrupted("interrupted; a look counts once acceptance.json has it, the same command starts anew"):
+        from trainer.sites.accept import accept
 
-    return 0 if accept(settings) in (None, "met") else 1
+        return 0 if accept(settings) in (None, "met") else 1
 
 
 @_command(Settings, {*RUN, "promote"})
@@ -165,6 +168,15 @@ def _models(settings: ModelsSettings) -> None:
         print(f"promoted: {promote(settings.tag)}; bentoml serve takes it from its next start on")
     else:
         print(f"deleted: {delete(settings.tag, lambda tag: settings.yes or _agreed(f'delete {tag}?'))}")
+
+
+@contextmanager
+def _if_interrupted(told: str) -> Iterator[None]:
+    """Tell the user what an interrupt means for a command that no ``--resume`` continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(told) from None
 
 
 def _agreed(question: str) -> bool:

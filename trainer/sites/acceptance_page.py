@@ -69,15 +69,15 @@ def _notes(acceptance: Acceptance) -> list[str]:
             "The model has no list of its own images, so that nobody can tell whether it was trained on some of these."
         )
     if images.left_out_seen:
-        notes.append(f"{images.left_out_seen:,} images were left out, since the model was made with them.")
+        notes.append(f"Images that were left out since the model was made with them: {images.left_out_seen:,}.")
     if images.left_out_copies:
-        notes.append(f"{images.left_out_copies:,} files were left out that equal another one.")
+        notes.append(f"Files that were left out since they equal another one: {images.left_out_copies:,}.")
     if images.unreadable:
-        notes.append(f"{len(images.unreadable):,} images can't be read and were not judged.")
+        notes.append(f"Images that can't be read and were not judged: {len(images.unreadable):,}.")
     if images.novel:
-        notes.append(f"{images.novel:,} judged images are unlike the images that the model was trained on.")
+        notes.append(f"Judged images that are unlike the images that the model was trained on: {images.novel:,}.")
     if images.relabelled:
-        notes.append(f"{images.relabelled:,} images have another label than at the look before.")
+        notes.append(f"Images that have another label than at the look before: {images.relabelled:,}.")
     if images.strata:
         notes.append(
             "The images were drawn by score and are weighed back to the folder that they come from; "

@@ -191,13 +191,13 @@ def _summary(
     lines = [
         f"{strata.drawn.sum():,} of {len(found.radiographs):,} images are proposed, for {point.label}: by its score "
         f"({against}), most where the label is in doubt; flagged from {point.threshold:.3f} on",
-        f"{'stratum':>8}{'scores':>18}{'images':>8}{'drawn':>7}{'each stands for':>17}",
+        f"{'stratum':>8}{'scores':>22}{'images':>8}{'drawn':>7}{'each stands for':>17}",
     ]
     for stratum, name in enumerate(names):
         inside = found.scores[strata.numbers == stratum]
         images, drawn = int(strata.images[stratum]), int(strata.drawn[stratum])
-        between = f"{inside.min():.3f} to {inside.max():.3f}"
-        lines.append(f"{name:>8}{between:>18}{images:>8,}{drawn:>7,}{images / drawn:>17.1f}")
+        between = f"{inside.min():.3g} to {inside.max():.3g}"
+        lines.append(f"{name:>8}{between:>22}{images:>8,}{drawn:>7,}{images / drawn:>17.1f}")
     lines += [
         f"written: {settings.out}",
         f"next: fill in its column label ({', '.join(manifest.classes)}) without looking at the model's answers; then "

@@ -189,7 +189,7 @@ def test_equal_files_count_once_and_may_not_have_two_labels(
     shutil.copyfile(one, folder / "NORMAL" / "copy.png")
     words = ["accept", "--model", TAG, "--dataset", str(folder), *RIGHT, "--out", str(tmp_path / "out")]
     assert main(words) == 0
-    assert "1 files were left out that equal another one" in capsys.readouterr().out
+    assert "Files that were left out since they equal another one: 1." in capsys.readouterr().out
     shutil.copyfile(one, folder / "TUBERCULOSIS" / "copy.png")
     assert main(words) == 2
     assert "the same file, labelled NORMAL and TUBERCULOSIS" in capsys.readouterr().err
