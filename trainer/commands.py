@@ -24,7 +24,7 @@ from trainer.settings import (
     Settings,
     shares_of,
 )
-from trainer.site_settings import AcceptSettings, SelectSettings
+from trainer.site_settings import AcceptSettings, CalibrateSettings, SelectSettings
 
 
 class Command(NamedTuple):
@@ -205,6 +205,14 @@ def _predict(settings: PredictSettings) -> int:
     if failed:
         print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
     return 1 if failed else 0
+
+
+@_command(CalibrateSettings)
+def _calibrate(settings: CalibrateSettings) -> None:
+    """find a hospital's own thresholds on a few of its labelled images; a version of the model with them is stored"""
+    from trainer.sites.calibrate import calibrate
+
+    print(calibrate(settings))
 
 
 @_command(DoctorSettings)

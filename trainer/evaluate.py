@@ -103,6 +103,8 @@ def evaluate_stored(
     check_prevalence(prevalence, manifest.classes, manifest.config.get("normal_class", NORMAL))
     radiographs, seen = _unseen(tag, manifest, datasets)
     evaluation = score_images(radiographs, SealedModel.of(predictor, workers))
+    if manifest.site:
+        print(f"The thresholds are those of {manifest.site.name}, calibrated on {manifest.site.images:,} images.")
     summary = assess_stored(evaluation, seen, manifest, out, prevalence)
     print(evaluation_text(summary, f"{tag} on {' + '.join(datasets)}"))
     print(f"\nwritten: {out / 'metrics.json'}, {out / 'predictions.csv'}")

@@ -163,6 +163,33 @@ def embedding_plot(places: Sequence[tuple[float, float]], groups: Sequence[str],
     return figure
 
 
+def thresholds_plot(
+    panels: Sequence[tuple[str, dict[str, list[Interval]]]], thresholds: Sequence[float], marks: dict[str, float]
+) -> Figure:
+    """What a range of thresholds does, with 95 % intervals: a plot beside another for each panel.
+
+    Args:
+        panels: title, and the lines: T intervals by name.
+        thresholds: T, ascending.
+        marks: thresholds to mark, by name.
+    """
+    figure = Figure(figsize=(4.4 * len(panels), 4.0), layout="constrained")
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for i, (name, values) in enumerate(lines.items()):
+            axes.plot(thresholds, [one.value for one in values], color=COLOURS[i], marker=".", label=name)
+            low, high = [one.low for one in values], [one.high for one in values]
+            axes.fill_between(thresholds, low, high, color=COLOURS[i], alpha=0.15, linewidth=0)
+        for line, (name, threshold) in zip(("--", ":"), marks.items(), strict=False):
+            axes.axvline(threshold, color="#555555", linestyle=line, label=name)
+        axes.set_xscale("logit")  # another hospital's scores can all be near 0, or near 1
+        axes.xaxis.set_minor_formatter("")
+        axes.set(title=title, xlabel="threshold of the score")
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize="small")
+        _quiet(figure, axes)
+    return figure
+
+
 def _empty(names: Iterable[str] = (), size: tuple[float, float] = SQUARE) -> tuple[Figure, Axes]:
     """A plot without content that can draw these names, whatever their script."""
     _provide_fonts("".join(sorted(set(names))))

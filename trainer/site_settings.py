@@ -1,4 +1,4 @@
-"""Settings of the commands for a site: which images to have labelled, and whether a model may be used there."""
+"""Settings of the commands for a site: its images to label, its thresholds, and whether a model may be used there."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from trainer.settings import DEFAULT_MODEL, CommandSettings
+from trainer.settings import DEFAULT_MODEL, CommandSettings, shares_of
 
 
 class SiteSettings(CommandSettings):
@@ -71,3 +71,44 @@ class AcceptSettings(SiteSettings):
     @classmethod
     def _one_is_enough(cls, dataset: object) -> object:
         return (dataset,) if isinstance(dataset, str | Path) else dataset
+
+
+class CalibrateSettings(CommandSettings):
+    """Settings of ``calibrate``."""
+
+    group: ClassVar[str] = "Calibration"
+    model: str = DEFAULT_MODEL
+    """Stored model to calibrate."""
+    dataset: Annotated[tuple[str, ...], NoDecode] = Field(min_length=1)
+    """Labelled images of the hospital, which the model has not seen: a folder with a subfolder for each class, or one with a manifest.csv. Repeated: several folders."""  # noqa: E501
+    site: str | None = Field(default=None, min_length=1, max_length=100)
+    """Name of the hospital; of a dataset that names several sites, only this one's images are used. Default: the site that the dataset names, else the folder's name."""  # noqa: E501
+    prevalence: str | None = None
+    """How frequent diseases are where the model is to be used: a share of all images, e.g. 0.02, or one a class, as in TUBERCULOSIS=0.02,PNEUMONIA=0.1. Without it there are no predictive values, no referrals and no probabilities."""  # noqa: E501
+    target_sensitivity: float = Field(default=0.9, gt=0, lt=1)
+    """Share of the patients with the disease that the threshold must find."""
+    confidence: float = Field(default=0.8, ge=0.5, lt=1)
+    """How sure it must be that the threshold finds them."""
+    cost_image: float | None = Field(default=None, ge=0)
+    """Cost of a radiograph with its answer, for the cost of each case found."""
+    cost_test: float | None = Field(default=None, ge=0)
+    """Cost of the test that follows a flag, in the same currency."""
+    reusable_by: str = Field(default="this site alone", min_length=1, max_length=200)
+    """Who may use these thresholds."""
+    patient_pattern: str | None = None
+    r"""Regular expression on the file name whose first group is the patient, e.g. '^(p\d+)_'; for sets without a patient column."""  # noqa: E501
+    out: Path | None = None
+    """Folder for calibration.html and calibration.json. Default: runs/sites/VERSION."""
+    workers: int = Field(default=0, ge=0)
+    """Threads that decode images; 0: by the number of cores."""
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _one_is_enough(cls, dataset: object) -> object:
+        return (dataset,) if isinstance(dataset, str | Path) else dataset
+
+    @field_validator("prevalence")
+    @classmethod
+    def _shares(cls, prevalence: str | None) -> str | None:
+        shares_of(prevalence)
+        return prevalence

@@ -20,7 +20,7 @@ from trainer.inference.model_store import stored_folder
 # Private: BentoML's own record of what `latest` means.
 POINTER = "latest"
 OWN_IMAGES = "Each macro F1 is of the model's own test images, so that it is no comparison."
-HEADS = ("", "model", "made", "dataset", "classes", "macro F1", "test images")
+HEADS = ("", "model", "made", "dataset", "classes", "macro F1", "test images", "calibrated for")
 
 
 def versions_folder() -> Path:
@@ -162,11 +162,15 @@ def _row(tag: str, served: str | None) -> tuple[str, ...]:
     try:
         manifest = load_manifest(stored_folder(tag))
     except (ArtifactError, UserError):
-        return star, tag, "damaged", "", "", "", ""
+        return star, tag, "damaged", "", "", "", "", ""
     data = manifest.data
     dataset = "sample (generated)" if data.synthetic else data.dataset
     made, classes = f"{manifest.created:%Y-%m-%d %H:%M}", ", ".join(manifest.classes)
-    return star, tag, made, dataset, classes, _macro_f1(manifest), f"{manifest.metrics.images:,}"
+    return star, tag, made, dataset, classes, _macro_f1(manifest), f"{manifest.metrics.images:,}", _site(manifest)
+
+
+def _site(manifest: Manifest) -> str:
+    return f"{manifest.site.name} (n = {manifest.site.images:,})" if manifest.site else ""
 
 
 def _macro_f1(manifest: Manifest) -> str:

@@ -33,13 +33,13 @@ from bento.artifact.manifest import (
     CalibrationMetrics,
     ClassMetrics,
     DataSummary,
-    Interval,
     Manifest,
     NoveltyFit,
     OperatingPoint,
     OrientationPoint,
     TestMetrics,
 )
+from bento.artifact.parts import Interval, Threshold
 from bento.artifact.reference import (
     Histogram,
     ReferenceDistributions,
@@ -48,6 +48,7 @@ from bento.artifact.reference import (
 from bento.artifact.revision import (
     git_revision,
 )
+from bento.artifact.site import Recalibration, RecalibrationMetrics, SiteCalibration, SiteThreshold
 
 __all__ = [
     "FORMAT_VERSION",
@@ -71,8 +72,13 @@ __all__ = [
     "NoveltyFit",
     "OperatingPoint",
     "OrientationPoint",
+    "Recalibration",
+    "RecalibrationMetrics",
     "ReferenceDistributions",
+    "SiteCalibration",
+    "SiteThreshold",
     "TestMetrics",
+    "Threshold",
     "describe_images",
     "git_revision",
     "load_manifest",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bento.artifact.manifest import FORMAT_VERSION, Manifest
+from bento.artifact.manifest import FORMAT_VERSION, ONNX_FILE, Manifest
 
 WEIGHTS_FILE = "weights.safetensors"
 SEEN_FILE = "seen_images.csv"
@@ -59,6 +59,12 @@ def load_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "top level"
         raise ArtifactError(f"{path}: {where}: {first['msg']}; publish the model again") from error
+    if site := manifest.site:
+        mismatch = site.mismatch(manifest.model_version, manifest.files[ONNX_FILE], manifest.classes)
+        if mismatch:
+            raise ArtifactError(
+                f"{path}: site {site.name}: {mismatch}; calibrate the model again: python -m trainer calibrate"
+            )
     for name, expected in manifest.files.items():
         file = folder / name
         if not file.is_file():

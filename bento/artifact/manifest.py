@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from bento.artifact.parts import Interval, Threshold
 from bento.artifact.reference import ReferenceDistributions
+from bento.artifact.site import SiteCalibration
 from bento.imaging.preprocessing import ManifestPart, Preprocessing
 
 FORMAT_VERSION = 7
@@ -48,24 +50,9 @@ class TestMetrics(ManifestPart):
     confusion_matrix: list[list[int]]
 
 
-class Interval(ManifestPart):
-    """A metric and its 95 % interval, with patients as the unit."""
+class OperatingPoint(Threshold):
+    """The model's own threshold, chosen on validation data alone, and what it then does on test data."""
 
-    value: float
-    low: float
-    high: float
-
-
-class OperatingPoint(ManifestPart):
-    """A class's threshold, chosen on validation data alone, and what it then does on test data."""
-
-    label: str
-    threshold: float = Field(ge=0, le=1)
-    """An image is flagged where its score is at least this."""
-    reference: str | None = None
-    """The score is the odds of the class against this one (:mod:`bento.inference.odds`). None, as in formats 1 to 4:
-    the class's probability among all classes."""
-    target_sensitivity: float = Field(gt=0, le=1)
     validation_positives: int | None = None
     """Validation images of the class, and of ``reference``, that the threshold was chosen on; None: not recorded."""
     validation_negatives: int | None = None
@@ -168,7 +155,8 @@ class Manifest(ManifestPart):
     novelty: NoveltyFit | None = None
     orientations: list[OrientationPoint] = Field(default_factory=list)
     reference: ReferenceDistributions | None = None
-    """Of the validation images; drift is measured against it. None of models of formats 1 to 6."""
+    """Of the validation images, or of a site's calibration images; drift is measured against it. None of models of
+    formats 1 to 6."""
     warnings: list[str] = Field(default_factory=list)
     """What must be known before any metric is believed, e.g. that class and site go together."""
     data: DataSummary
@@ -180,6 +168,21 @@ class Manifest(ManifestPart):
     """SHA-256 of every other file of the artifact, by its name."""
     intended_use: str = INTENDED_USE
     limits: list[str] = Field(default_factory=list)
+    site: SiteCalibration | None = None
+    """Where the model is calibrated for a hospital: its thresholds, which stand for the model's own."""
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """What images are flagged by: a site's threshold where it has one for the disease, else the model's own."""
+        at_site = self.site.thresholds if self.site else []
+        in_use: dict[str, Threshold] = {point.label: point for point in (*self.operating_points, *at_site)}
+        return [in_use[name] for name in self.classes if name in in_use]
+
+    @property
+    def never_flagged(self) -> dict[str, str]:
+        """Classes that have no threshold at all, and why."""
+        flagged = {point.label for point in self.thresholds}
+        return {label: why for label, why in self.no_threshold.items() if label not in flagged}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":

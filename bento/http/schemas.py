@@ -10,6 +10,7 @@ from bento.artifact import (
     NoveltyFit,
     OperatingPoint,
     OrientationPoint,
+    SiteCalibration,
 )
 from bento.imaging.intake import FORMATS
 from bento.imaging.preprocessing import Preprocessing
@@ -51,6 +52,9 @@ class Metadata(Schema):
     warnings: list[str]
     """What must be known before any metric is believed, e.g. that class and site go together."""
     operating_points: list[OperatingPoint]
+    """The model's own thresholds; those of `site` stand for them where there are any."""
+    site: SiteCalibration | None
+    """Where the model is calibrated for a hospital: its thresholds, and what they were chosen on."""
     no_threshold: dict[str, str]
     """Classes that are never flagged, and why."""
     novelty: NoveltyFit | None
@@ -70,10 +74,11 @@ class Metadata(Schema):
         metrics, shared = manifest.metrics, cls.model_fields.keys() & Manifest.model_fields.keys()
         limits = RequestLimits.model_fields.keys() & Settings.model_fields.keys()
         return cls(
-            **{name: getattr(manifest, name) for name in shared},
+            **{name: getattr(manifest, name) for name in shared - {"no_threshold"}},
             metrics_summary=MetricsSummary(
                 test_accuracy=metrics.accuracy, macro_f1=metrics.macro_f1, weighted_f1=metrics.weighted_f1
             ),
+            no_threshold=manifest.never_flagged,
             notice=SYNTHETIC_NOTICE if manifest.data.synthetic else None,
             request_limits=RequestLimits(**{name: getattr(settings, name) for name in limits}, formats=list(FORMATS)),
         )

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from bento.artifact import Manifest
+from bento.artifact import Manifest, Threshold
 from bento.imaging.intake import ImageFrame
 from bento.imaging.quality import InputWarning
 from bento.inference.input_warnings import InputAssessment
-from bento.inference.odds import odds
+from bento.inference.odds import odds, probability_at_site
 
 TOP_K = 3
 """Number of predictions in an answer, where the model has so many classes."""
@@ -31,7 +31,7 @@ class ClassPrediction(Schema):
 
 
 class Flag(Schema):
-    """One disease against the threshold that was chosen for it on validation data, for a wanted sensitivity."""
+    """One disease against its threshold: the site's where the model is calibrated for one, else the model's own."""
 
     label: str
     flagged: bool
@@ -41,6 +41,9 @@ class Flag(Schema):
     reference: str | None
     threshold: float = Field(ge=0, le=1)
     target_sensitivity: float
+    probability: float | None = Field(ge=0, le=1)
+    """Of the disease, at the site that the model is calibrated for and at the prevalence that it states; it rises with
+    the score. Null where the model is not calibrated, or no prevalence is stated."""
 
 
 class Novelty(Schema):
@@ -58,7 +61,7 @@ class PredictResponse(Schema):
     """Number of predictions: three, or all classes where there are fewer."""
     predictions: list[ClassPrediction]
     flags: list[Flag]
-    """One for each operating point of the model; ``/metadata`` says what it does on test images."""
+    """One for each disease that has a threshold; ``/metadata`` says what it does on test images, or at the site."""
     in_distribution: bool | None
     """Whether the image is like the images that the model was trained on; null where the model can't tell."""
     novelty: Novelty | None
@@ -82,18 +85,7 @@ class PredictResponse(Schema):
         return cls(
             top_k=len(top),
             predictions=[ClassPrediction(label=label, confidence=scores[label]) for label in top],
-            flags=[
-                Flag(
-                    label=point.label,
-                    flagged=score >= point.threshold,
-                    score=score,
-                    reference=point.reference,
-                    threshold=point.threshold,
-                    target_sensitivity=point.target_sensitivity,
-                )
-                for point in manifest.operating_points
-                for score in [float(odds(probabilities[None], manifest.classes, point.label, point.reference)[0])]
-            ],
+            flags=[_flag(point, probabilities, manifest) for point in manifest.thresholds],
             in_distribution=assessment.in_distribution,
             novelty=None
             if assessment.score is None or manifest.novelty is None
@@ -102,6 +94,20 @@ class PredictResponse(Schema):
             model_name=manifest.model_name,
             model_version=manifest.model_version,
         )
+
+
+def _flag(point: Threshold, probabilities: npt.NDArray[np.float32], manifest: Manifest) -> Flag:
+    score = float(odds(probabilities[None], manifest.classes, point.label, point.reference)[0])
+    fits = {fit.label: fit for fit in manifest.site.recalibration} if manifest.site else {}
+    return Flag(
+        label=point.label,
+        flagged=score >= point.threshold,
+        score=score,
+        reference=point.reference,
+        threshold=point.threshold,
+        target_sensitivity=point.target_sensitivity,
+        probability=probability_at_site(score, fits[point.label]) if point.label in fits else None,
+    )
 
 
 class ClassMap(Schema):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bento.artifact import Manifest, OperatingPoint
+from bento.artifact import Manifest, Threshold
 from bento.imaging.intake import Intake
 from bento.imaging.properties import PROPERTIES, input_properties
 from bento.inference.answer import PredictResponse
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def figures_of(
-    probabilities: Floats, novelty: Floats | None, properties: Floats, classes: list[str], points: list[OperatingPoint]
+    probabilities: Floats, novelty: Floats | None, properties: Floats, classes: list[str], points: Sequence[Threshold]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The figures of N images whose distributions are watched, by their names.
 
@@ -49,7 +49,7 @@ def observe(
         prediction.novelty,
         input_properties(intake)[None],
         manifest.classes,
-        manifest.operating_points,
+        manifest.thresholds,
     )
     marks = {
         "flagged": any(flag.flagged for flag in response.flags),

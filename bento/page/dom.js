@@ -30,6 +30,12 @@ export function decimal(value) {
   return value.toFixed(2);
 }
 
+/** A share as percentage, with a decimal where it has one: 90 %, 2.5 %. */
+export const percent = (share) => `${Number((100 * share).toPrecision(3))} %`;
+
+/** A threshold: three digits that count, since another hospital's scores can all be near 0. */
+export const digits = (value) => String(Number(value.toPrecision(3)));
+
 /** A score and its threshold, with as many decimals as it takes to tell which is larger. */
 export function decimals(score, threshold) {
   const rounded = [decimal(score), decimal(threshold)];

@@ -1,6 +1,6 @@
 // What must be known of the model before its answers are read.
 
-import { count, decimal, inWords, make } from "./dom.js";
+import { count, decimal, digits, inWords, make, percent } from "./dom.js";
 
 const $ = (id) => document.getElementById(id);
 const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB`;
@@ -19,9 +19,26 @@ export function describeModel(metadata) {
   $("limits").replaceChildren(...[...metadata.warnings, ...metadata.limits].map((text) => make("li", { textContent: text })));
   $("metrics").textContent = `On its own test images (${data.dataset}, n = ${sum(data.counts.test)}): accuracy `
     + `${decimal(metrics.test_accuracy)}, macro F1 ${decimal(metrics.macro_f1)}. On images from elsewhere it may do worse.`;
+  describeSite(metadata.site);
   $("thresholds").hidden = !metadata.operating_points.length;
   $("thresholds").tBodies[0].replaceChildren(...metadata.operating_points.map((point) => thresholdRow(point, data.counts.test ?? {})));
 }
+
+/** The hospital that the model is calibrated for, and what its thresholds promise. */
+function describeSite(site) {
+  $("site").hidden = $("site-thresholds").hidden = !site;
+  if (!site) return;
+  $("site").textContent = `Calibrated for ${site.name} on ${count(site.images, "image")} (${count(site.patients, "patient")}), ${site.created.slice(0, 10)}. `
+    + `Its thresholds are for ${site.name}; they may be reused by: ${site.reusable_by}.`;
+  $("site-thresholds").tBodies[0].replaceChildren(...site.thresholds.map((point) => make("tr", {},
+    make("th", { scope: "row", textContent: inWords(point.label) + (point.reference ? ` against ${inWords(point.reference)}` : "") }),
+    ...[digits(point.threshold), promise(point), interval(point.specificity, point.negative_images)]
+      .map((textContent) => make("td", { textContent })))));
+}
+
+/** "at least 90 % of the patients, with confidence 0.88 (20 patients)". */
+const promise = (point) => `at least ${percent(point.target_sensitivity)} of the patients, with confidence `
+  + `${decimal(point.reached_confidence)} (${count(point.positive_patients, "patient")})`;
 
 function thresholdRow(point, tested) {
   const { label, reference } = point;

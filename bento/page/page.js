@@ -3,11 +3,13 @@
 import { save, table } from "./csv.js";
 import { button } from "./dom.js";
 import { describeModel } from "./model.js";
+import { thresholdsInUse } from "./scores.js";
 import { ask } from "./service.js";
 import { Session } from "./session.js";
 import { summarise } from "./verdict.js";
 import { Worklist } from "./worklist.js";
 
+const flaggedLabels = (metadata) => Object.keys(thresholdsInUse(metadata));
 const $ = (id) => document.getElementById(id);
 const worklist = new Worklist($("table"), (result) => session.select(result));
 const ready = new Promise((resolve) => { queueMicrotask(() => resolve(describe())); });
@@ -32,7 +34,7 @@ async function describe() {
     const metadata = await ask("metadata", {}, promptForKey);
     session.metadata = metadata;
     describeModel(metadata);
-    worklist.setLabels(metadata.operating_points.map(({ label }) => label));
+    worklist.setLabels(flaggedLabels(metadata));
   } catch (error) {
     $("model").textContent = error.message;
   }
@@ -83,7 +85,7 @@ for (const one of document.querySelectorAll("[data-example]")) {
 $("csv").addEventListener("click", () => {
   const { metadata, results } = session;
   const classes = metadata?.classes ?? [...new Set(results.flatMap((one) => one.answer?.predictions.map((p) => p.label) ?? []))];
-  save(table(results, classes, metadata?.operating_points.map(({ label }) => label) ?? []), "chest-xray.csv");
+  save(table(results, classes, flaggedLabels(metadata)), "chest-xray.csv");
 });
 $("flagged-only").addEventListener("change", () => { worklist.filter($("flagged-only").checked); changed(); });
 $("clear").addEventListener("click", () => {

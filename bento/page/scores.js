@@ -1,14 +1,14 @@
 // What an answer says of each class, in words and bars.
 
-import { count, decimal, decimals, inWords, make } from "./dom.js";
+import { count, decimal, decimals, inWords, make, percent } from "./dom.js";
 import { scoreOf } from "./verdict.js";
 
 /** The parts of a card that hold scores, thresholds and class probabilities; only for an answer that stands. */
 export function scores(answer, metadata) {
-  const points = Object.fromEntries((metadata?.operating_points ?? []).map((point) => [point.label, point]));
+  const points = thresholdsInUse(metadata);
   const flags = [...answer.flags].sort((a, b) => b.flagged - a.flagged || scoreOf(b) - scoreOf(a));
   return [
-    make("ul", { className: "scores" }, ...flags.map((flag) => item(flag, points[flag.label])),
+    make("ul", { className: "scores" }, ...flags.map((flag) => item(flag, points[flag.label], metadata)),
       ...Object.entries(metadata?.no_threshold ?? {}).map(([label, reason]) => make("li", { className: "quiet",
         textContent: `${capital(label)}: no threshold, and so neither flagged nor cleared: ${reason}` }))),
     make("p", { className: "quiet", textContent: meaning(flags, points) }),
@@ -16,26 +16,58 @@ export function scores(answer, metadata) {
   ];
 }
 
+/** By class, what the service flags by: the site's threshold where the model is calibrated for one, else the model's own. */
+export function thresholdsInUse(metadata) {
+  const site = metadata?.site;
+  const atSite = (site?.thresholds ?? []).map((point) => ({ ...point, site: site.name }));
+  return Object.fromEntries([...(metadata?.operating_points ?? []), ...atSite].map((point) => [point.label, point]));
+}
+
 const capital = (label) => inWords(label).replace(/^./, (letter) => letter.toUpperCase());
 
-function item(flag, point) {
+function item(flag, point, metadata) {
   const [score, threshold] = decimals(scoreOf(flag), flag.threshold);
   const fill = make("div", { className: "fill" });
   const mark = make("div", { className: "mark" });
-  fill.style.width = `${100 * scoreOf(flag)}%`;
-  mark.style.left = `${100 * flag.threshold}%`;
+  const at = place(metadata?.site, flag.label);
+  fill.style.width = `${100 * at(scoreOf(flag))}%`;
+  mark.style.left = `${100 * at(flag.threshold)}%`;
   return make("li", { className: flag.flagged ? "on" : "" },
     make("div", { className: "name" }, make("span", { textContent: capital(flag.label) + against(point) }),
       make("span", { className: "number",
         textContent: `${score}, ${flag.flagged ? "flagged: at or above" : "not flagged: below"} ${threshold}` })),
     make("div", { className: "track" }, fill, mark),
+    ...atSite(flag, metadata?.site),
     make("p", { className: "quiet", textContent: chosenOn(flag, point) }));
 }
 
 const against = (point) => (point?.reference ? ` against ${inWords(point.reference)}` : "");
 
-/** How a threshold was chosen, and on how many validation images. */
+/** Where a score lies on its bar: of a site, whose scores can all be near 0, as its recalibration spreads them, in the same order. */
+function place(site, label) {
+  const fit = site?.recalibration.find((one) => one.label === label);
+  if (!fit) return (score) => score;
+  return (score) => {
+    const known = Math.min(Math.max(score, 1e-6), 1 - 1e-6);
+    return 1 / (1 + Math.exp(-fit.slope * Math.log(known / (1 - known)) - fit.offset));
+  };
+}
+
+/** The probability at the site, where the answer has one. */
+function atSite(flag, site) {
+  const fit = site?.recalibration.find(({ label }) => label === flag.label);
+  if (flag.probability == null || !fit) return [];
+  return [make("p", { textContent: `Where ${percent(fit.prevalence)} of the images are of ${inWords(flag.label)}, as stated for ${site.name}: `
+    + `${percent(Number(flag.probability.toPrecision(2)))} of the images with this score are.` })];
+}
+
+/** How a threshold was chosen, and on how many images. */
 export function chosenOn(flag, point) {
+  if (point?.site) {
+    return `Threshold of ${point.site}, chosen on ${count(point.positive_images + point.negative_images, "image")} there `
+      + `(${point.positive_images} with it, ${point.negative_images} without) to find at least ${percent(flag.target_sensitivity)} `
+      + `of the patients with ${inWords(flag.label)}, which it does with confidence ${decimal(point.reached_confidence)}.`;
+  }
   const wanted = `to find ${Math.round(100 * flag.target_sensitivity)} % of the images with ${inWords(flag.label)}`;
   if (point?.validation_positives == null) return `Threshold chosen on validation images (their number was not recorded) ${wanted}.`;
   const other = point.reference ? `of ${inWords(point.reference)}` : "of other classes";

@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
-from bento.artifact import MANIFEST_FILE, ONNX_FILE, SEEN_FILE, WEIGHTS_FILE, ArtifactError, Manifest, load_manifest
-from tests.support.artifacts import CLASSES, as_format
+from bento.artifact import (
+    MANIFEST_FILE,
+    ONNX_FILE,
+    SEEN_FILE,
+    WEIGHTS_FILE,
+    ArtifactError,
+    Manifest,
+    SiteThreshold,
+    load_manifest,
+)
+from tests.support.artifacts import CLASSES, as_format, make_site, write_site
 
 
 def _edit(folder: Path, **changes: object) -> None:
@@ -38,6 +47,12 @@ ORIENTATION = {
     "test_false_alarms": None,
 }
 
+
+def _site_threshold(folder: Path, **changes: object) -> SiteThreshold:
+    (point,) = make_site(load_manifest(folder).files[ONNX_FILE]).thresholds
+    return point.model_copy(update=changes)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda folder: (folder / MANIFEST_FILE).unlink(), "can't be read"),
     "a manifest that is not JSON": (lambda folder: (folder / MANIFEST_FILE).write_text("{"), "Invalid JSON"),
@@ -67,6 +82,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _edit(folder, orientations=[ORIENTATION | {"kind": "upright"}]),
         "orientations name a kind that is none",
     ),
+    "thresholds of another version": (
+        lambda folder: write_site(folder, "other-1"),
+        "site St Elsewhere: the thresholds are of the model test, not of other-1; calibrate the model again",
+    ),
+    "thresholds of another graph": (
+        lambda folder: write_site(folder, "test-1", graph="0" * 64),
+        "site St Elsewhere: the thresholds are of another graph (SHA-256 000000000000…",
+    ),
+    "thresholds of other classes": (
+        lambda folder: write_site(folder, "test-1", classes=[*CLASSES[::-1]]),
+        "the thresholds are of the classes TUBERCULOSIS, PNEUMONIA, NORMAL, not NORMAL, PNEUMONIA, TUBERCULOSIS",
+    ),
+    "a site's threshold of a class that is not there": (
+        lambda folder: write_site(folder, "test-1", thresholds=[_site_threshold(folder, label="CAT")]),
+        "it names a class that the model does not have, CAT",
+    ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
     "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
@@ -86,10 +117,36 @@ def _load_as_format(folder: Path, version: int) -> Manifest:
     return load_manifest(folder)
 
 
+def test_a_graph_that_was_changed_after_the_calibration_is_refused(artifact: Path) -> None:
+    write_site(artifact, "test-1")
+    _flip_byte(artifact, ONNX_FILE)
+    with pytest.raises(ArtifactError, match="SHA-256 differs"):
+        load_manifest(artifact)
+
+
+def test_a_site_threshold_stands_for_the_models_own(artifact: Path) -> None:
+    own = load_manifest(artifact)
+    write_site(artifact, "test-1")
+    calibrated = load_manifest(artifact)
+    assert [(point.label, point.threshold) for point in own.thresholds] == [("PNEUMONIA", 0.2), ("TUBERCULOSIS", 0.2)]
+    assert [(point.label, point.threshold) for point in calibrated.thresholds] == [
+        ("PNEUMONIA", 0.2),
+        ("TUBERCULOSIS", 0.6),
+    ]
+    assert calibrated.operating_points == own.operating_points
+
+
+def test_a_class_is_no_longer_never_flagged_where_a_site_has_a_threshold_for_it(artifact: Path) -> None:
+    _edit(artifact, operating_points=[], no_threshold={"TUBERCULOSIS": "few", "PNEUMONIA": "few"})
+    assert load_manifest(artifact).never_flagged == {"TUBERCULOSIS": "few", "PNEUMONIA": "few"}
+    write_site(artifact, "test-1")
+    assert load_manifest(artifact).never_flagged == {"PNEUMONIA": "few"}
+
+
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_an_artifact_of_an_older_format_is_read_as_having_none_of_what_came_later(artifact: Path, version: int) -> None:
     present = load_manifest(artifact)
-    files = {name: digest for name, digest in present.files.items() if name != SEEN_FILE or version == 6}
+    files = {name: digest for name, digest in present.files.items() if name != SEEN_FILE or version >= 6}
     later: dict[str, Any] = {"format_version": version, "files": files, "reference": None}
     if version < 4:
         later |= {"novelty": None, "orientations": []}

@@ -15,7 +15,7 @@ import yaml
 
 from bento.artifact import FORMAT_VERSION, MANIFEST_FILE, ONNX_FILE
 from tests.support import pictures
-from tests.support.artifacts import store_artifact
+from tests.support.artifacts import store_artifact, write_site
 from tests.support.server import ROOT, free_port, running_service, serve_command
 
 MODULES = sorted((ROOT / "bento").rglob("*.py"))
@@ -55,6 +55,11 @@ def test_without_a_model_one_line_says_how_to_make_one(tmp_path: Path) -> None:
             "newer",
             lambda folder: (folder / MANIFEST_FILE).write_text('{"format_version": 99}'),
             f"is newer than {FORMAT_VERSION}",
+        ),
+        (
+            "foreign",
+            lambda folder: write_site(folder, "another-model-1"),
+            "the thresholds are of the model v1, not of another-model-1; calibrate the model again",
         ),
     ],
 )

@@ -27,9 +27,14 @@ from bento.artifact import (
     NoveltyFit,
     OperatingPoint,
     OrientationPoint,
+    Recalibration,
+    RecalibrationMetrics,
     ReferenceDistributions,
+    SiteCalibration,
+    SiteThreshold,
     TestMetrics,
     describe_images,
+    load_manifest,
     sha256_file,
 )
 from bento.imaging.preprocessing import Preprocessing
@@ -68,7 +73,7 @@ NOVELTY_NODES = [
 ADDED_BY_FORMAT = {
     2: ("intervals", "intervals_by_site", "operating_points", "calibration", "warnings"),
     4: ("novelty", "orientations"),
-    7: ("reference",),
+    7: ("reference", "site"),
 }
 """Fields of the manifest that each format has brought."""
 NAMES_BEFORE_FORMAT_5 = {
@@ -208,6 +213,72 @@ def _operating_point(label: str, reference: str | None) -> OperatingPoint:
         test_sensitivity=Interval(value=0.9, low=0.8, high=1.0),
         test_specificity=None,
     )
+
+
+def make_site(
+    graph: str, *, base: str = "test", threshold: float = 0.6, prevalence: float | None = 0.02
+) -> SiteCalibration:
+    """A site's calibration of a model of :func:`make_manifest`, for tuberculosis alone.
+
+    Args:
+        graph: SHA-256 of the model's graph.
+        base: the model's version.
+        threshold: of tuberculosis.
+        prevalence: of tuberculosis; None: not stated.
+    """
+    share = Interval(value=0.9, low=0.8, high=0.95)
+    losses = RecalibrationMetrics(cross_entropy=share, brier=share)
+    return SiteCalibration(
+        name="St Elsewhere",
+        created=datetime(2026, 2, 3, tzinfo=UTC),
+        dataset="local",
+        images=45,
+        patients=40,
+        counts={"NORMAL": 25, "TUBERCULOSIS": 20},
+        fingerprint="1" * 64,
+        reusable_by="this site alone",
+        base_version=base,
+        graph=graph,
+        classes=CLASSES,
+        thresholds=[
+            SiteThreshold(
+                label="TUBERCULOSIS",
+                threshold=threshold,
+                reference="NORMAL",
+                target_sensitivity=0.95,
+                confidence=0.8,
+                reached_confidence=0.88,
+                rank=1,
+                positive_patients=18,
+                positive_images=20,
+                negative_patients=22,
+                negative_images=25,
+                sensitivity=share,
+                specificity=share,
+            )
+        ],
+        no_threshold={"PNEUMONIA": "no image of PNEUMONIA"},
+        recalibration=[
+            Recalibration(
+                label="TUBERCULOSIS",
+                slope=0.5,
+                offset=1.0,
+                sample_share=0.45,
+                prevalence=prevalence,
+                before=losses,
+                after=losses,
+                brier_change=Interval(value=-0.1, low=-0.2, high=0.0),
+            )
+        ],
+    )
+
+
+def write_site(folder: Path, version: str, **changes: Any) -> None:
+    """Make a whole artifact that of a calibrated model; ``changes`` are of its site's block."""
+    manifest = load_manifest(folder)
+    site = make_site(manifest.files[ONNX_FILE], base=manifest.model_version).model_copy(update=changes)
+    calibrated = manifest.model_copy(update={"model_version": version, "site": site})
+    (folder / MANIFEST_FILE).write_text(calibrated.model_dump_json(), encoding="utf-8")
 
 
 def write_artifact(

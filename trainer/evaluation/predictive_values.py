@@ -63,9 +63,7 @@ def _at(
 ) -> PredictiveValues:
     positive = negative = None
     if sensitivity is not None and specificity is not None:
-        odds = prevalence / (1 - prevalence)
-        positive = _predictive_value(sensitivity, _complement(specificity), odds)
-        negative = _predictive_value(specificity, _complement(sensitivity), 1 / odds)
+        positive, negative = values_at(sensitivity, specificity, prevalence)
     with_disease = metrics.per_class[label].support
     return PredictiveValues(
         label=label,
@@ -77,6 +75,18 @@ def _at(
     )
 
 
+def values_at(
+    sensitivity: Interval, specificity: Interval, prevalence: float
+) -> tuple[Interval | None, Interval | None]:
+    """Positive and negative predictive value at a prevalence in (0, 1); None where nothing is flagged, or everything.
+
+    Sensitivity and specificity must rest on different images.
+    """
+    odds = prevalence / (1 - prevalence)
+    positive = _predictive_value(sensitivity, complement(specificity), odds)
+    return positive, _predictive_value(specificity, complement(sensitivity), 1 / odds)
+
+
 def _predictive_value(right: Interval, wrong: Interval, odds: float) -> Interval | None:
     """The share of right answers among equal ones, from the rates of right and of wrong ones; None where both are 0.
 
@@ -86,7 +96,7 @@ def _predictive_value(right: Interval, wrong: Interval, odds: float) -> Interval
     """
     if right.value == wrong.value == 0:
         return None
-    low, inverse = _least_ratio(right, wrong), _least_ratio(wrong, right)
+    low, inverse = least_ratio(right, wrong), least_ratio(wrong, right)
     high = 1 / inverse if inverse else math.inf
     value = right.value / wrong.value if wrong.value else math.inf
     return Interval(**{
@@ -95,15 +105,16 @@ def _predictive_value(right: Interval, wrong: Interval, odds: float) -> Interval
     })  # fmt: skip
 
 
-def _least_ratio(first: Interval, second: Interval) -> float:
-    """Lower limit of the ratio of two independent rates by MOVER-R."""
+def least_ratio(first: Interval, second: Interval) -> float:
+    """Lower limit of the ratio of two independent figures, neither below 0, by MOVER-R; 0 where the first may be 0."""
     part = first.low * (2 * first.value - first.low)
     product = first.value * second.value
     root = math.sqrt(max(0.0, product**2 - part * second.high * (2 * second.value - second.high)))
     return part / (product + root) if part else 0.0
 
 
-def _complement(rate: Interval) -> Interval:
+def complement(rate: Interval) -> Interval:
+    """One less the rate."""
     return Interval(value=1 - rate.value, low=1 - rate.high, high=1 - rate.low)
 
 

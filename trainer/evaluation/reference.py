@@ -1,8 +1,10 @@
 """What a model's service is to measure drift against: distributions over images that it was not fitted to."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from bento.artifact import ORIENTATIONS, NoveltyFit, OperatingPoint, OrientationPoint, ReferenceDistributions
+from bento.artifact import ORIENTATIONS, NoveltyFit, OrientationPoint, ReferenceDistributions, Threshold
 from bento.artifact.reference import describe_images
 from bento.inference.drift import figures_of
 from trainer.evaluation.scoring import Evaluation
@@ -10,7 +12,7 @@ from trainer.evaluation.scoring import Evaluation
 
 def reference_of(
     evaluation: Evaluation,
-    points: list[OperatingPoint],
+    points: Sequence[Threshold],
     novelty: NoveltyFit | None,
     orientations: list[OrientationPoint],
 ) -> ReferenceDistributions:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.manifold import TSNE
 
-from bento.artifact import ONNX_FILE, Manifest
+from bento.artifact import ONNX_FILE, Manifest, OperatingPoint, SiteThreshold, Threshold
 from bento.inference.session import Session
 from trainer.data.fetch_report import read_fetch_report
 from trainer.data.file_control import control_files
@@ -111,14 +111,14 @@ def assess_stored(
     """Judge a stored model on an external set, at its own thresholds and temperature, and write what is found out."""
     judged = evaluation.judged
     points = []
-    for point in manifest.operating_points:
+    for point in _points_in_use(manifest):
         rates = judge_threshold(judged, point.label, point.threshold, point.reference)
         tested = {"test_sensitivity": rates.get("sensitivity"), "test_specificity": rates.get("specificity")}
         points.append(point.model_copy(update=tested))
     sites = judge_sites([evaluation], evaluation.radiographs)
     summary = summarise(evaluation, manifest.temperature, points, sites)
-    summary.no_threshold = manifest.no_threshold
-    summary.predictive_values = predictive_values(points, manifest.no_threshold, summary.test, prevalence)
+    summary.no_threshold = manifest.never_flagged
+    summary.predictive_values = predictive_values(points, manifest.never_flagged, summary.test, prevalence)
     summary.seen_images = seen
     summary.present = judge_present(judged, manifest.config.get("normal_class", NORMAL))
     if manifest.novelty is not None:
@@ -127,6 +127,25 @@ def assess_stored(
     write_predictions(evaluation, out / "predictions.csv")
     write_summary(out, summary)
     return summary
+
+
+def _points_in_use(manifest: Manifest) -> list[OperatingPoint]:
+    """The thresholds that the model flags by; of a site's, its calibration images stand for the validation images."""
+    own = {point.label: point for point in manifest.operating_points}
+    return [
+        OperatingPoint(
+            **point.model_dump(include=set(Threshold.model_fields)),
+            validation_positives=point.positive_images,
+            validation_negatives=point.negative_images,
+            validation_sensitivity=point.sensitivity.value,
+            validation_specificity=point.specificity.value,
+            test_sensitivity=None,
+            test_specificity=None,
+        )
+        if isinstance(point, SiteThreshold)
+        else own[point.label]
+        for point in manifest.thresholds
+    ]
 
 
 def _judge_held_out(

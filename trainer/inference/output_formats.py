@@ -79,10 +79,10 @@ class Table:
 
 
 class Csv:
-    """CSV: ``file,error,label``, a flag per operating point, a probability per class, then :data:`ENDS`."""
+    """CSV: ``file,error,label``, a flag per threshold, a probability per class, then :data:`ENDS`."""
 
     def __init__(self, manifest: Manifest) -> None:
-        flags = [f"flagged_{point.label}" for point in manifest.operating_points]
+        flags = [f"flagged_{point.label}" for point in manifest.thresholds]
         self._columns = ["file", "error", "label", *flags, *manifest.classes, *ENDS]
         self._version = manifest.model_version
         self.head = self.begin = self._row(dict(zip(self._columns, self._columns, strict=True)))

@@ -55,7 +55,7 @@ def draw_plots(
     if cross_sites:
         sides = [(row.site, row.seen_sites["macro_f1"], row.held_out_site.metrics["macro_f1"]) for row in cross_sites]
         plots["cross_site"] = cross_site_plot(sides)
-    return {name: _svg(figure) for name, figure in plots.items()}
+    return {name: svg_uri(figure) for name, figure in plots.items()}
 
 
 def _maps(run: Run, judged: JudgedImages, rows: list[dict[str, str]]) -> dict[str, Figure]:
@@ -78,9 +78,10 @@ def _maps(run: Run, judged: JudgedImages, rows: list[dict[str, str]]) -> dict[st
     }
 
 
-def _svg(figure: Figure) -> str:
+def svg_uri(figure: Figure) -> str:
+    """A plot as an SVG in a data URI; equal plots give equal ones."""
     stream = io.BytesIO()
-    # Without date and random ids: equal runs give equal bytes.
+    # Without date and random ids.
     with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
-from bento.artifact import MANIFEST_FILE, ONNX_FILE, OperatingPoint, sha256_file
+from bento.artifact import MANIFEST_FILE, ONNX_FILE, Threshold, sha256_file
 from bento.inference.session import Predictor
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
@@ -88,7 +88,7 @@ def _program() -> str:
         return f"{DISTRIBUTION}, not installed"
 
 
-def _identity(tag: str, predictor: Predictor, point: OperatingPoint) -> ModelIdentity:
+def _identity(tag: str, predictor: Predictor, point: Threshold) -> ModelIdentity:
     folder, manifest = stored_folder(tag), predictor.manifest
     return ModelIdentity(
         tag=f"{folder.parent.name}:{folder.name}",

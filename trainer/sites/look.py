@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bento.artifact import Interval, OperatingPoint, sha256_file
+from bento.artifact import Interval, Threshold, sha256_file
 from bento.inference.odds import odds
 from bento.inference.session import Predictor
 from trainer.errors import UserError
@@ -29,7 +29,7 @@ class Test:
 
     settings: AcceptSettings
     predictor: Predictor
-    point: OperatingPoint
+    point: Threshold
     plan: Plan
     former: Acceptance | None
     """The record of the looks before; None for the first one."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bento.artifact import OperatingPoint
+from bento.artifact import Threshold
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake
 from bento.inference.input_warnings import GRAVE, assess_input
@@ -86,7 +86,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise UserError(f"--out {out}: has {labelled:,} labels already; give another name, or --replace to lose them")
 
 
-def _candidates(settings: SelectSettings, predictor: Predictor, point: OperatingPoint) -> Candidates:
+def _candidates(settings: SelectSettings, predictor: Predictor, point: Threshold) -> Candidates:
     """Images that the model can be asked about and has not seen: of each patient and picture one."""
     manifest = predictor.manifest
     radiographs, left_out = _listed(settings.dataset)
@@ -181,7 +181,7 @@ _OWN = frozenset(("path", "label", STRATUM, WEIGHT))
 def _summary(
     settings: SelectSettings,
     predictor: Predictor,
-    point: OperatingPoint,
+    point: Threshold,
     found: Candidates,
     strata: Strata,
     names: Sequence[str],

@@ -1,0 +1,98 @@
+"""One disease at a site: its threshold, its recalibration, and what a range of thresholds means."""
+
+from dataclasses import dataclass
+
+from bento.artifact import Recalibration, SiteThreshold, Threshold
+from bento.inference.odds import odds
+from trainer.evaluation.bootstrap import JudgedImages
+from trainer.sites.programme import Samples, Terms, programme_table
+from trainer.sites.recalibration import recalibrate
+from trainer.sites.report import DiseaseTable
+from trainer.sites.thresholds import confidence_at, highest_rank, just_below, patients_needed, sensitivity_at
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a site's threshold is to reach."""
+
+    sensitivity: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class CalibratedDisease:
+    """What a site's images say of one disease."""
+
+    label: str
+    threshold: SiteThreshold | None = None
+    why_none: str = ""
+    """Why there is no threshold."""
+    recalibration: Recalibration | None = None
+    table: DiseaseTable | None = None
+    """None where the images are all with the disease, or all without it."""
+
+
+def calibrate_disease(
+    label: str, images: JudgedImages, own: Threshold | None, reference: str | None, aim: Aim, terms: Terms
+) -> CalibratedDisease:
+    """Find a disease's threshold and recalibration.
+
+    Args:
+        label: the disease.
+        images: of the site, as the model judges them.
+        own: the model's own threshold, if it has one.
+        reference: the class that the score is the odds against; None: the score is the probability.
+        aim: what the threshold is to reach.
+        terms: where it is used.
+    """
+    positive = images.truth == images.classes.index(label)
+    if not positive.any() or positive.all():
+        return CalibratedDisease(label, why_none=f"no image {'without' if positive.any() else 'of'} {label}")
+    scores = odds(images.probabilities, images.classes, label, reference)
+    of = Samples(scores, positive, images.patients)
+    rank = highest_rank(len(of.lowest), aim.sensitivity, aim.confidence)
+    rows = programme_table(of, terms, aim.confidence, rank, own.threshold if own else None)
+    return CalibratedDisease(
+        label,
+        threshold=_threshold(label, reference, of, rank, aim) if rank else None,
+        why_none="" if rank else _too_few(label, len(of.lowest), aim),
+        recalibration=recalibrate(label, scores, positive, images.patients, terms.prevalence),
+        table=DiseaseTable(
+            label=label,
+            reference=reference,
+            terms=terms,
+            patients=len(of.lowest),
+            images=int(positive.sum()),
+            other_patients=of.other_patients,
+            other_images=int((~positive).sum()),
+            rows=rows,
+        ),
+    )
+
+
+def _threshold(label: str, reference: str | None, of: Samples, rank: int, aim: Aim) -> SiteThreshold:
+    threshold, count = just_below(float(of.lowest[rank - 1])), len(of.lowest)
+    return SiteThreshold(
+        label=label,
+        threshold=threshold,
+        reference=reference,
+        target_sensitivity=aim.sensitivity,
+        confidence=aim.confidence,
+        reached_confidence=confidence_at(count, rank, aim.sensitivity),
+        rank=rank,
+        positive_patients=count,
+        positive_images=int(of.positive.sum()),
+        negative_patients=of.other_patients,
+        negative_images=int((~of.positive).sum()),
+        sensitivity=sensitivity_at(count, rank),
+        specificity=of.specificity(threshold),
+    )
+
+
+def _too_few(label: str, patients: int, aim: Aim) -> str:
+    needed = patients_needed(aim.sensitivity, aim.confidence)
+    reached = confidence_at(patients, 1, aim.sensitivity)
+    return (
+        f"{label}: {patients} patients with it, and a sensitivity of {100 * aim.sensitivity:.3g} % with the confidence "
+        f"{aim.confidence:.3g} needs {needed} (with {patients} no threshold is surer than {reached:.2f})"
+    )
