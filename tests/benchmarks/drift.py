@@ -20,9 +20,8 @@ import bentoml
 import httpx
 import numpy as np
 from PIL import Image
-from prometheus_client import CollectorRegistry
 
-from bento.artifact import Manifest, ReferenceDistributions
+from bento.artifact import Manifest
 from bento.http.drift import DriftWatch
 from bento.imaging.intake import Intake, fit, take_in
 from bento.inference.answer import PredictResponse
@@ -37,6 +36,10 @@ from trainer.data.sample.dataset import generate
 CLIENTS = 4
 SIDE = 500
 """Of the image whose answer is timed, in pixels."""
+FEWEST, LARGE = 200, 0.2
+"""Images of a window and the index from which on the rule for drift fires."""
+STEP = 10
+"""Images of a simulated scanner between two looks at the window."""
 PAUSE = 0.02
 """Seconds between two images of a simulated scanner: scrapes are a second apart."""
 AT_MOST = 1_000
@@ -109,75 +112,78 @@ def for_real(tag: str, quiet: int, corruption: Corruption, strength: int) -> Non
             print(f"  {alert['alertname']} {alert.get('of', '')}")
 
 
-class Player:
-    """A model and a window over what it is shown."""
+Judged = tuple[Intake, Prediction, InputAssessment, PredictResponse]
 
-    def __init__(self, predictor: Predictor, reference: ReferenceDistributions, size: int) -> None:
-        self.predictor, self.manifest = predictor, predictor.manifest
-        self.watch = DriftWatch(reference, size, 1, None)
-        self._registry = CollectorRegistry()
-        self._registry.register(self.watch)
 
-    def show(self, intake: Intake) -> None:
-        """Judge an image as the service does."""
-        prediction = self.predictor.predict(intake.image[np.newaxis])
-        assessment = assess_input(intake, prediction, self.manifest)
-        response = PredictResponse.of(prediction.probabilities[0], assessment, self.manifest)
-        self.watch.add(*observe(intake, prediction, assessment, response, self.manifest))
+def judge(predictor: Predictor, intake: Intake) -> Judged:
+    """An image's answer as the service makes it, and what it is made of."""
+    prediction = predictor.predict(intake.image[np.newaxis])
+    assessment = assess_input(intake, prediction, predictor.manifest)
+    response = PredictResponse.of(prediction.probabilities[0], assessment, predictor.manifest)
+    return intake, prediction, assessment, response
 
-    def told(self) -> dict[str, float]:
-        """Of each figure its index, where the rule for drift fires."""
-        samples = {(s.name, s.labels.get("of", "")): s.value for m in self._registry.collect() for s in m.samples}
-        if samples["chest_xray_drift_window_images", ""] < 200:
-            return {}
-        indices = {of: value for (name, of), value in samples.items() if name == "chest_xray_drift_index"}
-        chance = {of: value for (name, of), value in samples.items() if name == "chest_xray_drift_index_by_chance"}
-        return {of: value for of, value in indices.items() if value > max(0.2, chance[of])}
+
+def drifted(watch: DriftWatch) -> dict[str, float]:
+    """Of each figure for which the rule for drift fires, its index."""
+    samples = {(one.name, one.labels.get("of", "")): one.value for told in watch.collect() for one in told.samples}
+    if samples["chest_xray_drift_window_images", ""] < FEWEST:
+        return {}
+    indices = {of: value for (name, of), value in samples.items() if name == "chest_xray_drift_index"}
+    chance = {of: value for (name, of), value in samples.items() if name == "chest_xray_drift_index_by_chance"}
+    return {of: value for of, value in indices.items() if value > max(LARGE, chance[of])}
 
 
 def play_scanners(tag: str, strength: int, size: int = 1_000) -> None:
-    """Print after how many images of each simulated scanner the rule for drift fires, and by which figure."""
+    """Print after how many images of each simulated scanner the rule for drift fires, and by which figures.
+
+    Raises:
+        SystemExit: it fires with none.
+    """
     predictor = Predictor(Path(bentoml.models.get(tag).path))
     manifest = predictor.manifest
-    images = list(fresh_images(manifest, 2 * size))
     assert manifest.reference is not None
+    images = list(fresh_images(manifest, 2 * size))
+    quiet = [observe(*judge(predictor, fit(image, manifest.preprocessing)), manifest) for image in images[:size]]
     for corruption in CORRUPTIONS:
-        player = Player(predictor, manifest.reference, size)
-        for image in images[:size]:
-            player.show(fit(image, manifest.preprocessing))
-        if told := player.told():
-            raise SystemExit(f"it fires without cause: {told}")
-        found = "not told"
+        watch = DriftWatch(manifest.reference, size, 1, None)
+        for seen in quiet:
+            watch.add(*seen)
+        if drifted(watch):
+            raise SystemExit(f"it fires without cause: {drifted(watch)}")
+        found = f"not told after {size:,} images"
         for count, image in enumerate(images[size:], start=1):
-            player.show(fit(corrupt(image, corruption, strength), manifest.preprocessing))
-            if count % 10 == 0 and (told := player.told()):
+            intake = fit(corrupt(image, corruption, strength), manifest.preprocessing)
+            watch.add(*observe(*judge(predictor, intake), manifest))
+            if count % STEP == 0 and (told := drifted(watch)):
                 found = f"told after {count} images by {', '.join(told)}"
                 break
         print(f"{corruption.name:12}{found}", flush=True)
 
 
 def cost(tag: str, rounds: int = 60, repeats: int = 10) -> None:
-    """Print what the window costs beside decoding and classifying: the shortest of many rounds of each."""
+    """Print the CPU time of the window and of decoding and classifying: the shortest of many rounds of each."""
     predictor = Predictor(Path(bentoml.models.get(tag).path))
     manifest = predictor.manifest
     assert manifest.reference is not None
     watch = DriftWatch(manifest.reference, 1_000, 1, None)
     file = io.BytesIO()
-    next(fresh_images(manifest, 1)).resize((SIDE, SIDE)).save(file, "JPEG")
+    Image.fromarray(next(generate(1, SIDE, hospitals=1, seed=0)).pixels).save(file, "JPEG")
     data = file.getvalue()
 
-    def answer() -> tuple[Intake, Prediction, InputAssessment, PredictResponse]:
-        intake = take_in(data, manifest.preprocessing)
-        prediction = predictor.predict(intake.image[np.newaxis])
-        assessment = assess_input(intake, prediction, manifest)
-        return intake, prediction, assessment, PredictResponse.of(prediction.probabilities[0], assessment, manifest)
+    def answer() -> Judged:
+        return judge(predictor, take_in(data, manifest.preprocessing))
 
     judged = answer()
     tasks = {"answer": answer, "window": lambda: watch.add(*observe(*judged, manifest))}
-    shortest = {name: min(timeit.repeat(task, number=repeats, repeat=rounds)) / repeats for name, task in tasks.items()}
+    shortest = {
+        name: min(timeit.repeat(task, timer=time.process_time, number=repeats, repeat=rounds)) / repeats
+        for name, task in tasks.items()
+    }
     window, whole = (1000 * shortest[name] for name in ("window", "answer"))
     size = manifest.preprocessing.image_size
-    print(f"decoding and classifying at {size} pixels {whole:.2f} ms, window {window:.3f} ms: {window / whole:.2%}")
+    print(
+        f"CPU: decoding and classifying at {size} pixels {whole:.2f} ms, window {window:.3f} ms: {window / whole:.2%}"
+    )
 
 
 def main() -> None:
