@@ -15,6 +15,8 @@ from bento.imaging.preprocessing import MAX_PIXELS
 ENV_PREFIX = "CHEST_XRAY_"
 SUPERVISOR = f"{ENV_PREFIX}SUPERVISOR"
 """Environment variable that the service sets for its workers: the process that has started them."""
+PACS_PREFIX = f"{ENV_PREFIX}PACS_"
+"""Of the settings of ``python -m bento.pacs``, which looks at them itself."""
 KEY_VARIABLES = (f"{ENV_PREFIX}API_KEY_HASHES", f"{ENV_PREFIX}API_KEY_FILE")
 _MEANT = re.compile("CHEST_?X_?RAY_?")
 # Kubernetes and Docker give every container those of a service called chest-xray.
@@ -84,6 +86,8 @@ def check_environment(environment: Mapping[str, str]) -> None:
     fields = [field.upper() for field in Settings.model_fields]
     known = {SUPERVISOR, *(ENV_PREFIX + field for field in fields)}
     for name in map(str.upper, environment):
+        if name.startswith(PACS_PREFIX):
+            continue
         if (meant := _MEANT.match(name)) and name not in known and not _SERVICE_LINK.fullmatch(name):
             guesses = difflib.get_close_matches(name[meant.end() :], fields, n=1)
             hint = f"did you mean {ENV_PREFIX}{guesses[0]}?" if guesses else "docs/configuration.md lists them"

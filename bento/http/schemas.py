@@ -67,6 +67,8 @@ class Metadata(Schema):
     request_limits: RequestLimits
     created: datetime
     git_commit: str | None
+    files: dict[str, str]
+    """SHA-256 of the artifact's files, by name: which model this is, whatever its version is called."""
 
     @classmethod
     def of(cls, manifest: Manifest, settings: Settings) -> Self:

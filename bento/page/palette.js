@@ -1,4 +1,4 @@
-// The colours of heat maps: the same table as in trainer/inference/overlays.py.
+// The colours of heat maps: the same table as in bento/inference/overlays.py.
 
 /** Colours (red, green, blue) at positions from 0, the weakest evidence that is coloured, to 1, the strongest. */
 export const STOPS = [[0, [87, 16, 110]], [0.25, [161, 42, 99]], [0.5, [225, 90, 49]], [0.75, [250, 163, 20]], [1, [252, 255, 164]]];

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.support import pictures
 from tests.support.browser import altered, opened, scores_are, upload
 from tests.support.server import ROOT
-from trainer.inference import overlays
+from bento.inference import overlays
 
 SQUARE = pictures.encode(Image.fromarray(pictures.radiograph(200, 200)), "PNG")
 

@@ -47,8 +47,8 @@ def dicom(
     """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
-    meta.MediaStorageSOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
+    meta.MediaStorageSOPClassUID = elements.get("SOPClassUID", uid.DigitalXRayImageStorageForPresentation)
+    meta.MediaStorageSOPInstanceUID = uid.UID(elements.get("SOPInstanceUID", "1.2.3"))
     data = FileDataset(
         "",
         {},

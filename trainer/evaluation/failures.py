@@ -17,7 +17,7 @@ from trainer.evaluation.data_audit import Pair
 from trainer.evaluation.operating_points import TUBERCULOSIS
 from trainer.evaluation.shares import share_interval
 from trainer.inference.model_store import SealedModel
-from trainer.inference.overlays import overlay
+from bento.inference.overlays import overlay
 from trainer.types import Floats
 
 EACH = 6

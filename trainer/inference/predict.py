@@ -217,7 +217,7 @@ def picture_name(file: Path) -> str:
 
 
 def _draw(path: Path, taken: Intake, prediction: Prediction) -> None:
-    from trainer.inference.overlays import overlay  # brings matplotlib, which takes long to import
+    from bento.inference.overlays import overlay
 
     radiograph = taken.radiograph.copy()
     radiograph.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)

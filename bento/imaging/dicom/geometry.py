@@ -75,7 +75,7 @@ def turn_upright(image: Image.Image, header: Dataset, warnings: list[str]) -> Im
         warnings: gets a sentence where the image was turned, is not frontal, or shows one side only.
     """
     directions = _directions(header)
-    if code_string(header, "ViewPosition") in LATERAL or {"A", "P"} & {*directions}:
+    if is_lateral(header):
         warnings.append("The DICOM header says that this is a lateral view; the model knows frontal ones.")
     elif directions in TURNS:
         warnings.append("The DICOM header says that the image is stored turned or mirrored; it was turned upright.")
@@ -85,6 +85,11 @@ def turn_upright(image: Image.Image, header: Dataset, warnings: list[str]) -> Im
     if {"L", "R"} & {code_string(header, "ImageLaterality"), code_string(header, "Laterality")}:
         warnings.append("The DICOM header says that the image shows one side of the body only.")
     return image
+
+
+def is_lateral(header: Dataset) -> bool:
+    """Whether the header says that the view is a lateral one."""
+    return code_string(header, "ViewPosition") in LATERAL or bool({"A", "P"} & {*_directions(header)})
 
 
 def _directions(header: Dataset) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def read_header(data: bytes | bytearray) -> Dataset:
         ImageError: not supported, cut off, or beyond a limit.
         Exception: whatever pydicom makes of damage.
     """
-    stream = _Header(data)
+    stream = LimitedStream(data)
     stream.seek(first_element(data) or 0)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     # Without file meta information the pixels are native, little endian.
@@ -74,7 +74,7 @@ def read_header(data: bytes | bytearray) -> Dataset:
     return header
 
 
-class _Header(io.BytesIO):
+class LimitedStream(io.BytesIO):
     """The stream that pydicom reads a header from. Its limits keep a crafted header from taking minutes."""
 
     def __init__(self, data: bytes | bytearray) -> None:

@@ -63,7 +63,7 @@ def read_dicom(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
     # `from None`: pydicom's own errors may quote the header.
     try:
         header = read_header(data)
-        warnings = _check_kind(header)
+        warnings = check_kind(header)
         pixels, colours = _decode(header, max_pixels, warnings)
         if pixels.ndim == 3:
             image = _colour_to_grey(pixels, colours)
@@ -78,7 +78,7 @@ def read_dicom(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
         raise DamagedImageError("the DICOM file is truncated or damaged") from None
 
 
-def _check_kind(header: Dataset) -> list[str]:
+def check_kind(header: Dataset) -> list[str]:
     """Refuse what the header says is no radiograph of a chest, and warn where it does not say what it is.
 
     Returns:

@@ -20,7 +20,7 @@ from bento.imaging.preprocessing import Preprocessing
 from tests.support.artifacts import CLASSES, store_artifact
 from tests.support.server import ROOT
 from trainer.cli import main
-from trainer.inference.overlays import overlay
+from bento.inference.overlays import overlay
 from trainer.inference.predict import picture_name
 
 MANY = 4000

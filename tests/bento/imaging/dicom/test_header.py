@@ -93,13 +93,13 @@ def test_pydicom_still_reads_the_beginning_of_an_element_in_one_call_for_eight_b
 ) -> None:
     tags: set[bytes] = set()
 
-    class Recorder(header._Header):
+    class Recorder(header.LimitedStream):
         def read(self, size: int | None = -1, /) -> bytes:
             content = super().read(size)
             tags.add(self._tag)
             return content
 
-    monkeypatch.setattr(header, "_Header", Recorder)
+    monkeypatch.setattr(header, "LimitedStream", Recorder)
     header.read_header(dicom(IMAGE, syntax))
     assert tag in tags
 

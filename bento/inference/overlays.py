@@ -23,18 +23,21 @@ WHOLE = ImageFrame(0, 0, 1, 1)
 """A map that covers its picture."""
 
 
-def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageFrame = WHOLE) -> Image.Image:
-    """An image tinted by one class\'s map where there is much of the strongest evidence, brighter the more.
+def overlay(
+    radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageFrame = WHOLE, strongest: float = 0
+) -> Image.Image:
+    """An image tinted by one class's map where there is much of the strongest evidence, brighter the more.
 
     Args:
         radiograph: mode ``L``, W×H.
         cam: h×w, dividing ``frame`` evenly; values below 0 speak against the class and are left out.
         frame: where the map lies on the image.
+        strongest: evidence that gets the strongest colour; 0: the map's own largest value.
 
     Returns:
         Mode ``RGB``, W×H.
     """
-    heat = Image.fromarray((np.maximum(cam, 0) / max(float(cam.max()), 1e-9)).astype(np.float32))
+    heat = Image.fromarray((np.maximum(cam, 0) / max(strongest or float(cam.max()), 1e-9)).astype(np.float32))
     # The image's edges in the map's cells: beyond the map, there is no evidence.
     across, down = heat.width / (frame.right - frame.left), heat.height / (frame.bottom - frame.top)
     edges = (
@@ -45,12 +48,12 @@ def overlay(radiograph: Image.Image, cam: npt.NDArray[np.float32], frame: ImageF
     )
     fine = heat.transform(radiograph.size, Image.Transform.EXTENT, edges, Image.Resampling.BICUBIC)
     levels = np.clip(np.asarray(fine) * 255, 0, 255).astype(np.uint8)
-    tint, rest = _tables()
+    tint, rest = colour_tables()
     mixed = np.asarray(radiograph, dtype=np.float32)[:, :, None] * rest[levels][:, :, None] + tint[levels]
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def _tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def colour_tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """For each of 256 levels the colour that is added to the image (256×3), and the share of the image that remains."""
     position = np.clip((np.linspace(0, 1, 256) - FLOOR) / (1 - FLOOR), 0, 1)
     places = [place for place, _ in STOPS]
