@@ -17,7 +17,7 @@ from bento.inference.answer import ClassMap, ExplainedResponse
 from bento.inference.overlays import FLOOR, OPACITY, colour_tables, overlay
 from bento.pacs.judge import Model
 from bento.pacs.report import DESCRIPTION, MANUFACTURER, NOT_FOR_DIAGNOSIS, SERIES_NUMBER
-from bento.pacs.source import copy_patient_and_study
+from bento.pacs.source import LOSSY, copy_patient_and_study
 from bento.pacs.uids import derived_uid
 
 SIDE, BAND, PANEL, MARGIN = 768, 34, 400, 20
@@ -25,7 +25,6 @@ SIDE, BAND, PANEL, MARGIN = 768, 34, 400, 20
 TEXT, SMALL = 20, 15
 """Height of letters in pixels."""
 WHITE, GREY, WARNING = (235, 235, 235), (165, 165, 165), (255, 190, 90)
-LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 Colours = npt.NDArray[np.uint8]
 
 

@@ -35,9 +35,9 @@ CREATE TABLE IF NOT EXISTS series(
     url TEXT NOT NULL, series_uid TEXT NOT NULL, instances INTEGER NOT NULL, PRIMARY KEY(url, series_uid));
 """
 _AGAIN = (
+    "UPDATE images SET due = 0 WHERE :id IN ('', id) AND state IN ('found', 'received')",
     "UPDATE images SET state = CASE WHEN judged IS NULL THEN 'received' ELSE 'judged' END, due = 0, tries = 0,"
     " done = NULL WHERE :id IN ('', id) AND state = 'set aside' AND bytes > 0",
-    "UPDATE images SET due = 0 WHERE :id IN ('', id) AND state IN ('found', 'received')",
     "UPDATE deliveries SET state = 'waiting', due = 0, tries = 0 WHERE :id IN ('', id) AND state != 'sent'"
     " AND id IN (SELECT id FROM images WHERE state = 'judged')",
 )

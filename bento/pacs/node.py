@@ -2,13 +2,14 @@
 
 import contextlib
 import logging
+import socket
 import ssl
 import time
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from bento.imaging.dicom.codecs import SUPPORTED
 from bento.pacs import log
@@ -101,6 +102,7 @@ class Node:
                 (evt.EVT_C_STORE, self._store),
             ],
             server_class=ThreadedAssociationServer,
+            request_handler=self._handler(),
         )
 
     def serve(self) -> None:
@@ -114,23 +116,44 @@ class Node:
         for association in self._server.active_associations:
             association.abort()
 
+    def _handler(self) -> type[RequestHandler]:
+        node = self
+
+        class Door(RequestHandler):
+            """Closes a connection that nobody is let in by, before pynetdicom makes anything of it."""
+
+            def handle(self) -> None:
+                address = str(self.client_address[0])
+                try:
+                    self.request = node.let_in(self.request, address)
+                except OSError as error:
+                    node.refuse(address, _cause(error))
+                    self.server.shutdown_request(self.request)
+                else:
+                    super().handle()
+
+        return Door
+
+    def let_in(self, connection: socket.socket, address: str) -> socket.socket:
+        """The connection, by TLS where that is asked for.
+
+        Raises:
+            OSError: nobody at this address is let in, nobody more is, or there is no trust.
+        """
+        if not any(peer.is_at(address) for peer in self._peers):
+            raise OSError("its address is not on the list")
+        if len(self._server.active_associations) > 2 * self._settings.max_associations:
+            raise OSError("too many connections")
+        if self._context is None:
+            return connection
+        connection.settimeout(HANDSHAKE_SECONDS)
+        return self._context.wrap_socket(connection, server_side=True)
+
     def _connected(self, event: evt.Event) -> None:
-        """Put the limits, and TLS, between the peer and pynetdicom; in the connection's own thread."""
+        """Put the limits between the peer and pynetdicom."""
         plain: Any = event.assoc.dul.socket
         most = self._settings.max_file_mb * 1_000_000 + LARGEST_PDU
-        limited = LimitedSocket(plain, most, self._settings.message_seconds)
-        event.assoc.dul.socket = limited
-        address = str(event.assoc.requestor.address)
-        crowd = len(self._server.active_associations) > 2 * self._settings.max_associations
-        try:
-            if crowd or not any(peer.is_at(address) for peer in self._peers):
-                raise OSError("nobody who is let in")
-            if self._context is not None and limited.socket is not None:
-                limited.socket.settimeout(HANDSHAKE_SECONDS)
-                limited.socket = self._context.wrap_socket(limited.socket, server_side=True)
-        except OSError as error:
-            self._refuse(address, "too many connections" if crowd else _cause(error))
-            limited.close()
+        event.assoc.dul.socket = LimitedSocket(plain, most, self._settings.message_seconds)
 
     def _requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -138,20 +161,21 @@ class Node:
         title = str(getattr(requestor.primitive, "calling_ae_title", "")).strip()
         address = str(requestor.address)
         if not any(peer.ae_title == title and peer.is_at(address) for peer in self._peers):
-            self._refuse(address, "its AE title is not on the list for its address")
+            self.refuse(address, "its AE title is not on the list for its address")
             event.assoc.acse.send_reject(*REJECTED_BY_USER, CALLING_TITLE)
             event.assoc.kill()
 
     @staticmethod
-    def _refuse(address: str, reason: str) -> None:
+    def refuse(address: str, reason: str) -> None:
+        """Count and log one who was not let in."""
         REFUSED.inc()
         log.event("association refused", level=logging.WARNING, address=address, reason=reason)
 
     @staticmethod
     def _message_ended(event: evt.Event) -> None:
-        socket = event.assoc.dul.socket
-        if isinstance(socket, LimitedSocket):
-            socket.next_message()
+        connection = event.assoc.dul.socket
+        if isinstance(connection, LimitedSocket):
+            connection.next_message()
 
     def _store(self, event: evt.Event) -> int:
         try:

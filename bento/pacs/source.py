@@ -5,12 +5,11 @@ from typing import cast
 
 from pydicom import Dataset, config, dcmread
 from pydicom.dataelem import DataElement
-from pydicom.tag import BaseTag
 from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 from bento.imaging.dicom.geometry import is_lateral
-from bento.imaging.dicom.header import MAX_WORD, LimitedStream, code_string
+from bento.imaging.dicom.header import LimitedStream, code_string
 from bento.imaging.dicom.reader import NAMEABLE, RADIOGRAPHY, check_kind
 from bento.imaging.errors import DamagedImageError, ImageError, NotChestError
 
@@ -34,17 +33,22 @@ EMPTY_IF_ABSENT = (
 )  # fmt: skip
 """Those that a composite object must have, with no value where none is known (type 2)."""
 
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+"""Elements of an image that was compressed with losses; a capture made of it says so, too."""
+_READ = (
+    *NEEDED, *PATIENT_AND_STUDY, *LOSSY, "Modality", "ImageType", "PresentationIntentType", "BodyPartExamined",
+    "ViewPosition", "ViewCodeSequence", "PatientOrientation",
+)  # fmt: skip
+
 
 def read_source(data: bytes) -> Dataset:
-    """The header of a DICOM file, within the limits of the image intake; values of more than 4 kB are left out.
+    """The header of a DICOM file, within the limits of the image intake: what is needed of it.
 
     Raises:
         ImageError: no DICOM file, damaged, or without the UIDs of image, series and study.
     """
     try:
-        header = dcmread(LimitedStream(data), defer_size=MAX_WORD, stop_before_pixels=True, force=True)
-        for tag in [tag for tag in header if _is_left_out(header, tag.tag)]:
-            del header[tag.tag]
+        header = dcmread(LimitedStream(data), stop_before_pixels=True, force=True, specific_tags=[*_READ])
         uids = [UID(str(header.get(keyword, ""))) for keyword in NEEDED]
     except ImageError:
         raise
@@ -53,11 +57,6 @@ def read_source(data: bytes) -> Dataset:
     if not all(uid.is_valid for uid in uids):
         raise DamagedImageError("the DICOM file lacks a valid UID of its class, image, series or study")
     return cast(Dataset, header)
-
-
-def _is_left_out(header: Dataset, tag: BaseTag) -> bool:
-    element = header.get_item(tag)
-    return getattr(element, "value", None) is None and bool(getattr(element, "length", 0))
 
 
 def why_not(header: Dataset) -> str:
@@ -97,12 +96,22 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     An optional element whose value breaks the rules of its kind is left out: no archive has to take it twice.
     """
     for keyword in PATIENT_AND_STUDY:
-        if keyword in source and (keyword in EMPTY_IF_ABSENT or _is_valid(source[keyword])):
-            target[keyword] = copy.deepcopy(source[keyword])
+        element = _element(source, keyword)
+        if element is not None and (keyword in EMPTY_IF_ABSENT or _is_valid(element)):
+            target[keyword] = copy.deepcopy(element)
         elif keyword in EMPTY_IF_ABSENT:
             setattr(target, keyword, None)
         elif keyword in target:
             delattr(target, keyword)
+
+
+def _element(source: Dataset, keyword: str) -> DataElement | None:
+    try:
+        return source[keyword]
+    except KeyError:
+        return None
+    except (ValueError, TypeError):  # no number where one must be
+        return None
 
 
 def _is_valid(element: DataElement) -> bool:
@@ -110,7 +119,8 @@ def _is_valid(element: DataElement) -> bool:
         return True
     try:
         for value in element.value if element.VM > 1 else [element.value]:
-            validate_value(element.VR, value, config.RAISE)
+            if isinstance(value, str):
+                validate_value(element.VR, value, config.RAISE)
     except (ValueError, TypeError):
         return False
     return True
