@@ -86,7 +86,7 @@ class Node:
         entity = AE(settings.ae_title)
         entity.maximum_associations = settings.max_associations
         entity.maximum_pdu_size = PDU_BYTES
-        entity.acse_timeout = HANDSHAKE_SECONDS
+        entity.acse_timeout = min(HANDSHAKE_SECONDS, settings.message_seconds)
         entity.network_timeout = entity.dimse_timeout = settings.message_seconds
         entity.require_called_aet = True
         entity.add_supported_context(Verification)

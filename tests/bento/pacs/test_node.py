@@ -201,7 +201,15 @@ def test_more_peers_than_are_allowed_are_refused(tmp_path: Path) -> None:
         first.release()
 
 
-def test_no_bytes_bring_it_down(node: Listening) -> None:
+def test_no_bytes_bring_it_down(tmp_path: Path) -> None:
+    with listening(tmp_path, message_seconds=1) as node:
+        send_nonsense(node)
+        assert node.states() == []
+        assert node.is_well()
+
+
+def send_nonsense(node: Listening) -> None:
+    """Random bytes, and requests for an association with random bytes in them."""
     rng = np.random.default_rng(3)
     recorded = bytes.fromhex("0100000000cd00010000") + b"CHESTXRAY       MODALITY        " + bytes(32)
     recorded += bytes.fromhex("10000015") + b"1.2.840.10008.3.1.1.1"
@@ -211,8 +219,6 @@ def test_no_bytes_bring_it_down(node: Listening) -> None:
             data[at] = rng.integers(256)
         with socket.create_connection(("127.0.0.1", node.port), timeout=5) as peer, contextlib.suppress(OSError):
             peer.sendall(bytes(data))
-    assert node.states() == []
-    assert node.is_well()
 
 
 def test_no_mutated_film_brings_it_down(node: Listening) -> None:
