@@ -10,7 +10,7 @@ IMAGE ?= chest_xray:latest
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
-.PHONY: help demo plan serve test chromium prometheus pictures reference check docs lint types bento audit container clean
+.PHONY: help demo plan serve test chromium prometheus orthanc pictures reference check docs lint types bento audit container clean
 
 help:
 	@echo "make demo       train on generated images, serve the model, ask it about one image"
@@ -38,7 +38,7 @@ plan:
 serve: $(VENV)/.train
 	$(VENV)/bin/bentoml serve
 
-test: $(VENV)/.dev chromium prometheus
+test: $(VENV)/.dev chromium prometheus orthanc
 	$(PY) -m pytest
 
 # For the page's tests, which are skipped without it.
@@ -54,6 +54,14 @@ prometheus:
 	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
 	apt-get install --quiet --quiet --yes --no-install-recommends prometheus prometheus-alertmanager >/dev/null; } || \
 	echo "prometheus can't be installed here: the tests of the alerts will be skipped" >&2
+
+# An archive, a modality and a checker of DICOM files, for the gateway's tests, which are skipped without them.
+orthanc:
+	@{ command -v Orthanc && command -v storescu && command -v dciodvfy && \
+	test -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so; } >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && apt-get update --quiet --quiet && \
+	apt-get install --quiet --quiet --yes --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools >/dev/null; } || \
+	echo "Orthanc can't be installed here: the gateway's tests with it will be skipped" >&2
 
 pictures: $(VENV)/.dev chromium
 	$(PY) -m tests.support.showcase
@@ -118,7 +126,7 @@ $(VENV)/.train: $(PY) pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(PY) pyproject.toml
-	$(call install,train$(comma)dev)
+	$(call install,train$(comma)pacs$(comma)dev)
 	@touch $(VENV)/.train $@
 
 clean:

@@ -11,6 +11,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from bento.pacs.settings import PacsSettings, check_pacs_environment
+from bento.pacs.spool import Spool, SpoolError
 
 USAGE_ERROR = 2
 
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first = error.errors()[0]
         where = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"])
         message = f"{where}{first['msg'].removeprefix('Value error, ')}"
-    except (ValueError, OSError, ImportError) as error:
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is missing: pip install 'chest-xray-service[pacs]'"
+    except (ValueError, OSError, SpoolError) as error:
         message = f"{error}"
     print(f"bento.pacs: {message}", file=sys.stderr)
     return USAGE_ERROR
@@ -65,7 +68,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _look_up(command: str, settings: PacsSettings, image: str) -> int:
     from bento.pacs.ledger import FILE, Ledger
-    from bento.pacs.spool import Spool
     from bento.pacs.status import status
 
     if not (settings.spool / FILE).is_file():

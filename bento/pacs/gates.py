@@ -7,7 +7,7 @@ from bento.pacs import log
 from bento.pacs.judge import UnavailableError
 from bento.pacs.metrics import FAILURES
 
-LONGEST_CLOSED = 60.0
+LONGEST_CLOSED = 30.0
 """Seconds, at most, between two tries."""
 
 

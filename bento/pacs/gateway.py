@@ -1,21 +1,27 @@
 """Put the parts together by the settings."""
 
 import threading
+from datetime import datetime
 
 import requests
+from pydicom import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage
 
 from bento.pacs import log
 from bento.pacs.deliver import Sender, StoreSender, StowSender, web_session
 from bento.pacs.intake import Intake
-from bento.pacs.judge import Judge, LocalJudge, ServiceJudge
+from bento.pacs.judge import Judge, LocalJudge, Model, ServiceJudge
 from bento.pacs.ledger import Ledger
 from bento.pacs.metrics import REGISTRY, LedgerCollector, Probes
 from bento.pacs.node import Node
+from bento.pacs.report import make_refusal
 from bento.pacs.settings import DICOM_SCHEMES, Destination, PacsSettings, read_secret, read_tokens
+from bento.pacs.source import NEEDED
 from bento.pacs.spool import GB, Spool
 from bento.pacs.tls import client_context, server_context
+from bento.pacs.uids import derived_uid
 from bento.pacs.watch import Watcher
-from bento.pacs.work import Options, Work
+from bento.pacs.work import Options, Work, encoded
 
 
 class Gateway:
@@ -37,6 +43,7 @@ class Gateway:
         self._verify: bool | str = True if settings.ca_file is None else str(settings.ca_file)
         self._tokens = read_tokens(settings.token_file)
         judge = self._judge()
+        _warm_up()
         senders = {one.url: self._sender(one) for one in settings.destinations}
         context = server_context(settings)
         spool = Spool(settings.spool, settings.spool_gb * GB)
@@ -111,3 +118,12 @@ class Gateway:
         largest = settings.max_file_mb * 1_000_000
         session = self._session(settings.watch)
         return Watcher(settings.watch, session, self._ledger, intake, days=settings.watch_days, largest=largest)
+
+
+def _warm_up() -> None:
+    """Have highdicom read its tables of the standard, which takes a second, before the first film waits for it."""
+    source = Dataset()
+    for keyword in NEEDED:
+        setattr(source, keyword, derived_uid(keyword))
+    source.SOPClassUID = ComputedRadiographyImageStorage
+    encoded(make_refusal(source, Model("none", "none", "none"), "none", "none", datetime.now()))

@@ -151,13 +151,14 @@ class Node:
 
     def _connected(self, event: evt.Event) -> None:
         """Put the limits between the peer and pynetdicom."""
+        # Private: pynetdicom's connection, which the limited one takes the place of.
         plain: Any = event.assoc.dul.socket
         most = self._settings.max_file_mb * 1_000_000 + LARGEST_PDU
         event.assoc.dul.socket = LimitedSocket(plain, most, self._settings.message_seconds)
 
     def _requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
-        # Private: the calling title is put there after this event.
+        # pynetdicom puts the title where it belongs after this event.
         title = str(getattr(requestor.primitive, "calling_ae_title", "")).strip()
         address = str(requestor.address)
         if not any(peer.ae_title == title and peer.is_at(address) for peer in self._peers):

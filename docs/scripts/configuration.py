@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 import bento.settings
+from bento.pacs.settings import PacsSettings
 from trainer.commands import COMMANDS
 from trainer.files import write_text
 from trainer.settings import ENV_PREFIX, Settings, group_of
@@ -34,6 +35,11 @@ SERVICE = """\
 
 Environment variables, read when the service starts; a wrong value ends it with one line that names the variable.
 """
+GATEWAY = """\
+## PACS gateway
+
+Of `python -m bento.pacs run`: a flag, or else an environment variable.
+"""
 KINDS = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text", Path: "path"}
 STEPS = [name for name, command in COMMANDS.items() if issubclass(command.settings, Settings) and name != "run"]
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -52,7 +58,16 @@ def reference() -> str:
         own = [setting for setting in command.settings.model_fields if setting not in inherited]
         if own:
             parts.append(f"### `{name}`{' also' if inherited else ''}\n\n" + _flags(command.settings, own))
-    return "\n".join([*parts, SERVICE, _variables(bento.settings.Settings)])
+    return "\n".join([*parts, SERVICE, _variables(bento.settings.Settings), GATEWAY, _gateway()])
+
+
+def _gateway() -> str:
+    prefix = bento.settings.PACS_PREFIX
+    rows = [
+        [f"`--{name.replace('_', '-')}`", f"`{prefix}{name.upper()}`", _default(field), _values(field), _meaning(field)]
+        for name, field in PacsSettings.model_fields.items()
+    ]
+    return _table(["flag", "environment variable", "default", "values", "meaning"], rows)
 
 
 def _flags(cls: type[BaseSettings], names: Iterable[str]) -> str:
@@ -110,7 +125,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def _meaning(field: FieldInfo) -> str:
-    return (field.description or "").replace("``", "`")
+    return " ".join((field.description or "").split()).replace("``", "`")
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

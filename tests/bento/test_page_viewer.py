@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from bento.inference import overlays
 from tests.support import pictures
 from tests.support.browser import altered, opened, scores_are, upload
 from tests.support.server import ROOT
-from bento.inference import overlays
 
 SQUARE = pictures.encode(Image.fromarray(pictures.radiograph(200, 200)), "PNG")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bento.pacs.settings import PacsSettings, check_pacs_environment
+from bento.settings import PACS_PREFIX
 from tests.support.server import ROOT
 from tests.support.tools import documents, tool
 
@@ -21,8 +23,9 @@ def compose_client() -> str | None:
     return str(Path(found.origin).with_name("docker-compose")) if found and found.origin else None
 
 
-def test_kubernetes_takes_the_example() -> None:
-    result = tool("kubernetes-validate", "--strict", "bento/packaging/kubernetes.yaml")
+@pytest.mark.parametrize("file", ["kubernetes.yaml", "pacs/kubernetes.yaml"])
+def test_kubernetes_takes_the_examples(file: str) -> None:
+    result = tool("kubernetes-validate", "--strict", f"bento/packaging/{file}")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -51,6 +54,22 @@ def test_kubernetes_runs_it_hardened_probed_limited_and_cut_off() -> None:
     assert kinds["NetworkPolicy"]["egress"] == []
 
 
+def test_the_gateway_runs_hardened_with_settings_that_there_are() -> None:
+    (compose,) = documents("bento/packaging/pacs/compose.yaml")
+    gateway = compose["services"]["gateway"]
+    deployment = next(one for one in documents("bento/packaging/pacs/kubernetes.yaml") if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert deployment["spec"]["replicas"] == 1
+    assert gateway["read_only"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    check_pacs_environment(gateway["environment"])
+    given = {one["name"]: one["value"] for one in container["env"]}
+    check_pacs_environment(given)
+    for values in (gateway["environment"], given):
+        fields = {name.removeprefix(PACS_PREFIX).lower(): value for name, value in values.items()}
+        assert PacsSettings(**fields).destinations
+
+
 def test_compose_runs_it_hardened_checked_and_limited() -> None:
     (compose,) = documents("compose.yaml")
     service = compose["services"]["service"]
@@ -63,6 +82,22 @@ def test_compose_runs_it_hardened_checked_and_limited() -> None:
     assert service["deploy"]["resources"]["limits"] == {"cpus": "2", "memory": "1g", "pids": 128}
     assert "/readyz" in service["healthcheck"]["test"][-1]
     assert compose["services"]["tensorboard"]["profiles"] == ["tensorboard"]
+
+
+@pytest.mark.skipif(compose_client() is None, reason="it is packed for Linux on x86-64")
+def test_docker_compose_takes_the_gateway_beside_it() -> None:
+    files = ["-f", "compose.yaml", "-f", "bento/packaging/pacs/compose.yaml"]
+    command = [str(compose_client()), *files, "config", "--format", "json"]
+    result = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    services = json.loads(result.stdout)["services"]
+    assert set(services) == {"service", "gateway", "orthanc"}
+    assert services["gateway"]["build"]["context"] == str(ROOT)
+
+
+def test_hadolint_finds_nothing_in_the_gateway_s_dockerfile() -> None:
+    result = tool("hadolint", "bento/packaging/pacs/Dockerfile")
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.skipif(compose_client() is None, reason="it is packed for Linux on x86-64")

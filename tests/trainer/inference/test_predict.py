@@ -17,10 +17,10 @@ from PIL import Image
 
 from bento.imaging.intake import take_in
 from bento.imaging.preprocessing import Preprocessing
+from bento.inference.overlays import overlay
 from tests.support.artifacts import CLASSES, store_artifact
 from tests.support.server import ROOT
 from trainer.cli import main
-from bento.inference.overlays import overlay
 from trainer.inference.predict import picture_name
 
 MANY = 4000
