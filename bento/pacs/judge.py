@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import requests
 from pydantic import ValidationError
 
+from bento.artifact import ONNX_FILE
 from bento.inference.answer import ExplainedResponse
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
-ONNX_FILE = "model.onnx"
 _ABOUT_THE_IMAGE = {400, 413, 415, 422}
 """Statuses that mean this image, and will mean it again."""
 _ALL_OF_US = {401, 403, 404, 405}
