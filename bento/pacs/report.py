@@ -75,6 +75,8 @@ def _disease(
     measurements = [_number(coded.ODDS_SCORE, flag.score), _number(coded.THRESHOLD, flag.threshold)]
     if flag.label in confidences:
         measurements.insert(0, _number(coded.PROBABILITY, confidences[flag.label]))
+    if flag.probability is not None:
+        measurements.append(_number(coded.SITE_PROBABILITY, flag.probability))
     result = QualitativeEvaluation(coded.RESULT, coded.FLAGGED if flag.flagged else coded.NOT_FLAGGED)
     return _group(source, model, flag.label, coded.finding(flag.label), measurements, [result])
 
