@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import convolve
 from scipy.special import betaincinv, ndtr, ndtri
 from scipy.stats import binom
 
 ALPHA = 0.025
 """Largest chance that a rate which misses its target is taken to reach it, over all looks."""
-MOST_IMAGES = 20_000
+MOST_IMAGES = 10_000
 
 Chances = npt.NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def look_levels(share: float, sizes: Sequence[int], looks: int, alpha: float = A
     hits = np.ones(1)
     """Chance of each number of hits without having stopped before."""
     for look, (size, more) in enumerate(zip(sizes, np.diff([0, *sizes]), strict=True), start=1):
-        hits = np.convolve(hits, binom.pmf(np.arange(more + 1), more, share)) if more else hits
+        hits = _with_more(hits, int(more), share)
         left = max(spent(look / looks, alpha) - used, 0.0)
         above = np.cumsum(hits[::-1])[::-1]
         stop = int(np.searchsorted(-above, -left))  # the least number of hits whose chance is at most what is left
@@ -55,6 +56,12 @@ def look_levels(share: float, sizes: Sequence[int], looks: int, alpha: float = A
         used += float(above[stop]) if stop <= size else 0.0
         hits[stop:] = 0
     return levels
+
+
+def _with_more(hits: Chances, images: int, share: float) -> Chances:
+    """Chance of each number of hits after so many more images, each of which is one with the chance ``share``."""
+    # By Fourier transform where there are many, which may leave a hair below 0.
+    return np.maximum(convolve(hits, binom.pmf(np.arange(images + 1), images, share)), 0)
 
 
 def exact_limits(share: float, size: float, level: float, upper_level: float | None = None) -> tuple[float, float]:
@@ -81,7 +88,7 @@ def power(target: float, truth: float, planned: int, looks: int = 1, alpha: floa
     reached = 0.0
     hits = np.ones(1)
     for size, level, more in zip(sizes, levels, np.diff([0, *sizes]), strict=True):
-        hits = np.convolve(hits, binom.pmf(np.arange(more + 1), more, truth)) if more else hits
+        hits = _with_more(hits, int(more), truth)
         stop = _least_hits(target, size, level)
         reached += float(hits[stop:].sum())
         hits[stop:] = 0
@@ -108,14 +115,16 @@ def least_images(target: float, truth: float, wanted: float, looks: int = 1, alp
         looks: number of looks.
         alpha: see :data:`ALPHA`.
     """
-    # Power rises in saw-teeth; one test of as much power as a normal variable's bounds them.
     z = ndtri(1 - alpha) * math.sqrt(target * (1 - target)) + ndtri(wanted) * math.sqrt(truth * (1 - truth))
     about = (z / (truth - target)) ** 2
     if about > MOST_IMAGES:
         return None
-    number = math.ceil(1.3 * about) + 30
-    while power(target, truth, number, looks, alpha) < wanted:
-        number = math.ceil(1.2 * number)
+    # Power rises in saw-teeth, of which the lowest points lag behind by about two images over the difference.
+    lag = math.ceil(3 / (truth - target))
+    number = math.ceil(about) + lag
+    while any(power(target, truth, more, looks, alpha) < wanted for more in (number, number + lag // 2, number + lag)):
+        number += lag
+    number += lag
     while number > 1 and power(target, truth, number - 1, looks, alpha) >= wanted:
         number -= 1
     return number

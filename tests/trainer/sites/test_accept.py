@@ -224,7 +224,7 @@ def test_labels_that_can_t_be_used_are_one_line(
     [
         (["--dataset", "."], "accept: --dataset needs --out DIR"),
         (["--assume-sensitivity", "0.9"], "--assume-sensitivity 0.9: must be above --target-sensitivity 0.9"),
-        (["--assume-specificity", "0.701"], "takes more than 20,000 images"),
+        (["--assume-specificity", "0.701"], "takes more than 10,000 images"),
         (["--disease", "flu"], "--disease FLU: the model has no threshold for it"),
         (["--target-sensitivity", "1"], "--target-sensitivity: Input should be less than 1"),
         (["--looks", "0"], "--looks: Input should be greater than or equal to 1"),
