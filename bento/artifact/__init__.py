@@ -9,6 +9,7 @@ An artifact is a folder (an entry of the BentoML model store) with these files:
   :data:`ORIENTATIONS`);
 * ``weights.safetensors``: the same weights for the trainer;
 * ``seen_images.csv``: since format 6, hashes of the training and validation images, which an evaluation leaves out;
+* ``site_images.csv``: of a model that is calibrated for a site, hashes of the images that it was calibrated on;
 * ``manifest.json``: :class:`Manifest`.
 """
 
@@ -16,6 +17,7 @@ from bento.artifact.folder import (
     FORMER_NAMES,
     MANIFEST_FILE,
     SEEN_FILE,
+    SITE_IMAGES_FILE,
     WEIGHTS_FILE,
     ArtifactError,
     load_manifest,
@@ -58,6 +60,7 @@ __all__ = [
     "ONNX_FILE",
     "ORIENTATIONS",
     "SEEN_FILE",
+    "SITE_IMAGES_FILE",
     "STORE_NAME",
     "SYNTHETIC_NOTICE",
     "WEIGHTS_FILE",

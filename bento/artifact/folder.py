@@ -11,6 +11,7 @@ from bento.artifact.manifest import FORMAT_VERSION, ONNX_FILE, Manifest
 
 WEIGHTS_FILE = "weights.safetensors"
 SEEN_FILE = "seen_images.csv"
+SITE_IMAGES_FILE = "site_images.csv"
 MANIFEST_FILE = "manifest.json"
 FORMER_NAMES = {
     "": {"metrics_by_source": "metrics_by_site", "intervals_by_source": "intervals_by_site", "views": "orientations"},

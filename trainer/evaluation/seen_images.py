@@ -4,7 +4,7 @@ The list holds hashes alone: SHA-256 of the file, and :mod:`trainer.data.percept
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,21 +93,27 @@ def write_seen_images(records: Sequence[Record], data_dir: Path, sealed: Path) -
     Rows are in the order of the hashes, which tells nothing of patient, class or site.
     """
     records = [record for record in records if record.split in ("train", "val")]
-    hashes = _hashes_of([data_dir / record.path for record in records])
-    rows = sorted({(record.sha256, picture) for record, picture in zip(records, hashes, strict=True)})
-    write_text(sealed / SEEN_FILE, csv_text(COLUMNS, rows))
+    text = seen_list_text({record.sha256: data_dir / record.path for record in records})
+    write_text(sealed / SEEN_FILE, text)
 
 
-def read_seen_images(folder: Path, manifest: Manifest) -> SeenList | None:
+def seen_list_text(files: Mapping[str, Path]) -> str:
+    """A list of images as CSV, from their files by SHA-256; the order of its rows is that of the hashes."""
+    hashes = _hashes_of(list(files.values()))
+    return csv_text(COLUMNS, sorted(zip(files, hashes, strict=True)))
+
+
+def read_seen_images(folder: Path, manifest: Manifest, name: str = SEEN_FILE) -> SeenList | None:
     """The list of an artifact; None of one that has none.
 
     Args:
         folder: of the artifact, whose files have been checked by their hashes.
         manifest: of the artifact.
+        name: of the list; that of a site's calibration images is ``SITE_IMAGES_FILE``.
     """
-    if SEEN_FILE not in manifest.files:
+    if name not in manifest.files:
         return None
-    rows = [row for _, row in read_table(folder / SEEN_FILE, COLUMNS)]
+    rows = [row for _, row in read_table(folder / name, COLUMNS)]
     return SeenList(
         frozenset(row["sha256"] for row in rows),
         [row["perceptual_hash"] for row in rows if row["perceptual_hash"]],

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bento.artifact import MANIFEST_FILE, ONNX_FILE, Threshold, sha256_file
@@ -22,7 +23,7 @@ from trainer.sites.acceptance import (
 )
 from trainer.sites.acceptance_page import look_text, write_page
 from trainer.sites.disease import threshold_of
-from trainer.sites.labelled import LabelledImages, open_labelled
+from trainer.sites.labelled import open_labelled
 from trainer.sites.look import Test, take_look
 from trainer.sites.plan import check_same_plan, make_plan, plan_text
 
@@ -64,7 +65,7 @@ def accept(settings: AcceptSettings) -> Verdict | None:
         acceptance = _signed(former, settings.signed_by)
     else:
         _check_open(former, labels, record)
-        images = LabelledImages(radiographs, images.stratum_images, images.seen)
+        images = replace(images, radiographs=radiographs)
         look = take_look(Test(settings, predictor, point, plan, former), images, labels)
         acceptance = Acceptance(
             intended_use=predictor.manifest.intended_use,

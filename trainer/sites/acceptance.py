@@ -104,6 +104,8 @@ class Images(Part):
     patients: int
     left_out_seen: int
     """Images that the model was trained or validated on."""
+    left_out_calibrated: int
+    """Images that the model's thresholds for a site were chosen on."""
     left_out_copies: int
     """Files that are another one's equal, byte for byte."""
     checked_seen: bool

@@ -70,6 +70,10 @@ def _notes(acceptance: Acceptance) -> list[str]:
         )
     if images.left_out_seen:
         notes.append(f"Images that were left out since the model was made with them: {images.left_out_seen:,}.")
+    if images.left_out_calibrated:
+        notes.append(
+            f"Images that were left out since the thresholds were chosen on them: {images.left_out_calibrated:,}."
+        )
     if images.left_out_copies:
         notes.append(f"Files that were left out since they equal another one: {images.left_out_copies:,}.")
     if images.unreadable:

@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.evaluation.predictive_values import check_prevalence
 from trainer.evaluation.reference import reference_of
 from trainer.evaluation.scoring import Evaluation, score_images
-from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
+from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images, seen_list_text
 from trainer.files import check_writable, write_json
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
 from trainer.progress import say, task
@@ -25,6 +25,7 @@ from trainer.sites.calibrated_disease import Aim, CalibratedDisease, calibrate_d
 from trainer.sites.programme import Terms
 from trainer.sites.report import SiteReport, report_text
 from trainer.sites.site_version import calibrated_manifest, store_version
+from trainer.sites.stratified import STRATUM
 from trainer.stored_models import find_tag
 
 DEFAULT_OUT = Path("runs/sites")
@@ -59,6 +60,11 @@ def _calibrate(settings: CalibrateSettings) -> str:
     manifest = predictor.manifest
     _check_terms(settings, manifest)
     radiographs, name = _of_site(open_datasets(settings.dataset, settings.patient_pattern), settings)
+    if any(radiograph.columns.get(STRATUM) for radiograph in radiographs):
+        raise UserError(
+            f"calibrate: the images were drawn by score (column {STRATUM}), so that their lowest scores are not the "
+            "site's; give images as they come, or have the drawn ones judged by accept, which weighs them back"
+        )
     radiographs, seen = leave_out_seen(radiographs, read_seen_images(stored_folder(tag), manifest))
     say(seen.sentence)
     evaluation = score_images(radiographs, SealedModel.of(predictor, settings.workers))
@@ -68,7 +74,8 @@ def _calibrate(settings: CalibrateSettings) -> str:
         why = "; ".join(disease.why_none for disease in diseases)
         raise UserError(f"calibrate: these images give no threshold: {why}")
     site = _site(settings, name, evaluation, diseases, predictor)
-    calibrated = calibrated_manifest(manifest, site)
+    images = seen_list_text({sha256_file(image.file): image.file for image in evaluation.radiographs})
+    calibrated = calibrated_manifest(manifest, site, images)
     reference = reference_of(evaluation, calibrated.thresholds, manifest.novelty, manifest.orientations)
     calibrated = calibrated.model_copy(update={"reference": reference})
     report = SiteReport(
@@ -86,7 +93,7 @@ def _calibrate(settings: CalibrateSettings) -> str:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "calibration.json", report.model_dump(mode="json"))
     write_site_pages(report, out)
-    stored = store_version(stored_folder(tag), tag, calibrated)
+    stored = store_version(stored_folder(tag), tag, calibrated, images)
     return f"{report_text(report)}\n\n{stored}\nwritten: {out / 'calibration.html'}, calibration.json, calibration.md"
 
 

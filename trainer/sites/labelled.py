@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bento.artifact import Manifest
+from bento.artifact import SITE_IMAGES_FILE, Manifest
 from trainer.data.datasets import named_datasets, open_datasets
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
-from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
+from trainer.evaluation.seen_images import SeenImages, find_seen, leave_out_seen, read_seen_images
 from trainer.inference.model_store import stored_folder
 from trainer.sites.stratified import STRATUM, WEIGHT, images_by_stratum
 from trainer.tables import read_table
@@ -16,16 +16,18 @@ from trainer.tables import read_table
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of a site that the model has not seen."""
+    """Images of a site that the model was neither made nor calibrated with."""
 
     radiographs: list[Radiograph]
     stratum_images: dict[str, float]
     """See :func:`trainer.sites.stratified.drawn_sample`."""
     seen: SeenImages
+    calibrated: int = 0
+    """Images that were left out, since the model's thresholds for the site were chosen on them."""
 
 
 def open_labelled(tag: str, manifest: Manifest, dataset: Sequence[str], labels: Path | None) -> LabelledImages:
-    """List a site's labelled images without those that a model has seen; print what is left out.
+    """List a site's labelled images without those that a model was made or calibrated with; print what is left out.
 
     Args:
         tag: of the model.
@@ -49,4 +51,19 @@ def open_labelled(tag: str, manifest: Manifest, dataset: Sequence[str], labels: 
     stratum_images = images_by_stratum(rows)
     known, seen = leave_out_seen(radiographs, read_seen_images(stored_folder(tag), manifest))
     print(seen.sentence)
-    return LabelledImages(known, stratum_images, seen)
+    used = calibration_images(tag, manifest, known)
+    if used:
+        print(f"{len(used):,} images were left out, since the model's thresholds for the site were chosen on them.")
+    rest = [radiograph for radiograph in known if radiograph.path not in used]
+    if used and len({radiograph.label for radiograph in rest}) < 2:
+        raise UserError(
+            f"the thresholds were chosen on {len(used):,} of these {len(known):,} images, and too few others are left: "
+            "nothing to test them with; give other images of the site"
+        )
+    return LabelledImages(rest, stratum_images, seen, len(used))
+
+
+def calibration_images(tag: str, manifest: Manifest, radiographs: Sequence[Radiograph]) -> set[str]:
+    """Paths of those images that a model's thresholds for a site were chosen on."""
+    listed = read_seen_images(stored_folder(tag), manifest, SITE_IMAGES_FILE)
+    return set() if listed is None else set(find_seen(radiographs, listed))

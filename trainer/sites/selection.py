@@ -28,6 +28,7 @@ from trainer.inference.predict import image_files
 from trainer.progress import task
 from trainer.site_settings import SelectSettings
 from trainer.sites.disease import threshold_of
+from trainer.sites.labelled import calibration_images
 from trainer.sites.strata import Strata, draw, stratify
 from trainer.sites.stratified import STRATUM, WEIGHT
 from trainer.tables import csv_text, read_table
@@ -97,6 +98,9 @@ def _candidates(settings: SelectSettings, predictor: Predictor, point: Threshold
         known = find_seen(radiographs, seen)
         left_out["that the model was trained or validated on"] = len(known)
         radiographs = [radiograph for radiograph in radiographs if radiograph.path not in known]
+    used = calibration_images(settings.model, manifest, radiographs)
+    left_out["that the model's thresholds for the site were chosen on"] = len(used)
+    radiographs = [radiograph for radiograph in radiographs if radiograph.path not in used]
 
     def judge(_: Path, taken: Intake) -> tuple[Array, list[str], Array]:
         prediction = predictor.predict(taken.image[None])

@@ -9,7 +9,7 @@ import pytest
 
 from bento.artifact import MANIFEST_FILE, ONNX_FILE, SEEN_FILE, WEIGHTS_FILE, Manifest, load_manifest, sha256_file
 from tests.support.artifacts import store_artifact
-from tests.support.datasets import Row, table
+from tests.support.datasets import Row, radiograph, table
 from trainer.cli import main
 from trainer.stored_models import served_tag, stored_tags
 
@@ -70,7 +70,7 @@ def test_a_calibrated_model_is_a_version_of_its_own_that_nobody_serves_yet(
     assert manifest.reference is not None
     assert manifest.reference.images == 32
     assert manifest.reference.marked["flagged"] >= 18
-    same = {"model_version", "site", "reference"}
+    same = {"model_version", "site", "reference", "files"}
     assert manifest.model_dump(exclude=same) == sealed.model_dump(exclude=same)
     folder = Path(bentoml.models.get(tag).path)
     assert {name: sha256_file(folder / name) for name in (ONNX_FILE, WEIGHTS_FILE)} == {
@@ -215,3 +215,31 @@ def test_what_can_not_be_calibrated_on_is_refused_in_one_line_and_nothing_is_sto
     assert len(error.splitlines()) == 1
     assert stored_tags() == [MODEL]
     assert not (tmp_path / "out").exists()
+
+
+def test_images_that_a_threshold_was_chosen_on_are_no_test_of_it(
+    base: Path, local: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert calibrate(local, tmp_path / "out") == 0
+    tag = f"chest_xray:{calibrated().model_version}"
+    words = ["accept", "--model", tag, "--out", str(tmp_path / "accepted"), "--dataset"]
+    assert main([*words, str(local)]) == 2
+    assert "the thresholds were chosen on 32 of these 32 images" in capsys.readouterr().err
+    (local / "manifest.csv").unlink()
+    for seed in range(100, 110):
+        radiograph(local / ("TUBERCULOSIS" if seed % 2 else "NORMAL") / f"new{seed}.png", seed)
+    assert main([*words, str(local)]) == 1
+    told = capsys.readouterr().out
+    assert "32 images were left out, since the model's thresholds for the site were chosen on them" in told
+    images = json.loads((tmp_path / "accepted" / "acceptance.json").read_text())["looks"][0]["images"]
+    assert (images["left_out_calibrated"], sum(images["counts"].values())) == (32, 10)
+
+
+def test_images_that_were_drawn_by_score_are_refused(
+    base: Path, local: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (local / "manifest.csv").read_text().splitlines()
+    drawn = [f"{lines[0]},stratum,weight", *(f"{line},A,3" for line in lines[1:])]
+    (local / "manifest.csv").write_text("\n".join(drawn) + "\n")
+    assert calibrate(local, tmp_path / "out") == 2
+    assert "the images were drawn by score (column stratum)" in capsys.readouterr().err
