@@ -210,9 +210,10 @@ def _predict(settings: PredictSettings) -> int:
 @_command(CalibrateSettings)
 def _calibrate(settings: CalibrateSettings) -> None:
     """find a hospital's own thresholds on a few of its labelled images; a version of the model with them is stored"""
-    from trainer.sites.calibrate import calibrate
+    with _if_interrupted("interrupted; no calibrated model is stored, the same command starts anew"):
+        from trainer.sites.calibrate import calibrate
 
-    print(calibrate(settings))
+        print(calibrate(settings))
 
 
 @_command(DoctorSettings)

@@ -38,7 +38,7 @@ function item(flag, point, metadata) {
         textContent: `${score}, ${flag.flagged ? "flagged: at or above" : "not flagged: below"} ${threshold}` })),
     make("div", { className: "track" }, fill, mark),
     ...atSite(flag, metadata?.site),
-    make("p", { className: "quiet", textContent: chosenOn(flag, point) }));
+    make("p", { className: "quiet", textContent: notCalibrated(point, metadata?.site) + chosenOn(flag, point) }));
 }
 
 const against = (point) => (point?.reference ? ` against ${inWords(point.reference)}` : "");
@@ -60,6 +60,8 @@ function atSite(flag, site) {
   return [make("p", { textContent: `Where ${percent(fit.prevalence)} of the images are of ${inWords(flag.label)}, as stated for ${site.name}: `
     + `${percent(Number(flag.probability.toPrecision(2)))} of the images with this score are.` })];
 }
+
+const notCalibrated = (point, site) => (site && !point?.site ? `The model's own threshold, not one of ${site.name}. ` : "");
 
 /** How a threshold was chosen, and on how many images. */
 export function chosenOn(flag, point) {

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
+from sklearn.isotonic import isotonic_regression
 
 from bento.inference.odds import LEAST
 from trainer.sites.recalibration import IDENTITY, OFFSET_SPREAD, SLOPE_SPREAD, fit_logit
@@ -31,56 +31,47 @@ def plain_platt(scores: Floats, positive: Booleans) -> Calibrator:
     """Platt's own (1999): slope and offset without priors, targets drawn in by Laplace's rule."""
     hits, misses = positive.sum(), (~positive).sum()
     y = np.where(positive, (hits + 1) / (hits + 2), 1 / (misses + 2))
-    x = _log_odds(scores)
+    design = np.stack([_log_odds(scores), np.ones(len(scores))])
 
-    def loss(at: Floats) -> float:
-        z = at[0] * x + at[1]
-        return float((np.logaddexp(0, z) - y * z).sum())
+    def loss(at: Floats) -> tuple[float, Floats]:
+        z = at @ design
+        return float((np.logaddexp(0, z) - y * z).sum()), design @ (expit(z) - y)
 
-    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B").x
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
     return lambda those: np.asarray(expit(slope * _log_odds(those) + offset))
 
 
 def beta(scores: Floats, positive: Booleans) -> Calibrator:
     """Beta calibration (Kull et al. 2017), with the same priors: two slopes, of log(s) and of -log(1 - s)."""
-    clipped = np.clip(scores, LEAST, 1 - LEAST)
-    low, high, y = np.log(clipped), -np.log1p(-clipped), positive.astype(np.float64)
+    y, spreads = positive.astype(np.float64), np.array([SLOPE_SPREAD, SLOPE_SPREAD, OFFSET_SPREAD])
 
-    def loss(at: Floats) -> float:
-        z = np.exp(at[0]) * low + np.exp(at[1]) * high + at[2]
-        prior = (at[:2] ** 2).sum() / (2 * SLOPE_SPREAD**2) + at[2] ** 2 / (2 * OFFSET_SPREAD**2)
-        return float((np.logaddexp(0, z) - y * z).sum() + prior)
+    def logit_of(at: Floats, those: Floats) -> tuple[Floats, Floats]:
+        clipped = np.clip(those, LEAST, 1 - LEAST)
+        design = np.stack([
+            np.exp(at[0]) * np.log(clipped), -np.exp(at[1]) * np.log1p(-clipped), np.full(len(those), at[2])
+        ])  # fmt: skip
+        return design.sum(axis=0), np.stack([design[0], design[1], np.ones(len(those))])
 
-    first, second, offset = minimize(loss, np.zeros(3), method="L-BFGS-B").x
+    def loss(at: Floats) -> tuple[float, Floats]:
+        z, slopes = logit_of(at, scores)
+        value = (np.logaddexp(0, z) - y * z).sum() + (at**2 / (2 * spreads**2)).sum()
+        return float(value), slopes @ (expit(z) - y) + at / spreads**2
 
-    def calibrated(those: Floats) -> Floats:
-        those = np.clip(those, LEAST, 1 - LEAST)
-        return np.asarray(expit(np.exp(first) * np.log(those) - np.exp(second) * np.log1p(-those) + offset))
-
-    return calibrated
+    best = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
+    return lambda those: np.asarray(expit(logit_of(best, those)[0]))
 
 
 def venn_abers(scores: Floats, positive: Booleans) -> Calibrator:
-    """Inductive Venn-Abers predictor (Vovk & Petej 2014), its two probabilities made one."""
-    known = np.unique(scores)
+    """Inductive Venn-Abers predictor (Vovk & Petej 2014), its two probabilities made one; scores must be distinct."""
+    order = np.argsort(scores)
+    known, labels = scores[order], positive[order].astype(np.float64)
     # The answer is the same everywhere between two calibration scores.
-    places = np.concatenate([[known[0] - 1], (known[:-1] + known[1:]) / 2, [known[-1] + 1]])
-    between, at = (np.array([_venn(scores, positive, place) for place in some]) for some in (places, known))
-
-    def calibrated(those: Floats) -> Floats:
-        place = np.searchsorted(known, those)
-        same = known[np.minimum(place, len(known) - 1)] == those
-        return np.asarray(np.where(same, at[np.minimum(place, len(known) - 1)], between[place]))
-
-    return calibrated
-
-
-def _venn(scores: Floats, positive: Booleans, place: float) -> float:
-    sides = [
-        IsotonicRegression().fit(np.append(scores, place), np.append(positive, side)).predict([place])[0]
-        for side in (0, 1)
-    ]
-    return float(sides[1] / (1 - sides[0] + sides[1]))
+    sides = np.array([
+        [isotonic_regression(np.insert(labels, place, side))[place] for side in (0.0, 1.0)]
+        for place in range(len(known) + 1)
+    ])  # fmt: skip
+    merged = sides[:, 1] / (1 - sides[:, 0] + sides[:, 1])
+    return lambda those: np.asarray(merged[np.searchsorted(known, those)])
 
 
 def _log_odds(scores: Floats) -> Floats:

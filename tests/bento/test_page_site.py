@@ -49,7 +49,9 @@ def test_flag_bar_and_probability_of_a_site_agree(page: Page, service_url: str) 
         "Where 2 % of the images are of tuberculosis, as stated for St Elsewhere: 3.1 % of the"
     )
     expect(first).to_contain_text("Threshold of St Elsewhere, chosen on 45 images there (20 with it, 25 without)")
-    expect(second).to_contain_text("Threshold chosen on 70 validation images")
+    expect(second).to_contain_text(
+        "The model's own threshold, not one of St Elsewhere. Threshold chosen on 70 validation images"
+    )
     for item, flagged in ((first, True), (second, False)):
         fill, mark = (item.locator(f".{name}").bounding_box() for name in ("fill", "mark"))
         assert fill is not None

@@ -47,13 +47,6 @@ def calibrate(settings: CalibrateSettings) -> str:
         UserError: no such model or folder, labels that the model does not know, images that it was trained on, or too
             few patients for any threshold.
     """
-    try:
-        return _calibrate(settings)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; no calibrated model is stored, start again") from None
-
-
-def _calibrate(settings: CalibrateSettings) -> str:
     check_writable(settings.out or DEFAULT_OUT)
     tag = find_tag(settings.model)
     predictor = stored_model(tag)
