@@ -195,6 +195,10 @@ class Manifest(ManifestPart):
             raise ValueError("operating_points name a class that the model does not have")
         if not {point.kind for point in self.orientations} <= set(ORIENTATIONS[1:]):
             raise ValueError("orientations name a kind that is none")
+        told = {f"score.{point.label}" for point in self.thresholds} | ({"novelty"} if self.novelty else set())
+        watched = self.reference.histograms if self.reference else {}
+        if any((name == "novelty" or name.startswith("score.")) and name not in told for name in watched):
+            raise ValueError("reference names a score that the model does not give")
         if ONNX_FILE not in self.files:
             raise ValueError(f"files does not name {ONNX_FILE}")
         return self

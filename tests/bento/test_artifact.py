@@ -98,6 +98,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: write_site(folder, "test-1", thresholds=[_site_threshold(folder, label="CAT")]),
         "it names a class that the model does not have, CAT",
     ),
+    "a distribution of a score that is not there": (
+        lambda folder: _edit(folder, operating_points=[]),
+        "reference names a score",
+    ),
     "no hash of the graph": (lambda folder: _edit(folder, files={}), ONNX_FILE),
     "no graph": (lambda folder: (folder / ONNX_FILE).unlink(), "model.onnx: missing"),
     "a graph with one bit flipped": (lambda folder: _flip_byte(folder, ONNX_FILE), "model.onnx: SHA-256"),
@@ -137,7 +141,7 @@ def test_a_site_threshold_stands_for_the_models_own(artifact: Path) -> None:
 
 
 def test_a_class_is_no_longer_never_flagged_where_a_site_has_a_threshold_for_it(artifact: Path) -> None:
-    _edit(artifact, operating_points=[], no_threshold={"TUBERCULOSIS": "few", "PNEUMONIA": "few"})
+    _edit(artifact, operating_points=[], reference=None, no_threshold={"TUBERCULOSIS": "few", "PNEUMONIA": "few"})
     assert load_manifest(artifact).never_flagged == {"TUBERCULOSIS": "few", "PNEUMONIA": "few"}
     write_site(artifact, "test-1")
     assert load_manifest(artifact).never_flagged == {"PNEUMONIA": "few"}
