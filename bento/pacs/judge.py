@@ -146,7 +146,7 @@ class ServiceJudge:
     def _answer(self, response: requests.Response, *, parse: bool = True) -> Any:
         if response.status_code in _ALL_OF_US:
             raise UnavailableError(f"the service answers {response.status_code}: check its URL and the key")
-        if not response.ok or response.is_redirect:
+        if response.status_code != requests.codes.ok:
             wait = response.headers.get("Retry-After", "")
             reason = f"the service answers {response.status_code}"
             raise UnavailableError(reason, float(wait) if wait.isdigit() else 0)
