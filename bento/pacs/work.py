@@ -28,6 +28,8 @@ MOST_TRIES = 10
 """After which an image that fails by itself, or a delivery that is refused, is set aside."""
 BATCH = 8
 """Images whose results go in one association or request."""
+LOOKS_REST = 5
+"""Times that it takes the watched server to answer, for which it is not asked again."""
 DAY = 86_400.0
 SET_ASIDE_DAYS = 7.0
 """Days for which the files of what was set aside wait for `retry`."""
@@ -229,10 +231,12 @@ class Work:
             if not gate.is_open():
                 return False
             try:
-                if time.monotonic() >= next_look:
-                    next_look = time.monotonic() + seconds
+                if (begin := time.monotonic()) >= next_look:
                     watcher.look()
                     gate.worked()
+                    end = time.monotonic()
+                    # A large archive takes long to answer: most of the time is for fetching.
+                    next_look = end + max(seconds, LOOKS_REST * (end - begin))
                 entries = self._ledger.due("found", set()) if self._spool.has_room() else []
                 for entry in entries:
                     watcher.fetch(entry)
