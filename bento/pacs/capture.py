@@ -77,14 +77,14 @@ def make_capture(source: Dataset, model: Model, answer: ExplainedResponse, made:
 def draw(answer: ExplainedResponse, model: Model) -> Image.Image:
     """The capture's picture, mode ``RGB``."""
     explanation = answer.explanation
-    with Image.open(io.BytesIO(base64.b64decode(explanation.image.partition(",")[2])), formats=("PNG",)) as small:
-        scale = SIDE / max(small.size)
-        size = (max(1, round(small.width * scale)), max(1, round(small.height * scale)))
-        radiograph = small.convert("L").resize(size, Image.Resampling.BILINEAR)
+    with Image.open(io.BytesIO(base64.b64decode(explanation.image.partition(",")[2])), formats=("PNG",)) as picture:
+        radiograph = picture.convert("L")
     shown = _shown(answer)
     strongest = max(0.0, *(max(map(max, one.values)) for one in explanation.maps))
-    cam = np.asarray(shown.values, np.float32)
-    coloured = overlay(radiograph, cam, explanation.frame, strongest or 1.0)
+    coloured = overlay(radiograph, np.asarray(shown.values, np.float32), explanation.frame, strongest or 1.0)
+    scale = SIDE / max(radiograph.size)
+    size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
+    coloured = coloured.resize(size, Image.Resampling.BILINEAR)
     canvas = Image.new("RGB", (size[0] + PANEL, max(size[1], SIDE) + BAND))
     canvas.paste(coloured, (0, BAND))
     ImageDraw.Draw(canvas).text((10, 6), NOT_FOR_DIAGNOSIS.upper(), WARNING, _font(TEXT))
