@@ -119,7 +119,7 @@ def losses(calibrator: Calibrator, scores: Floats, positive: Booleans) -> tuple[
     chances = np.clip(calibrator(scores), 1e-6, 1 - 1e-6)
     of_truth = np.where(positive, chances, 1 - chances)
     change = (chances - positive) ** 2 - (scores - positive) ** 2
-    beyond = change.mean() > 1.96 * change.std() / np.sqrt(len(change)) > 0
+    beyond = change.mean() > max(1e-9, 1.96 * change.std() / np.sqrt(len(change)))
     error = calibration_error(chances, positive)
     return error, float(((1 - of_truth) ** 2).mean()), float(-np.log(of_truth).mean()), float(beyond)
 
