@@ -134,13 +134,13 @@ def rate(folder: Path, service: str, count: int, side: int) -> None:
     """Images a second through the gateway, and of the service alone for the same requests; memory on the way."""
     files = write_films(folder, count, side, uid.JPEGLosslessSV1)
     contents = [file.read_bytes() for file in files]
-    with httpx.Client(timeout=60, trust_env=False) as client, ThreadPoolExecutor(8) as pool:
+    with httpx.Client(timeout=60, trust_env=False) as client, ThreadPoolExecutor(4) as pool:
         begin = time.monotonic()
         answers = list(
             pool.map(lambda data: client.post(f"{service}/predict?explain=true", files={"file": data}), contents)
         )
         alone = count / (time.monotonic() - begin)
-        assert all(answer.is_success for answer in answers)
+        assert all(answer.is_success for answer in answers), {answer.status_code for answer in answers}
     orthanc = Orthanc(folder / "archive")
     orthanc.start()
     flags = {"service": service, "peers": "MODALITY@127.0.0.1", "to": orthanc.web}
