@@ -102,9 +102,9 @@ class TrainingSettings(CommandSettings):
     """The two phases, the cache and the augmentation."""
 
     group: ClassVar[str] = "Training"
-    epochs_a: int = Field(default=10, ge=1)
+    epochs_a: int = Field(default=1, ge=1)
     """Phase A (backbone frozen, head trained): largest number of epochs."""
-    epochs_b: int = Field(default=16, ge=0)
+    epochs_b: int = Field(default=8, ge=0)
     """Phase B (last blocks and head trained): largest number of epochs; 0 leaves it out."""
     lr_a: float = Field(default=3e-3, gt=0)
     """Phase A: peak learning rate of the head."""
@@ -128,7 +128,7 @@ class TrainingSettings(CommandSettings):
     """Share of the target spread over all classes."""
     class_weighting: Literal["groups", "classes", "none"] = "groups"
     """What weighs the same in the loss. groups: every class of every site; classes: every class; none: every image."""
-    site_prior: float = Field(default=0.0, ge=0)
+    site_prior: float = Field(default=0.5, ge=0)
     """How strongly each site's class shares are taken out of the loss, so that knowing an image's hospital does not help to tell its class; 1: wholly, 0: not."""  # noqa: E501
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before the head."""
