@@ -81,6 +81,8 @@ class CalibrateSettings(CommandSettings):
     """Stored model to calibrate."""
     dataset: Annotated[tuple[str, ...], NoDecode] = Field(min_length=1)
     """Labelled images of the hospital, which the model has not seen: a folder with a subfolder for each class, or one with a manifest.csv. Repeated: several folders."""  # noqa: E501
+    labels: Path | None = None
+    """Filled-in selection of `select`: labels of images of --dataset, which are weighed back to the whole folder."""
     site: str | None = Field(default=None, min_length=1, max_length=100)
     """Name of the hospital; of a dataset that names several sites, only this one's images are used. Default: the site that the dataset names, else the folder's name."""  # noqa: E501
     prevalence: str | None = None

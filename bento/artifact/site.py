@@ -21,10 +21,13 @@ class SiteThreshold(Threshold):
     confidence: float = Field(gt=0, lt=1)
     """Wanted probability, over draws of calibration images, that the sensitivity at the site reaches the target."""
     reached_confidence: float = Field(gt=0, le=1)
-    """The probability that this number of patients gives: at least the wanted one."""
+    """The probability that these patients give: at least the wanted one."""
     rank: int = Field(ge=1)
     """The threshold is just below the lowest score of the patient who is this one of those with the disease, counted
     from the lowest."""
+    independent_patients: float | None = Field(default=None, gt=0)
+    """Of images drawn by score: number of patients with the disease, drawn as they come, that would tell as much. None:
+    they were drawn as they come."""
     positive_patients: int
     positive_images: int
     """Images with the disease."""
@@ -34,7 +37,7 @@ class SiteThreshold(Threshold):
     sensitivity: Interval
     """What the true share of patients, all of whose images are flagged, is likely to be (a beta distribution)."""
     specificity: Interval
-    """Share of the images without the disease that are not flagged."""
+    """Share of the images without the disease that are not flagged; of images drawn by score weighed, as all rates."""
 
 
 class RecalibrationMetrics(ManifestPart):
@@ -54,7 +57,7 @@ class Recalibration(ManifestPart):
     offset: float
     """Where the disease is as frequent as among the calibration images."""
     sample_share: float = Field(gt=0, lt=1)
-    """Share of the calibration patients who have the disease."""
+    """Share of the calibration patients who have the disease; of images drawn by score weighed."""
     prevalence: float | None = Field(default=None, gt=0, lt=1)
     """Share of the images that have it where the model is used, as the site states it. None: not stated, and so the
     answer gives no probability."""
@@ -80,6 +83,8 @@ class SiteCalibration(ManifestPart):
     """Images by class."""
     fingerprint: str
     """SHA-256 over every image's hash, label and patient: equal fingerprints mean the same data."""
+    strata: int = Field(default=0, ge=0)
+    """Strata that the images were drawn from by their scores, to be weighed back to the site; 0: as they come."""
     reusable_by: str
     """Who may use these thresholds."""
     base_version: str

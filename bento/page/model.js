@@ -28,7 +28,7 @@ export function describeModel(metadata) {
 function describeSite(site) {
   $("site").hidden = $("site-thresholds").hidden = !site;
   if (!site) return;
-  $("site").textContent = `Calibrated for ${site.name} on ${count(site.images, "image")} (${count(site.patients, "patient")}), ${site.created.slice(0, 10)}. `
+  $("site").textContent = `Calibrated for ${site.name} on ${count(site.images, "image")} (${count(site.patients, "patient")})${site.strata ? ", drawn by score and weighed back" : ""}, ${site.created.slice(0, 10)}. `
     + `Its thresholds are for ${site.name}; they may be reused by: ${site.reusable_by}.`;
   $("site-thresholds").tBodies[0].replaceChildren(...site.thresholds.map((point) => make("tr", {},
     make("th", { scope: "row", textContent: inWords(point.label) + (point.reference ? ` against ${inWords(point.reference)}` : "") }),
@@ -38,7 +38,10 @@ function describeSite(site) {
 
 /** "at least 90 % of the patients, with confidence 0.88 (20 patients)". */
 const promise = (point) => `at least ${percent(point.target_sensitivity)} of the patients, with confidence `
-  + `${decimal(point.reached_confidence)} (${count(point.positive_patients, "patient")})`;
+  + `${decimal(point.reached_confidence)} (${count(point.positive_patients, "patient")}${worth(point)})`;
+
+/** What patients are worth who were drawn by score. */
+const worth = ({ independent_patients: patients }) => (patients == null ? "" : `, worth ${decimal(patients)} drawn as they come`);
 
 function thresholdRow(point, tested) {
   const { label, reference } = point;

@@ -15,6 +15,7 @@ from scipy.stats import norm
 from bento.artifact import Interval
 from trainer.sites.programme import Row, Samples, Terms, programme_table
 from trainer.sites.recalibration import IDENTITY, fit_logit, recalibrate
+from trainer.sites.stratified import Sample
 from trainer.sites.thresholds import highest_rank
 from trainer.types import Floats
 
@@ -80,7 +81,7 @@ def of_probabilities(patients: int, simulations: int, held: dict[str, list[bool]
     many, ill = sample(100_000, rng)
     for _ in range(simulations):
         scores, positive = sample(patients, rng)
-        found = recalibrate("ILL", scores, positive, [str(i) for i in range(patients)], None)
+        found = recalibrate("ILL", scores, positive, Sample([str(i) for i in range(patients)]), None)
         fit = fit_logit(scores, positive, np.ones(patients))
         before, after = (_losses(one.probabilities(many), ill) for one in (IDENTITY, fit))
         for name, metrics, true in (("before", found.before, before), ("after", found.after, after)):

@@ -9,7 +9,7 @@ from trainer.files import write_text
 from trainer.plots import thresholds_plot
 from trainer.reporting.pages import page_environment
 from trainer.reporting.pictures import svg_uri
-from trainer.sites.report import DiseaseTable, SiteReport, promise, short
+from trainer.sites.report import DiseaseTable, SiteReport, how_drawn, promise, short
 
 
 def write_site_pages(report: SiteReport, folder: Path) -> None:
@@ -17,7 +17,7 @@ def write_site_pages(report: SiteReport, folder: Path) -> None:
     environment = page_environment()
     environment.filters |= {"share": percent_with_interval, "percent_of": percent, "promise": promise, "short": short}
     plots = {table.label: svg_uri(_plot(table)) for table in report.tables}
-    common = {"report": report, "site": report.site, "plots": plots}
+    common = {"report": report, "site": report.site, "drawn": how_drawn(report.site), "plots": plots}
     for name in ("calibration.html", "calibration.md"):
         write_text(folder / name, environment.get_template(name).render(**common))
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bento.artifact import ONNX_FILE, Manifest, SiteCalibration, sha256_file
+from bento.artifact import ONNX_FILE, Manifest, ReferenceDistributions, SiteCalibration, sha256_file
 from bento.inference.session import Predictor
-from trainer.data.datasets import open_datasets
 from trainer.data.folder import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.predictive_values import check_prevalence
@@ -22,10 +21,11 @@ from trainer.reporting.site_page import write_site_pages
 from trainer.settings import shares_of
 from trainer.site_settings import CalibrateSettings
 from trainer.sites.calibrated_disease import Aim, CalibratedDisease, calibrate_disease
+from trainer.sites.labelled import list_labelled
 from trainer.sites.programme import Terms
 from trainer.sites.report import SiteReport, report_text
 from trainer.sites.site_version import calibrated_manifest, store_version
-from trainer.sites.stratified import STRATUM
+from trainer.sites.stratified import Sample, drawn_sample
 from trainer.stored_models import find_tag
 
 DEFAULT_OUT = Path("runs/sites")
@@ -52,24 +52,26 @@ def calibrate(settings: CalibrateSettings) -> str:
     predictor = stored_model(tag)
     manifest = predictor.manifest
     _check_terms(settings, manifest)
-    radiographs, name = _of_site(open_datasets(settings.dataset, settings.patient_pattern), settings)
-    if any(radiograph.columns.get(STRATUM) for radiograph in radiographs):
-        raise UserError(
-            f"calibrate: the images were drawn by score (column {STRATUM}), so that their lowest scores are not the "
-            "site's; give images as they come, or have the drawn ones judged by accept, which weighs them back"
-        )
+    listed, stratum_images = list_labelled(settings.dataset, settings.labels, settings.patient_pattern)
+    radiographs, name = _of_site(listed, settings)
+    if stratum_images:
+        _check_drawn(radiographs, listed)
     radiographs, seen = leave_out_seen(radiographs, read_seen_images(stored_folder(tag), manifest))
     say(seen.sentence)
     evaluation = score_images(radiographs, SealedModel.of(predictor, settings.workers))
+    sample = drawn_sample(evaluation.radiographs, stratum_images)
     with task("calibrating"):
-        diseases = _diseases(settings, evaluation, manifest)
+        diseases = _diseases(settings, evaluation, sample, manifest)
     if not any(disease.threshold for disease in diseases):
         why = "; ".join(disease.why_none for disease in diseases)
         raise UserError(f"calibrate: these images give no threshold: {why}")
-    site = _site(settings, name, evaluation, diseases, predictor)
+    site = _site(settings, name, evaluation, diseases, predictor).model_copy(update={"strata": len(stratum_images)})
     images = seen_list_text({sha256_file(image.file): image.file for image in evaluation.radiographs})
     calibrated = calibrated_manifest(manifest, site, images)
-    reference = reference_of(evaluation, calibrated.thresholds, manifest.novelty, manifest.orientations)
+    if stratum_images:
+        reference = _without_flags(manifest.reference)
+    else:
+        reference = reference_of(evaluation, calibrated.thresholds, manifest.novelty, manifest.orientations)
     calibrated = calibrated.model_copy(update={"reference": reference})
     report = SiteReport(
         model=tag,
@@ -113,7 +115,36 @@ def _of_site(radiographs: Sequence[Radiograph], settings: CalibrateSettings) -> 
     return list(radiographs), settings.site or (sites[0] if sites else folder)
 
 
-def _diseases(settings: CalibrateSettings, evaluation: Evaluation, manifest: Manifest) -> list[CalibratedDisease]:
+def _check_drawn(radiographs: Sequence[Radiograph], listed: Sequence[Radiograph]) -> None:
+    """Refuse images drawn by score that do not stand for the site.
+
+    Raises:
+        UserError: it says why.
+    """
+    if len(radiographs) < len(listed):
+        raise UserError(
+            "calibrate: the images were drawn by score from several sites together; select from one site's, and give "
+            "that selection"
+        )
+    if len({radiograph.person for radiograph in radiographs}) < len(radiographs):
+        raise UserError(
+            "calibrate: the images were drawn by score, and some patient has several of them; one of each is weighed "
+            "back: take the others out of the table"
+        )
+
+
+def _without_flags(reference: ReferenceDistributions | None) -> ReferenceDistributions | None:
+    """The model's own reference, for images drawn by score have not the site's distributions; without the flagged
+    images, which the site's thresholds change."""
+    if reference is None:
+        return None
+    marked = {name: count for name, count in reference.marked.items() if name != "flagged"}
+    return reference.model_copy(update={"marked": marked})
+
+
+def _diseases(
+    settings: CalibrateSettings, evaluation: Evaluation, sample: Sample, manifest: Manifest
+) -> list[CalibratedDisease]:
     normal, prevalence = _normal(manifest), shares_of(settings.prevalence)
     own = {point.label: point for point in manifest.operating_points}
     found = []
@@ -126,8 +157,8 @@ def _diseases(settings: CalibrateSettings, evaluation: Evaluation, manifest: Man
             cost_image=settings.cost_image,
             cost_test=settings.cost_test,
         )
-        aim = Aim(settings.target_sensitivity, settings.confidence)
-        found.append(calibrate_disease(label, evaluation.judged, own.get(label), reference, aim, terms))
+        aim = Aim(settings.target_sensitivity, settings.confidence, terms)
+        found.append(calibrate_disease(label, evaluation.judged, sample, own.get(label), reference, aim))
     return found
 
 

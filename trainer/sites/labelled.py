@@ -39,16 +39,7 @@ def open_labelled(tag: str, manifest: Manifest, dataset: Sequence[str], labels: 
     Raises:
         UserError: no such folder or file, labels that can't be used or are all of one class, or all images were seen.
     """
-    if labels is None:
-        radiographs = open_datasets(dataset)
-        rows = [(image.path, image.columns.get(STRATUM, ""), image.columns.get(WEIGHT, "")) for image in radiographs]
-    else:
-        if len(named_datasets(dataset)) > 1:
-            raise UserError("--labels: a selection of one folder; give --dataset once")
-        radiographs = open_datasets(dataset, table=labels)
-        table = read_table(labels, required=())
-        rows = [(f"{labels} line {line}", row.get(STRATUM, ""), row.get(WEIGHT, "")) for line, row in table]
-    stratum_images = images_by_stratum(rows)
+    radiographs, stratum_images = list_labelled(dataset, labels)
     known, seen = leave_out_seen(radiographs, read_seen_images(stored_folder(tag), manifest))
     print(seen.sentence)
     used = calibration_images(tag, manifest, known)
@@ -61,6 +52,34 @@ def open_labelled(tag: str, manifest: Manifest, dataset: Sequence[str], labels: 
             "nothing to test them with; give other images of the site"
         )
     return LabelledImages(rest, stratum_images, seen, len(used))
+
+
+def list_labelled(
+    dataset: Sequence[str], labels: Path | None, patient_pattern: str | None = None
+) -> tuple[list[Radiograph], dict[str, float]]:
+    """List a site's labelled images, and the images of the folder that each stratum stands for.
+
+    Args:
+        dataset: folders, as for ``--dataset``.
+        labels: see :func:`open_labelled`.
+        patient_pattern: see :func:`trainer.data.datasets.open_datasets`.
+
+    Returns:
+        The images, and what :func:`trainer.sites.stratified.images_by_stratum` says of their table.
+
+    Raises:
+        UserError: no such folder or file, or labels that can't be used.
+    """
+    if labels is None:
+        radiographs = open_datasets(dataset, patient_pattern)
+        rows = [(image.path, image.columns.get(STRATUM, ""), image.columns.get(WEIGHT, "")) for image in radiographs]
+    else:
+        if len(named_datasets(dataset)) > 1:
+            raise UserError("--labels: a selection of one folder; give --dataset once")
+        radiographs = open_datasets(dataset, patient_pattern, labels)
+        table = read_table(labels, required=())
+        rows = [(f"{labels} line {line}", row.get(STRATUM, ""), row.get(WEIGHT, "")) for line, row in table]
+    return radiographs, images_by_stratum(rows)
 
 
 def calibration_images(tag: str, manifest: Manifest, radiographs: Sequence[Radiograph]) -> set[str]:

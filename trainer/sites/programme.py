@@ -12,7 +12,16 @@ from bento.artifact import Interval
 from trainer.documents import Document
 from trainer.evaluation.predictive_values import complement, least_ratio, values_at
 from trainer.evaluation.shares import share_interval
-from trainer.sites.thresholds import just_below, lower_limit, lowest_scores, sensitivity_at
+from trainer.sites.stratified import Sample
+from trainer.sites.thresholds import (
+    Standing,
+    highest_rank,
+    just_below,
+    lower_limit,
+    lowest_scores,
+    reached_confidence,
+    sensitivity_at,
+)
 from trainer.types import Floats
 
 RANKS = 10
@@ -65,6 +74,8 @@ class Samples:
     """Which of the N images have the disease; some do, and some do not."""
     patients: Sequence[str]
     """Of the N images."""
+    drawn: Sample | None = None
+    """How the images stand for the site's, where they were drawn by score; None: as they come."""
 
     @cached_property
     def lowest(self) -> npt.NDArray[np.float64]:
@@ -78,7 +89,40 @@ class Samples:
 
     def specificity(self, threshold: float) -> Interval:
         """Share of the images without the disease whose score is below a threshold that did not depend on them."""
-        return share_interval(self.scores < threshold, self.patients, ~self.positive)
+        return self._share(self.scores < threshold, ~self.positive)
+
+    def own_sensitivity(self, threshold: float) -> Interval:
+        """Share of the patients with the disease that a threshold finds which did not depend on them."""
+        if self.drawn is not None:
+            return self._share(self.scores >= threshold, self.positive)
+        found = self.lowest >= threshold
+        return share_interval(found, [str(i) for i in range(len(found))])
+
+    def standing(self, rank: int) -> Standing:
+        """How much is known of the threshold just below the ``rank``-th lowest score."""
+        if self.drawn is None:
+            return Standing(len(self.lowest), rank)
+        return self.drawn.standing(self.scores >= self.lowest[rank - 1], self.positive)
+
+    def highest(self, target: float, confidence: float) -> int | None:
+        """Rank of the highest threshold that reaches a sensitivity with ``confidence``; None: there is none.
+
+        Of images drawn by score, each lower one must reach it, too. The lowest one that falls short of the target at
+        the site must so be taken to reach it, before any other such one can be.
+        """
+        if self.drawn is None:
+            return highest_rank(len(self.lowest), target, confidence)
+        rank = 0
+        while rank < len(self.lowest) and reached_confidence(self.standing(rank + 1), target) >= confidence:
+            rank += 1
+        return rank or None
+
+    def _share(self, hits: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_]) -> Interval:
+        if self.drawn is None:
+            return share_interval(hits, self.patients, counted)
+        rate = self.drawn.rate(hits, counted)
+        low, high = rate.limits()
+        return Interval(value=rate.value, low=low, high=high)
 
     def _patients_of(self, chosen: npt.NDArray[np.bool_]) -> list[str]:
         return [patient for patient, kept in zip(self.patients, chosen.tolist(), strict=True) if kept]
@@ -103,8 +147,8 @@ def programme_table(of: Samples, terms: Terms, confidence: float, chosen: int | 
         Row(
             threshold=threshold,
             use="chosen" if rank == chosen else "",
-            sensitivity=sensitivity_at(count, rank),
-            at_least=lower_limit(count, rank, confidence),
+            sensitivity=sensitivity_at(of.standing(rank)),
+            at_least=lower_limit(of.standing(rank), confidence),
             specificity=of.specificity(threshold),
         )
         for threshold, rank in by_threshold.items()
@@ -116,11 +160,10 @@ def programme_table(of: Samples, terms: Terms, confidence: float, chosen: int | 
 
 def own_row(of: Samples, threshold: float) -> Row:
     """What the model's own threshold does: counts of these patients, with intervals."""
-    found = of.lowest >= threshold
     return Row(
         threshold=threshold,
         use="model's own",
-        sensitivity=share_interval(found, [str(i) for i in range(len(found))]),
+        sensitivity=of.own_sensitivity(threshold),
         at_least=None,
         specificity=of.specificity(threshold),
     )

@@ -11,6 +11,7 @@ from scipy.special import expit, stdtrit
 from bento.artifact import Interval, Recalibration, RecalibrationMetrics
 from bento.inference.odds import LEAST
 from trainer.evaluation.shares import TAIL
+from trainer.sites.stratified import Sample, kish_size, stratified_mean
 from trainer.types import Floats
 
 SLOPE_SPREAD = 0.5
@@ -91,7 +92,7 @@ def patient_shares(patients: Sequence[str]) -> Floats:
 
 
 def recalibrate(
-    label: str, scores: Floats, positive: Booleans, patients: Sequence[str], prevalence: float | None
+    label: str, scores: Floats, positive: Booleans, sample: Sample, prevalence: float | None
 ) -> Recalibration:
     """Fit a disease's recalibration and measure what it does, each patient judged by a fit to the others.
 
@@ -99,10 +100,12 @@ def recalibrate(
         label: the disease.
         scores: N in [0, 1].
         positive: which of the N images have the disease; some do and some do not.
-        patients: of the N images.
+        sample: how the N images stand for the site's; weighed ones count for as many as they are worth in all.
         prevalence: where the model is to be used; None: not stated.
     """
-    weights = patient_shares(patients)
+    weights, patients = patient_shares(sample.patients), sample.patients
+    if sample.weights is not None:
+        weights = sample.weights * (kish_size(sample.weights) / sample.weights.sum())
     fit = fit_logit(scores, positive, weights)
     names = np.array(patients, dtype=object)
     apart = np.empty(len(scores))
@@ -116,9 +119,9 @@ def recalibrate(
         offset=fit.offset,
         sample_share=float(weights[positive].sum() / weights.sum()),
         prevalence=prevalence,
-        before=_metrics(before, patients),
-        after=_metrics(after, patients),
-        brier_change=mean_interval(after[1] - before[1], patients),
+        before=_metrics(before, sample),
+        after=_metrics(after, sample),
+        brier_change=mean_interval(after[1] - before[1], sample),
     )
 
 
@@ -128,14 +131,16 @@ def _losses(chances: Floats, positive: Booleans) -> tuple[Floats, Floats]:
     return -np.log(np.maximum(of_truth, LEAST)), (1 - of_truth) ** 2
 
 
-def _metrics(losses: tuple[Floats, Floats], patients: Sequence[str]) -> RecalibrationMetrics:
-    cross_entropy, brier = (mean_interval(one, patients) for one in losses)
+def _metrics(losses: tuple[Floats, Floats], sample: Sample) -> RecalibrationMetrics:
+    cross_entropy, brier = (mean_interval(one, sample) for one in losses)
     return RecalibrationMetrics(cross_entropy=cross_entropy, brier=brier)
 
 
-def mean_interval(values: Floats, patients: Sequence[str]) -> Interval:
-    """Mean over patients of N images' values, with a 95 % interval by Student's t."""
-    names, owner = np.unique(np.array(patients, dtype=object).astype(str), return_inverse=True)
+def mean_interval(values: Floats, sample: Sample) -> Interval:
+    """Mean over patients of N images' values, with a 95 % interval by Student's t; of weighed images over the site."""
+    if sample.strata is not None and sample.weights is not None:
+        return stratified_mean(values, sample.strata, sample.weights)
+    names, owner = np.unique(np.array(sample.patients, dtype=object).astype(str), return_inverse=True)
     means = np.bincount(owner, weights=values) / np.bincount(owner)
     mean = float(means.mean())
     if len(names) < 2:

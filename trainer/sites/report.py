@@ -56,13 +56,20 @@ def report_text(report: SiteReport) -> str:
     """The report for a terminal."""
     site = report.site
     classes = ", ".join(f"{label} {count}" for label, count in site.counts.items())
-    lines = [f"calibrated for {site.name} on {site.images} images of {site.patients} patients ({classes})"]
+    lines = [
+        f"calibrated for {site.name} on {site.images} images of {site.patients} patients ({classes}){how_drawn(site)}"
+    ]
     lines += [f"WARNING: {warning}" for warning in report.warnings]
     for point in site.thresholds:
         lines += ["", *_threshold_lines(point, report.table(point.label))]
     for why in site.no_threshold.values():
         lines += ["", f"{why}; the model's own threshold is used"]
     return "\n".join(lines)
+
+
+def how_drawn(site: SiteCalibration) -> str:
+    """Reads on after the number of images; empty where they were drawn as they come."""
+    return f", drawn by score from {site.strata} strata and weighed back to the site" if site.strata else ""
 
 
 def _threshold_lines(point: SiteThreshold, table: DiseaseTable | None) -> list[str]:
@@ -84,10 +91,12 @@ def _threshold_lines(point: SiteThreshold, table: DiseaseTable | None) -> list[s
 
 def promise(point: SiteThreshold) -> str:
     """What a site's threshold holds, in words."""
+    worth = point.independent_patients
+    weighed = f", drawn by score and worth {worth:.1f} drawn as they come" if worth is not None else ""
     return (
         f"finds at least {100 * point.target_sensitivity:.3g} % of the patients with the confidence "
         f"{point.reached_confidence:.2f} (asked for: {point.confidence:.3g}), from {point.positive_patients} patients "
-        f"with it; most likely between {percent(point.sensitivity.low, point.positive_patients)} and "
+        f"with it{weighed}; most likely between {percent(point.sensitivity.low, point.positive_patients)} and "
         f"{percent(point.sensitivity.high, point.positive_patients)}"
     )
 

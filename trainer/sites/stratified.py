@@ -3,6 +3,7 @@
 Images near the threshold are drawn more often than others, so that a share of the drawn ones is not that of the site.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from bento.artifact import Interval
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.shares import TAIL, effective_size, share_limits
+from trainer.sites.thresholds import Standing
+from trainer.types import Floats
 
 Bits = npt.NDArray[np.bool_]
 WEIGHT, STRATUM = "weight", "stratum"
@@ -61,6 +65,18 @@ class Sample:
             return Rate(value, size, int(counted.sum()))
         return stratified_rate(hits, counted, self.strata, self.weights)
 
+    def standing(self, hits: Bits, counted: Bits) -> Standing:
+        """How much N weighed images tell of a threshold just below the lowest score of a hit: no more than Kish's
+        effective size allows.
+
+        Args:
+            hits: which of the N images reach the threshold.
+            counted: which of the N images have the disease.
+        """
+        rate = self.rate(hits, counted)
+        worth = rate.size if self.weights is None else min(rate.size, kish_size(self.weights[counted]))
+        return Standing(worth, 1 + (1 - rate.value) * worth)
+
 
 def stratified_rate(
     hits: Bits, counted: Bits, strata: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
@@ -82,17 +98,42 @@ def stratified_rate(
     value = float(weights[counted & hits].sum()) / total
     number = int(counted.sum())
     if value in (0, 1):
-        return Rate(value, total**2 / float((weights[counted] ** 2).sum()), number)
-    errors = counted * (hits - value)
+        return Rate(value, kish_size(weights[counted]), number)
+    variance = _variance(counted * (hits - value), strata, weights)
+    known = (NORMAL_QUANTILE / float(stdtrit(max(number - 1, 1), 1 - TAIL))) ** 2
+    size = value * (1 - value) * total**2 / variance * known
+    return Rate(value, float(np.clip(size, 1, len(hits))), number)
+
+
+def stratified_mean(values: Floats, strata: npt.NDArray[np.integer], weights: Floats) -> Interval:
+    """Mean of N values over the site's images, with a 95 % interval by Student's t and the variance of
+    :func:`stratified_rate`.
+
+    Args:
+        values: of the N drawn images.
+        strata: number of each image's stratum.
+        weights: how many images of the folder each one stands for.
+    """
+    mean = float(np.average(values, weights=weights))
+    error = math.sqrt(_variance(values - mean, strata, weights)) / float(weights.sum())
+    half = float(stdtrit(max(len(values) - len(np.unique(strata)), 1), 1 - TAIL)) * error
+    return Interval(value=mean, low=mean - half, high=mean + half)
+
+
+def _variance(errors: Floats, strata: npt.NDArray[np.integer], weights: Floats) -> float:
+    """Of the weighed total of N values whose weighed mean is 0, under double sampling for stratification."""
     variance = 0.0
     for stratum in np.unique(strata):
         inside = strata == stratum
         images, of_folder = int(inside.sum()), float(weights[inside].sum())
         within = float(errors[inside].var(ddof=1)) if images > 1 else 0.0
         variance += of_folder**2 * within / images + of_folder * float(errors[inside].mean()) ** 2
-    known = (NORMAL_QUANTILE / float(stdtrit(max(number - 1, 1), 1 - TAIL))) ** 2
-    size = value * (1 - value) * total**2 / variance * known
-    return Rate(value, float(np.clip(size, 1, len(hits))), number)
+    return variance
+
+
+def kish_size(weights: Floats) -> float:
+    """Number of images of equal weight that N weighed ones are worth (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def drawn_sample(radiographs: Sequence[Radiograph], stratum_images: dict[str, float]) -> Sample:

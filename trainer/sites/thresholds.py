@@ -8,6 +8,7 @@ chance 1 - S is at least k: the exact lower limit of Clopper and Pearson, looked
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +25,22 @@ MARGIN = 0.01
 runtime changes no answer."""
 
 
+class Standing(NamedTuple):
+    """How much is known of the sensitivity at a threshold: as much as at one of the lowest scores of some patients.
+
+    Neither needs to be a whole number where images are weighed.
+    """
+
+    patients: float
+    """With the disease, as they come."""
+    rank: float
+    """Of the score just above the threshold, counted from the lowest of these patients' as 1."""
+
+
 def patients_needed(target: float, confidence: float) -> int:
     """Least number of patients with the disease for whom any threshold reaches ``target`` with ``confidence``."""
     # A quotient such as log(0.1) / log(0.9) may come out a hair above a whole number.
     return max(1, math.ceil(math.log(1 - confidence) / math.log(target) - 1e-9))
-
-
-def confidence_at(patients: int, rank: int, target: float) -> float:
-    """Probability that the sensitivity at the ``rank``-th lowest of so many patients' scores is at least ``target``."""
-    return float(binom.sf(rank - 1, patients, 1 - target))
 
 
 def highest_rank(patients: int, target: float, confidence: float) -> int | None:
@@ -42,15 +50,22 @@ def highest_rank(patients: int, target: float, confidence: float) -> int | None:
     return int(holding[-1]) if len(holding) else None
 
 
-def sensitivity_at(patients: int, rank: int) -> Interval:
-    """Mean and 95 % interval of the true sensitivity at the ``rank``-th lowest score."""
-    distribution = beta(patients + 1 - rank, rank)
-    low, high = distribution.ppf([TAIL, 1 - TAIL])
+def reached_confidence(standing: Standing, target: float) -> float:
+    """Probability that the sensitivity at a threshold is at least ``target``."""
+    patients, rank = standing
+    return float(beta(patients + 1 - rank, rank).sf(target))
+
+
+def sensitivity_at(standing: Standing) -> Interval:
+    """Mean and 95 % interval of the true sensitivity at a threshold."""
+    patients, rank = standing
+    low, high = beta(patients + 1 - rank, rank).ppf([TAIL, 1 - TAIL])
     return Interval(value=(patients + 1 - rank) / (patients + 1), low=float(low), high=float(high))
 
 
-def lower_limit(patients: int, rank: int, confidence: float) -> float:
-    """The sensitivity that the threshold at the ``rank``-th lowest score has at least, with ``confidence``."""
+def lower_limit(standing: Standing, confidence: float) -> float:
+    """The sensitivity that a threshold has at least, with ``confidence``."""
+    patients, rank = standing
     return float(beta(patients + 1 - rank, rank).ppf(1 - confidence))
 
 

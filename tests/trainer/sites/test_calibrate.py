@@ -233,13 +233,3 @@ def test_images_that_a_threshold_was_chosen_on_are_no_test_of_it(
     assert "32 images were left out, since the model's thresholds for the site were chosen on them" in told
     images = json.loads((tmp_path / "accepted" / "acceptance.json").read_text())["looks"][0]["images"]
     assert (images["left_out_calibrated"], sum(images["counts"].values())) == (32, 10)
-
-
-def test_images_that_were_drawn_by_score_are_refused(
-    base: Path, local: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = (local / "manifest.csv").read_text().splitlines()
-    drawn = [f"{lines[0]},stratum,weight", *(f"{line},A,3" for line in lines[1:])]
-    (local / "manifest.csv").write_text("\n".join(drawn) + "\n")
-    assert calibrate(local, tmp_path / "out") == 2
-    assert "the images were drawn by score (column stratum)" in capsys.readouterr().err

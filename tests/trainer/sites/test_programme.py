@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.sites.programme import Row, Samples, Terms, programme_table
-from trainer.sites.thresholds import just_below, lower_limit
+from trainer.sites.thresholds import Standing, just_below, lower_limit
 
 ILL = np.linspace(0.3, 0.9, 20)
 WELL = np.linspace(0.0, 0.6, 41)
@@ -27,7 +27,7 @@ def test_a_row_says_what_1000_images_come_to() -> None:
     sensitivity, specificity = 20 / 21, np.mean(row.threshold > WELL)
     assert row.sensitivity.value == pytest.approx(sensitivity)
     assert row.specificity.value == pytest.approx(specificity)
-    assert row.at_least == pytest.approx(lower_limit(20, 1, 0.8))
+    assert row.at_least == pytest.approx(lower_limit(Standing(20, 1), 0.8))
     referred = 100 * sensitivity + 900 * (1 - specificity)
     assert row.referred is not None
     assert row.missed is not None

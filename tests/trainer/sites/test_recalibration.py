@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 from trainer.sites.recalibration import Fit, fit_logit, mean_interval, patient_shares, recalibrate
+from trainer.sites.stratified import Sample
 from trainer.types import Floats
 
 
@@ -54,7 +55,7 @@ def test_a_patient_with_many_images_weighs_as_much_as_one_with_one() -> None:
 def test_each_patient_is_judged_by_a_fit_to_the_others() -> None:
     scores, positive = drawn(12, 0.5, 1.0, seed=3)
     patients = [str(i // 2) for i in range(12)]
-    found = recalibrate("ILL", scores, positive, patients, None)
+    found = recalibrate("ILL", scores, positive, Sample(patients), None)
     losses = []
     for name in sorted(set(patients)):
         own = np.array([patient == name for patient in patients])
@@ -67,6 +68,6 @@ def test_each_patient_is_judged_by_a_fit_to_the_others() -> None:
 
 def test_the_interval_of_a_mean_has_patients_as_its_unit() -> None:
     values = np.array([0.1, 0.4, 0.3, 0.9])
-    apart = mean_interval(values, ["a", "b", "c", "d"])
-    copies = mean_interval(np.repeat(values, 5), list("aaaaabbbbbcccccddddd"))
+    apart = mean_interval(values, Sample(["a", "b", "c", "d"]))
+    copies = mean_interval(np.repeat(values, 5), Sample(list("aaaaabbbbbcccccddddd")))
     assert copies.model_dump() == pytest.approx(apart.model_dump())

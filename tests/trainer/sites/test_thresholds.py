@@ -6,12 +6,13 @@ from scipy.stats import binom
 
 from bento.inference.odds import logit
 from trainer.sites.thresholds import (
-    confidence_at,
+    Standing,
     highest_rank,
     just_below,
     lower_limit,
     lowest_scores,
     patients_needed,
+    reached_confidence,
     sensitivity_at,
 )
 
@@ -30,8 +31,8 @@ def test_with_fewer_patients_than_needed_there_is_no_threshold(target: float, co
 def test_the_rank_is_the_highest_whose_exact_binomial_bound_meets_the_target(patients: int) -> None:
     rank = highest_rank(patients, 0.9, 0.8)
     assert rank is not None
-    assert lower_limit(patients, rank, 0.8) >= 0.9 > lower_limit(patients, rank + 1, 0.8)
-    assert confidence_at(patients, rank, 0.9) == pytest.approx(1 - binom.cdf(rank - 1, patients, 0.1))
+    assert lower_limit(Standing(patients, rank), 0.8) >= 0.9 > lower_limit(Standing(patients, rank + 1), 0.8)
+    assert reached_confidence(Standing(patients, rank), 0.9) == pytest.approx(1 - binom.cdf(rank - 1, patients, 0.1))
 
 
 @pytest.mark.parametrize("patients", [16, 24, 60])
@@ -41,8 +42,8 @@ def test_the_sensitivity_is_reached_as_often_as_the_confidence_says(patients: in
     assert rank is not None
     # The true sensitivity at a threshold t of uniform scores is 1 - t.
     true = 1 - np.sort(rng.random((20_000, patients)), axis=1)[:, rank - 1]
-    assert (true >= 0.9).mean() == pytest.approx(confidence_at(patients, rank, 0.9), abs=0.01)
-    interval = sensitivity_at(patients, rank)
+    assert (true >= 0.9).mean() == pytest.approx(reached_confidence(Standing(patients, rank), 0.9), abs=0.01)
+    interval = sensitivity_at(Standing(patients, rank))
     assert ((interval.low <= true) & (true <= interval.high)).mean() == pytest.approx(0.95, abs=0.01)
     assert true.mean() == pytest.approx(interval.value, abs=0.01)
 
