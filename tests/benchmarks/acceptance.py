@@ -2,7 +2,8 @@
 
 First table: images drawn by score (``select``) and weighed back, by prevalence, size of the folder, and how far the
 scores are shifted at the site. Second: ``accept`` on a model that lies at its targets, and on one as good as assumed.
-Third: subgroups that do not differ, with three images a patient.
+Third: subgroups that do not differ, with three images a patient. Fourth: the threshold that ``calibrate`` finds on
+images drawn by score, and on as many drawn at random.
 """
 
 import argparse
@@ -12,21 +13,25 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
+from bento.inference.odds import logit
 from trainer.data.listing import Radiograph
 from trainer.site_settings import AcceptSettings
 from trainer.sites.acceptance import Measured, Plan
 from trainer.sites.look import measured, verdict_of
 from trainer.sites.plan import make_plan
+from trainer.sites.programme import Samples
 from trainer.sites.sample_size import look_sizes
 from trainer.sites.strata import draw, stratify
 from trainer.sites.stratified import Rate, Sample, stratified_rate
 from trainer.sites.subgroups import judge_subgroups
+from trainer.sites.thresholds import just_below
 
 DISTANCE = 2.0
 """Of the two normal distributions of scores, in standard deviations: an AUC of 0.92."""
 FOLDERS = ((0.3, 100), (0.3, 1000), (0.05, 2000))
 """Prevalence, and images of the folder."""
 DRAWN = (40, 120)
+CALIBRATED = (40, 80, 120)
 SHIFTS = (0.0, -1.5)
 """Of the log odds at the site: -1.5 makes a sensitivity of 0.90 one of 0.70."""
 
@@ -67,6 +72,38 @@ def covered(prevalence: float, images: int, drawn: int, shift: float, draws: int
         ratio = math.sqrt((error**2).mean() / (plain_error**2).mean())
         result += [error.mean(), ratio, held.mean(), width.mean()]
     return result
+
+
+def thresholds(prevalence: float, images: int, drawn: int, shift: float, draws: int) -> list[float]:
+    """Of images drawn by score, then of as many drawn at random: share of draws that give a threshold; of these, share
+    whose sensitivity at the site reaches 0.9, as asked for with a confidence of 0.8, and mean specificity; all NaN but
+    the first where none does."""
+    rng = np.random.default_rng(3)
+    own = math.exp(DISTANCE * (norm.ppf(0.1) + DISTANCE / 2))
+    found: list[list[tuple[bool, float]]] = [[], []]
+    for seed in range(draws):
+        ill = rng.random(images) < prevalence
+        place = rng.normal(size=images) + DISTANCE * ill
+        scores = 1 / (1 + np.exp(-(DISTANCE * (place - DISTANCE / 2) + shift)))
+        strata = stratify(scores, own / (1 + own), drawn)
+        rows, plain = draw(strata, seed), rng.choice(images, drawn, replace=False)
+        names, numbers = [str(row) for row in range(drawn)], strata.numbers[rows]
+        sample = Sample(names, numbers, (strata.images / strata.drawn)[numbers])
+        for results, of in zip(
+            found,
+            (Samples(scores[rows], ill[rows], names, sample), Samples(scores[plain], ill[plain], names)),
+            strict=True,
+        ):
+            rank = of.highest(0.9, 0.8)
+            if rank is not None:
+                edge = (logit(just_below(float(of.lowest[rank - 1]))) - shift) / DISTANCE + DISTANCE / 2
+                results.append((norm.sf(edge - DISTANCE) >= 0.9, norm.cdf(edge)))
+    nothing = [math.nan, math.nan]
+    return [
+        cell
+        for results in found
+        for cell in (len(results) / draws, *(np.array(results, float).mean(axis=0).tolist() if results else nothing))
+    ]
 
 
 def verdicts(plan: Plan, sensitivity: float, specificity: float, draws: int) -> dict[str, float]:
@@ -131,6 +168,13 @@ def main() -> None:
             cells = "".join(f"{share:{width}.4f}" for share, width in zip(shares.values(), (8, 9, 8), strict=True))
             print(f"{looks:5}{plan.with_disease:6}{plan.without_disease:8}{truth[0]:7}{truth[1]:6}{cells}", flush=True)
     print(f"\nsubgroups that do not differ, with a warning: {false_warnings(draws):.3f} of the tests")
+    heads = "".join(f"{side:>8}{'holds':>7}{'spec':>7}" for side in ("drawn", "random"))
+    print(f"\n{'prev':>5}{'images':>7}{'n':>6}{'shift':>6}{heads}")
+    for prevalence, images in FOLDERS:
+        for drawn in (size for size in CALIBRATED if size < images):
+            for shift in SHIFTS:
+                cells = "".join(f"{cell:7.3f}" for cell in thresholds(prevalence, images, drawn, shift, draws))
+                print(f"{prevalence:5}{images:7}{drawn:6}{shift:6} {cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from trainer.sites.programme import Samples, Terms, programme_table
 from trainer.sites.recalibration import recalibrate
 from trainer.sites.report import DiseaseTable
 from trainer.sites.stratified import Sample
-from trainer.sites.thresholds import just_below, patients_needed, reached_confidence, sensitivity_at
+from trainer.sites.thresholds import just_below, patients_needed, reached_confidence
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _threshold(label: str, reference: str | None, of: Samples, rank: int, aim: A
         positive_images=int(of.positive.sum()),
         negative_patients=of.other_patients,
         negative_images=int((~of.positive).sum()),
-        sensitivity=sensitivity_at(of.standing(rank)),
+        sensitivity=of.sensitivity(rank),
         specificity=of.specificity(threshold),
     )
 

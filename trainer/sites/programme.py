@@ -104,6 +104,15 @@ class Samples:
             return Standing(len(self.lowest), rank)
         return self.drawn.standing(self.scores >= self.lowest[rank - 1], self.positive)
 
+    def sensitivity(self, rank: int) -> Interval:
+        """Mean and 95 % interval of the true sensitivity just below the ``rank``-th lowest score."""
+        cautious = sensitivity_at(self.standing(rank))
+        if self.drawn is None:
+            return cautious
+        rate = self.drawn.rate(self.scores >= self.lowest[rank - 1], self.positive)
+        found = sensitivity_at(Standing(rate.size, 1 + (1 - rate.value) * rate.size))
+        return Interval(value=found.value, low=min(found.low, cautious.low), high=found.high)
+
     def highest(self, target: float, confidence: float) -> int | None:
         """Rank of the highest threshold that reaches a sensitivity with ``confidence``; None: there is none.
 
@@ -147,7 +156,7 @@ def programme_table(of: Samples, terms: Terms, confidence: float, chosen: int | 
         Row(
             threshold=threshold,
             use="chosen" if rank == chosen else "",
-            sensitivity=sensitivity_at(of.standing(rank)),
+            sensitivity=of.sensitivity(rank),
             at_least=lower_limit(of.standing(rank), confidence),
             specificity=of.specificity(threshold),
         )

@@ -66,16 +66,24 @@ class Sample:
         return stratified_rate(hits, counted, self.strata, self.weights)
 
     def standing(self, hits: Bits, counted: Bits) -> Standing:
-        """How much N weighed images tell of a threshold just below the lowest score of a hit: no more than Kish's
-        effective size allows.
+        """How much weighed images tell of a threshold that is just below the lowest score of a hit, with caution.
+
+        One more is taken to be missed, whose weight is that of the folder's images below the threshold in the mean: the
+        disease may be there without any such image having been drawn (as Fay & Feuer 1997 do for weighted sums of
+        Poisson numbers, with the largest weight). With equal weights this is the exact binomial bound.
 
         Args:
             hits: which of the N images reach the threshold.
-            counted: which of the N images have the disease.
+            counted: which of the N images have the disease, at least one.
         """
         rate = self.rate(hits, counted)
-        worth = rate.size if self.weights is None else min(rate.size, kish_size(self.weights[counted]))
-        return Standing(worth, 1 + (1 - rate.value) * worth)
+        missed, one = 1 - rate.value, 1 / rate.size
+        if self.weights is not None and not hits.all():
+            below = self.weights[~hits]
+            one = max(one, float((below**2).sum() / below.sum() / self.weights[counted].sum()))
+        variance = missed / rate.size + one**2
+        patients = (missed + one) / variance
+        return Standing(patients, min(patients, patients * (missed + one)))
 
 
 def stratified_rate(
