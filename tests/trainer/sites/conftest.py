@@ -12,6 +12,8 @@ from PIL import Image
 from bento.artifact import MANIFEST_FILE
 from bento.inference.odds import odds
 from tests.support.artifacts import store_artifact
+from tests.support.calibrations import rows
+from tests.support.datasets import table
 from trainer.data.listing import Radiograph
 from trainer.evaluation.scoring import score_images
 from trainer.inference.model_store import SealedModel, stored_model
@@ -66,3 +68,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     path.write_text(json.dumps(manifest))
     order = np.argsort(scores).tolist()
     return Site(folder, {files[place].name: float(scores[place]) for place in order}, threshold)
+
+
+@pytest.fixture
+def base(own_store: Path) -> Path:
+    """Folder of the stored model."""
+    return store_artifact("base")
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """A hospital's images: 18 patients with tuberculosis, 14 without."""
+    return table(tmp_path / "local", rows(18, 14))
