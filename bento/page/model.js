@@ -41,7 +41,7 @@ const promise = (point) => `at least ${percent(point.target_sensitivity)} of the
   + `${decimal(point.reached_confidence)} (${count(point.positive_patients, "patient")}${worth(point)})`;
 
 /** What patients are worth who were drawn by score. */
-const worth = ({ independent_patients: patients }) => (patients == null ? "" : `, worth ${decimal(patients)} drawn as they come`);
+const worth = ({ independent_patients: patients }) => (patients == null ? "" : `, worth ${patients.toFixed(1)} drawn as they come`);
 
 function thresholdRow(point, tested) {
   const { label, reference } = point;

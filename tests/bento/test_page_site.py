@@ -26,6 +26,18 @@ def test_the_page_says_for_whom_the_model_is_calibrated(page: Page, service_url:
     expect(row).to_contain_text("at least 95 % of the patients, with confidence 0.88 (18 patients)")
 
 
+def test_images_that_were_drawn_by_score_are_said_to_be_weighed(page: Page, service_url: str) -> None:
+    def drawn(metadata: dict[str, Any]) -> None:
+        point = SITE["thresholds"][0] | {"independent_patients": 16.3}
+        metadata["site"] = SITE | {"strata": 6, "thresholds": [point]}
+
+    altered(page, "metadata", drawn)
+    opened(page, service_url)
+    expect(page.locator("#site")).to_contain_text("(40 patients), drawn by score and weighed back, 2026-02-03.")
+    row = page.locator("#site-thresholds tbody tr")
+    expect(row).to_contain_text("confidence 0.88 (18 patients, worth 16.3 drawn as they come)")
+
+
 def test_a_model_that_is_not_calibrated_says_nothing_of_a_site(page: Page, service_url: str) -> None:
     opened(page, service_url)
     expect(page.locator("#site")).to_be_hidden()

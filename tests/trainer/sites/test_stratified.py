@@ -90,3 +90,20 @@ def test_a_stratum_of_which_nothing_is_known_is_refused() -> None:
 def test_a_row_without_its_stratum_or_weight_is_refused_by_its_line(stratum: str, weight: str) -> None:
     with pytest.raises(UserError, match=r"line 3: .*needs a stratum and a weight above 0"):
         images_by_stratum([("line 2", "A", "5"), ("line 3", stratum, weight)])
+
+
+def test_with_equal_weights_a_threshold_stands_as_among_images_as_they_come() -> None:
+    hits, ill = np.arange(40) >= 10, np.arange(40) % 2 == 1
+    sample = Sample([str(number) for number in range(40)], np.zeros(40, int), np.full(40, 3.0))
+    lowest = sample.standing(np.ones(40, bool), ill)
+    assert lowest == pytest.approx((20, 1))
+    assert sample.standing(hits, ill).patients <= 20
+
+
+def test_the_heavier_the_images_below_a_threshold_the_less_is_known_of_it() -> None:
+    hits = np.arange(40) >= 10
+    patients = [
+        Sample(list("p" * 40), np.where(hits, 0, 1), np.where(hits, 1.0, weight)).standing(hits, hits).patients
+        for weight in (1.0, 3.0, 10.0)
+    ]
+    assert patients == pytest.approx([30, 10, 3])
