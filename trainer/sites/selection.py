@@ -205,7 +205,7 @@ def _summary(
     lines += [
         f"written: {settings.out}",
         f"next: fill in its column label ({', '.join(manifest.classes)}) without looking at the model's answers; then "
-        f"python -m trainer accept --model {settings.model} --dataset {settings.dataset} --labels {settings.out} "
-        f"--out DIR",
+        f"python -m trainer accept (or calibrate) --model {settings.model} --dataset {settings.dataset} "
+        f"--labels {settings.out} --out DIR",
     ]
     return "\n".join(lines)
