@@ -39,7 +39,7 @@ serve: $(VENV)/.train
 	$(VENV)/bin/bentoml serve
 
 test: $(VENV)/.dev chromium prometheus orthanc
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 # For the page's tests, which are skipped without it.
 chromium:

@@ -17,7 +17,7 @@ from pydantic_settings import CliSettingsSource, NoDecode, SettingsError
 
 from trainer.commands import COMMANDS
 from trainer.errors import UserError, first_error
-from trainer.runs import read_config
+from trainer.running.runs import read_config
 from trainer.settings import ENV_PREFIX, CommandSettings, group_of
 
 PROGRAM = "python -m trainer"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from trainer.errors import UserError
-from trainer.runs import find_run
+from trainer.running.runs import find_run
 from trainer.settings import (
     CommandSettings,
     DataSettings,
@@ -95,7 +95,7 @@ def _train(settings: Settings) -> None:
 @_command(EvaluateSettings, {*RUN, "dataset", "workers", *EvaluationSettings.model_fields})
 def _evaluate(settings: EvaluateSettings) -> None:
     """judge a run on its test split, or a stored model on any folder"""
-    from trainer.evaluate import evaluate_run, evaluate_stored
+    from trainer.publishing.evaluate import evaluate_run, evaluate_stored
 
     if settings.model is None:
         if settings.out is not None:
@@ -119,7 +119,7 @@ def _matrix(settings: Settings) -> None:
 @_command(RobustnessSettings, {*RUN, "dataset", "workers"})
 def _robustness(settings: RobustnessSettings) -> None:
     """what a run or a stored model loses on images of simulated other scanners"""
-    from trainer.evaluate import evaluate_robustness
+    from trainer.publishing.evaluate import evaluate_robustness
 
     if settings.model and "dataset" not in settings.model_fields_set:
         raise UserError("robustness: --model needs --dataset PATH (a folder of images)")
@@ -147,7 +147,7 @@ def _accept(settings: AcceptSettings) -> int:
 @_command(Settings, {*RUN, "promote"})
 def _publish(settings: Settings) -> None:
     """put a run's model into the BentoML model store; serve it by default unless it is worse"""
-    from trainer.publish import publish
+    from trainer.publishing.publish import publish
 
     moved = settings.data_dir if "data_dir" in settings.model_fields_set else None
     print(publish(find_run(settings), moved, settings.promote).told)
@@ -156,7 +156,7 @@ def _publish(settings: Settings) -> None:
 @_command(ModelsSettings)
 def _models(settings: ModelsSettings) -> None:
     """list the stored models and which one is served by default; promote TAG, delete TAG"""
-    from trainer.stored_models import delete, models_table, promote
+    from trainer.publishing.stored_models import delete, models_table, promote
 
     if settings.action == "list":
         if settings.tag is not None or settings.yes:

@@ -18,10 +18,10 @@ import httpx
 from bento.artifact import STORE_NAME
 from trainer.cli import main
 from trainer.errors import UserError
-from trainer.publish import model_version
-from trainer.runs import find_run
+from trainer.publishing.publish import model_version
+from trainer.publishing.stored_models import served_tag
+from trainer.running.runs import find_run
 from trainer.settings import Settings
-from trainer.stored_models import served_tag
 
 DATA = Path("data/demo")
 FLAGS = ["--dataset", "sample", "--data-dir", str(DATA), "--backbone", "efficientnet_lite0"]

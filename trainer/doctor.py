@@ -22,7 +22,7 @@ from trainer.data.fetch_report import read_fetch_report
 from trainer.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, split_protocol
 from trainer.errors import UserError
 from trainer.files import check_writable, model_store, read_json
-from trainer.runs import all_runs, saved_settings
+from trainer.running.runs import all_runs, saved_settings
 from trainer.settings import Settings
 
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnxruntime", "bentoml", "pillow")
@@ -221,7 +221,7 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
     if not run.metrics.is_file():
         following = f"python -m trainer evaluate --run {run.name}"
         return [Finding("runs", text + "trained, not evaluated", next=following)]
-    from trainer.publish import model_version
+    from trainer.publishing.publish import model_version
 
     text += f"macro F1 {read_json(run.metrics, 'evaluate')['test']['macro_f1']:.2f}, "
     if model_version(run) in published:
@@ -234,7 +234,7 @@ def _runs(runs_dir: Path, published: set[str]) -> list[Finding]:
 def _models() -> tuple[list[Finding], set[str]]:
     """The store's models, the one that is served by default first, and all their versions."""
     from trainer.inference.model_store import stored_folder
-    from trainer.stored_models import served_tag, stored_tags
+    from trainer.publishing.stored_models import served_tag, stored_tags
 
     tags, findings = stored_tags(), []
     try:

@@ -14,8 +14,8 @@ from trainer.data.split import split
 from trainer.distributed import first_only, process_group
 from trainer.errors import UserError
 from trainer.files import check_writable, model_store
-from trainer.progress import say, whole_command
-from trainer.runs import Run, continued_settings, read_training, refuse_taken_name, start_run
+from trainer.running.progress import say, whole_command
+from trainer.running.runs import Run, continued_settings, read_training, refuse_taken_name, start_run
 from trainer.settings import Settings
 from trainer.training.train import start_and_train
 
@@ -74,7 +74,7 @@ def run_matrix(settings: Settings) -> None:
 
 
 def _evaluate(settings: Settings, aloud: bool = True) -> None:
-    from trainer.evaluate import evaluate_run
+    from trainer.publishing.evaluate import evaluate_run
 
     evaluate_run(settings, aloud=aloud)
 
@@ -86,7 +86,7 @@ def _report(runs_dir: Path, names: list[str]) -> None:
 
 
 def _conclude(settings: Settings, run: Run) -> None:
-    from trainer.publish import publish
+    from trainer.publishing.publish import publish
 
     _evaluate(settings)
     told = publish(run, promote=settings.promote).told

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bento.artifact import Interval
-from trainer.history import Epoch
+from trainer.running.history import Epoch
 from trainer.types import Array, Floats, Integers
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")

@@ -30,7 +30,7 @@ from trainer.errors import UserError
 from trainer.evaluation.suite import split_radiographs
 from trainer.export.orientation import TURNS
 from trainer.inference.predict import image_files
-from trainer.runs import Run, saved_settings
+from trainer.running.runs import Run, saved_settings
 
 MOST_FLAGGED, LEAST_TOLD = 0.03, 0.95
 

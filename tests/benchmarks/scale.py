@@ -17,7 +17,7 @@ from PIL import Image
 from tests.benchmarks.processes import watch
 from trainer.data.manifest import MANIFEST_FILE, Record
 from trainer.data.sample import generate
-from trainer.runs import Run
+from trainer.running.runs import Run
 from trainer.tables import to_csv
 
 SIZE = 64

@@ -33,7 +33,7 @@ from trainer.data.sample import generate
 from trainer.device import prepare
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Tail
-from trainer.runs import Run
+from trainer.running.runs import Run
 from trainer.settings import Settings
 
 BACKBONE = "efficientnet_b0"

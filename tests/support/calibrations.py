@@ -7,7 +7,7 @@ import bentoml
 from bento.artifact import Manifest, load_manifest
 from tests.support.datasets import Row
 from trainer.cli import main
-from trainer.stored_models import stored_tags
+from trainer.publishing.stored_models import stored_tags
 
 MODEL = "chest_xray:base"
 

@@ -106,12 +106,12 @@ def serve(
     archive: bytes = b"", status: int = 200, announced: int | None = None, md5: str | None = None
 ) -> Iterator[Standin]:
     """Run the stand-in; it waits its turn where another test run has the port."""
-    for attempt in range(100):
+    for attempt in range(300):
         try:
             server = Standin(archive, status, announced, md5)
             break
         except OSError:
-            if attempt == 99:
+            if attempt == 299:
                 raise
             time.sleep(0.1)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

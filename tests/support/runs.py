@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.server import ROOT
-from trainer.runs import Run
+from trainer.running.runs import Run
 
 FLAGS = [
     *("--dataset", "sample", "--sample-images", "150", "--sample-size", "96"),

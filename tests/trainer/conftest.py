@@ -12,7 +12,7 @@ from bentoml._internal.models import ModelStore
 from bento.artifact import STORE_NAME
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
-from trainer.runs import Run
+from trainer.running.runs import Run
 
 
 @pytest.fixture(scope="session")

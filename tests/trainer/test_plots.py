@@ -13,8 +13,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 import trainer.plots
-from trainer.history import Epoch
 from trainer.plots import confusion_plot, embedding_plot, learning_curves_plot, roc_plot
+from trainer.running.history import Epoch
 
 NAMES = ["正常", "肺炎"]
 

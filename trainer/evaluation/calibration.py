@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from trainer.documents import Document
+from trainer.running.documents import Document
 from trainer.types import Floats, Integers
 
 BINS = 15

@@ -13,9 +13,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
-from trainer.documents import Document
 from trainer.evaluation.figures import figure_with_interval, percent, percent_with_interval
 from trainer.evaluation.shares import share_interval
+from trainer.running.documents import Document
 from trainer.types import Floats, Integers
 
 TOGETHER = 0.3

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bento.artifact import Interval, OperatingPoint
-from trainer.documents import Document
 from trainer.evaluation.bootstrap import (
     JudgedImages,
     MetricValues,
@@ -19,6 +18,7 @@ from trainer.evaluation.bootstrap import (
 from trainer.evaluation.figures import figure_with_interval
 from trainer.evaluation.operating_points import judge_threshold
 from trainer.evaluation.shares import never_certain, rarer_patients, share_limits
+from trainer.running.documents import Document
 from trainer.types import Floats
 
 SENSITIVITY = 0.9

@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from bento.imaging.intake import open_image
 from trainer.data.duplicates import near_duplicates
 from trainer.data.manifest import SPLITS, Record
-from trainer.documents import Document
 from trainer.evaluation.shortcut_controls import pooled
+from trainer.running.documents import Document
 
 SHOWN = 24
 REPEATS = 5

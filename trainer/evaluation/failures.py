@@ -12,12 +12,12 @@ from bento.imaging.intake import load_array
 from bento.imaging.preprocessing import Preprocessing
 from bento.inference.odds import odds
 from bento.inference.overlays import overlay
-from trainer.documents import Document
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.data_audit import Pair
 from trainer.evaluation.operating_points import TUBERCULOSIS
 from trainer.evaluation.shares import share_interval
 from trainer.inference.model_store import SealedModel
+from trainer.running.documents import Document
 from trainer.types import Floats
 
 EACH = 6

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from bento.artifact import ORIENTATIONS, Interval, NoveltyFit, OrientationPoint
-from trainer.documents import Document, StoredNovelty
 from trainer.errors import UserError
 from trainer.evaluation.figures import percent_with_interval
 from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.shares import share_interval
+from trainer.running.documents import Document, StoredNovelty
 from trainer.types import Array
 
 

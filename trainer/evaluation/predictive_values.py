@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from bento.artifact import Interval, OperatingPoint, TestMetrics
-from trainer.documents import Document
 from trainer.errors import UserError
 from trainer.evaluation.figures import percent_with_interval
+from trainer.running.documents import Document
 
 
 class PredictiveValues(Document):

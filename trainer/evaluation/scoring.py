@@ -21,7 +21,7 @@ from trainer.evaluation.shortcut_controls import occluded, thumbnail
 from trainer.files import write_text
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import SealedModel
-from trainer.progress import say, task
+from trainer.running.progress import say, task
 from trainer.tables import csv_text
 from trainer.types import Array
 

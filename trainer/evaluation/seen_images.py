@@ -21,10 +21,10 @@ from trainer.data.duplicates import SIDE, thumbnail
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import Record
 from trainer.data.perceptual_hash import known_pictures, perceptual_hashes
-from trainer.documents import Document
 from trainer.errors import UserError
 from trainer.files import write_text
-from trainer.progress import task
+from trainer.running.documents import Document
+from trainer.running.progress import task
 from trainer.tables import csv_text, read_table
 
 COLUMNS = ("sha256", "perceptual_hash")

@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
-from trainer.documents import Document
 from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals, macro_f1
 from trainer.evaluation.figures import figure, figure_with_interval
+from trainer.running.documents import Document
 from trainer.types import Floats, Integers
 
 SIDE = 32

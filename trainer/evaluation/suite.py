@@ -16,7 +16,6 @@ from trainer.data.file_properties import read_file_properties
 from trainer.data.holdout import held_out_records
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import SPLITS, Record
-from trainer.documents import TrainingRecord
 from trainer.errors import UserError
 from trainer.evaluation.confounding import SiteFindings, association, cross_site_calls, probe_sentence, probe_site
 from trainer.evaluation.cross_site import judge_cross_site, judge_present
@@ -41,8 +40,9 @@ from trainer.evaluation.summary import EvaluationSummary, summarise, write_summa
 from trainer.evaluation.warnings import find_warnings
 from trainer.files import write_text
 from trainer.inference.model_store import SealedModel
-from trainer.progress import task
-from trainer.runs import Run
+from trainer.running.documents import TrainingRecord
+from trainer.running.progress import task
+from trainer.running.runs import Run
 from trainer.settings import Settings
 from trainer.tables import csv_text
 from trainer.types import Array

@@ -13,7 +13,6 @@ from bento.artifact import (
     TestMetrics,
 )
 from trainer.data.file_control import FileControl
-from trainer.documents import Document, read_document
 from trainer.evaluation.bootstrap import LEVEL, RESAMPLES, JudgedImages, metrics_with_intervals
 from trainer.evaluation.calibration import Bin, reliability, uncalibrated
 from trainer.evaluation.calibration_change import calibration_change, is_worse, scaling_verdict
@@ -28,6 +27,7 @@ from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.seen_images import SeenImages
 from trainer.evaluation.shortcut_controls import Control
 from trainer.files import write_json
+from trainer.running.documents import Document, read_document
 
 FILE = "metrics.json"
 

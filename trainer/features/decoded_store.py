@@ -15,7 +15,7 @@ from bento.imaging.intake import DECODING, load_array
 from bento.imaging.preprocessing import Preprocessing
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
-from trainer.progress import task
+from trainer.running.progress import task
 from trainer.types import Array
 
 CHUNK = 256

@@ -23,7 +23,7 @@ from trainer.features.decoded_store import Images
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
 from trainer.models.classifier import Classifier, folded
-from trainer.progress import task
+from trainer.running.progress import task
 from trainer.types import Array
 
 BATCH = 32

@@ -9,7 +9,7 @@ from bento.artifact import Interval
 from trainer.data.patients import person
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages, macro_f1, paired_difference
-from trainer.runs import Run, read_training
+from trainer.running.runs import Run, read_training
 from trainer.tables import read_table
 
 

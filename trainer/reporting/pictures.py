@@ -12,7 +12,6 @@ from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.cross_site import CrossSite
 from trainer.evaluation.summary import CalibrationFindings
-from trainer.history import read_history
 from trainer.plots import (
     cross_site_plot,
     embedding_plot,
@@ -21,7 +20,8 @@ from trainer.plots import (
     reliability_plot,
     roc_plot,
 )
-from trainer.runs import Run, read_training
+from trainer.running.history import read_history
+from trainer.running.runs import Run, read_training
 from trainer.tables import read_table
 
 

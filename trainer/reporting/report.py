@@ -18,7 +18,7 @@ from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.reporting.pages import page_environment
 from trainer.reporting.pictures import Pictures, draw_plots
 from trainer.reporting.verdict import reached, verdict
-from trainer.runs import Run, read_training
+from trainer.running.runs import Run, read_training
 
 
 def report_runs(runs_dir: Path, names: Sequence[str]) -> None:

@@ -16,8 +16,9 @@ from trainer.evaluation.scoring import Evaluation, score_images
 from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images, seen_list_text
 from trainer.files import check_writable, write_json
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
-from trainer.progress import say, task
+from trainer.publishing.stored_models import find_tag
 from trainer.reporting.site_page import write_site_pages
+from trainer.running.progress import say, task
 from trainer.settings import shares_of
 from trainer.site_settings import CalibrateSettings
 from trainer.sites.calibrated_disease import Aim, CalibratedDisease, calibrate_disease
@@ -26,7 +27,6 @@ from trainer.sites.programme import Terms
 from trainer.sites.report import SiteReport, report_text
 from trainer.sites.site_version import calibrated_manifest, store_version
 from trainer.sites.stratified import Sample, drawn_sample
-from trainer.stored_models import find_tag
 
 DEFAULT_OUT = Path("runs/sites")
 NORMAL = "NORMAL"

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bento.artifact import Interval
-from trainer.documents import Document
 from trainer.evaluation.predictive_values import complement, least_ratio, values_at
 from trainer.evaluation.shares import share_interval
+from trainer.running.documents import Document
 from trainer.sites.stratified import Sample
 from trainer.sites.thresholds import (
     Standing,

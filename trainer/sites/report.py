@@ -1,9 +1,9 @@
 """What a calibration found out, as JSON and as text; the page is another view of it."""
 
 from bento.artifact import Interval, SiteCalibration, SiteThreshold
-from trainer.documents import Document
 from trainer.evaluation.figures import percent, percent_with_interval
 from trainer.evaluation.seen_images import SeenImages
+from trainer.running.documents import Document
 from trainer.sites.programme import Row, Terms
 
 

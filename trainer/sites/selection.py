@@ -25,7 +25,7 @@ from trainer.files import check_writable, write_text
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import stored_folder, stored_model
 from trainer.inference.predict import image_files
-from trainer.progress import task
+from trainer.running.progress import task
 from trainer.site_settings import SelectSettings
 from trainer.sites.disease import threshold_of
 from trainer.sites.labelled import calibration_images

@@ -12,7 +12,7 @@ from bento.artifact import FORMAT_VERSION, MANIFEST_FILE, SITE_IMAGES_FILE, STOR
 from bento.artifact.site import BASE_CHARACTERS
 from trainer.errors import UserError
 from trainer.files import write_text
-from trainer.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
+from trainer.publishing.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
 
 DIGITS = 6
 """Of the block's hash in the version."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.files import write_text
-from trainer.history import Epoch, read_history
+from trainer.running.history import Epoch, read_history
 from trainer.tables import to_csv
 
 SHOWN = {
@@ -13,7 +13,7 @@ SHOWN = {
     "macro_f1": "macro F1",
     "macro_f1_within_sites": "macro F1 within sites",
 }
-"""What is told of an epoch; the fields of :class:`~trainer.history.Epoch` of these names."""
+"""What is told of an epoch; the fields of :class:`~trainer.running.history.Epoch` of these names."""
 
 
 class History:

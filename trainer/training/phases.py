@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainer.features.batches import PlainBatches, TrainBatches
 from trainer.models.classifier import Tail
-from trainer.progress import say, task
+from trainer.running.progress import say, task
 from trainer.settings import Settings
 from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
 from trainer.training.engines import create_evaluator, create_trainer

@@ -18,7 +18,6 @@ from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint
 from trainer.device import prepare
 from trainer.distributed import process_group
-from trainer.durations import judging_seconds, training_seconds
 from trainer.export.cam import fit_fine_map
 from trainer.export.novelty import FittedHeads, fit_novelty
 from trainer.export.novelty_cache import cached_novelty, novelty_path
@@ -30,8 +29,9 @@ from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
 from trainer.models.backbones import build_classifier, phase_b_cut
 from trainer.models.classifier import Classifier, Tail
-from trainer.progress import expect, leading, say, task, whole_command
-from trainer.runs import Run, continued_settings, is_trained, start_run, training_alone
+from trainer.running.durations import judging_seconds, training_seconds
+from trainer.running.progress import expect, leading, say, task, whole_command
+from trainer.running.runs import Run, continued_settings, is_trained, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.checkpoints import keep_best
 from trainer.training.epoch_log import History
@@ -62,7 +62,7 @@ def train_run(settings: Settings) -> Run:
     """Start or resume a run and train it, on all processes that torchrun has started.
 
     Raises:
-        UserError: see :func:`trainer.runs.start_run` and :func:`train`.
+        UserError: see :func:`trainer.running.runs.start_run` and :func:`train`.
     """
     with process_group(settings.device), whole_command():
         return start_and_train(settings)

@@ -8,12 +8,12 @@ import pytest
 
 from tests.support.runs import Trained
 from trainer.data.file_control import FileControl
-from trainer.documents import FORMER_NAMES
 from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary, write_summary
 from trainer.evaluation.warnings import find_warnings
 from trainer.reporting.report import write_report
-from trainer.runs import Run
+from trainer.running.documents import FORMER_NAMES
+from trainer.running.runs import Run
 
 FORMER = Path(__file__).parent / "former_version"
 

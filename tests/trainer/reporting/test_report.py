@@ -18,11 +18,11 @@ from tests.support.runs import Trained
 from trainer.cli import main
 from trainer.errors import UserError
 from trainer.evaluation.figures import figure_with_interval
-from trainer.history import Epoch
 from trainer.reporting.comparison import compare
 from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.reporting.report import write_report
-from trainer.runs import Run
+from trainer.running.history import Epoch
+from trainer.running.runs import Run
 from trainer.tables import to_csv
 
 SECTIONS = ["sites", "discrimination", "operating", "calibration", "controls", "failures", "map", "audit"]

@@ -12,7 +12,7 @@ from tests.support.artifacts import store_artifact
 from tests.support.calibrations import MODEL, calibrate, calibrated, rows
 from tests.support.datasets import radiograph, table
 from trainer.cli import main
-from trainer.stored_models import served_tag, stored_tags
+from trainer.publishing.stored_models import served_tag, stored_tags
 
 
 def test_a_calibrated_model_is_a_version_of_its_own_that_nobody_serves_yet(

@@ -8,7 +8,7 @@ import pytest
 from bento.artifact import load_manifest
 from tests.support.calibrations import MODEL, calibrate, calibrated, rows
 from tests.support.datasets import table
-from trainer.stored_models import stored_tags
+from trainer.publishing.stored_models import stored_tags
 
 
 def drawn_by_score(dataset: Path, name: str, weights: dict[str, float]) -> Path:

@@ -21,7 +21,7 @@ from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
 from trainer.evaluation.metrics import compute_metrics
-from trainer.history import read_history
+from trainer.running.history import read_history
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 TORCHRUN = [sys.executable, *LAUNCHER, "-m", "trainer"]

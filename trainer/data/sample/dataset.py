@@ -23,7 +23,7 @@ from trainer.data.sample.hospitals import Hospital
 from trainer.data.sample.lesions import LABELS
 from trainer.data.sample.projection import View
 from trainer.errors import UserError
-from trainer.progress import task
+from trainer.running.progress import task
 
 COLUMNS = ("path", "label", "site", "patient")
 CONFOUNDING = 0.95

@@ -11,8 +11,6 @@ from trainer.data.datasets import open_datasets
 from trainer.data.holdout import run_records
 from trainer.data.listing import Radiograph
 from trainer.data.manifest import Record, fingerprint, read_manifest
-from trainer.documents import TrainingRecord
-from trainer.durations import judging_seconds
 from trainer.errors import UserError
 from trainer.evaluation.predictive_values import check_prevalence
 from trainer.evaluation.robustness import Robustness, measure_robustness, robustness_table
@@ -20,14 +18,16 @@ from trainer.evaluation.scoring import score_images
 from trainer.evaluation.seen_images import SeenImages, leave_out_seen, read_seen_images
 from trainer.evaluation.suite import NORMAL, assess_run, assess_stored, split_radiographs
 from trainer.evaluation.tables import evaluation_text
-from trainer.evaluation_board import log_evaluation
 from trainer.files import check_writable, write_json, write_text
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
 from trainer.plots import confusion_plot
-from trainer.progress import expect, say, task, whole_command
-from trainer.publish import write_manifest
+from trainer.publishing.evaluation_board import log_evaluation
+from trainer.publishing.publish import write_manifest
 from trainer.reporting.report import write_report
-from trainer.runs import Run, find_run, read_training, saved_settings
+from trainer.running.documents import TrainingRecord
+from trainer.running.durations import judging_seconds
+from trainer.running.progress import expect, say, task, whole_command
+from trainer.running.runs import Run, find_run, read_training, saved_settings
 from trainer.settings import RobustnessSettings, Settings
 
 NONE_STATED: Mapping[str, float] = {}

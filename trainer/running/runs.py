@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bento.artifact import FORMER_NAMES, sha256_file
-from trainer.documents import TrainingRecord, read_document
 from trainer.errors import UserError, first_error
 from trainer.files import write_text
+from trainer.running.documents import TrainingRecord, read_document
 from trainer.settings import Settings
 
 ANEW = ("resume", "runs_dir", "keep_checkpoints", "promote", "device", "workers")
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def history(self) -> Path:
-        """Losses and macro F1 of each epoch, see :mod:`trainer.history`."""
+        """Losses and macro F1 of each epoch, see :mod:`trainer.running.history`."""
         return self.folder / "history.csv"
 
     @property

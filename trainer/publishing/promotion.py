@@ -14,7 +14,7 @@ from trainer.evaluation.scoring import judge_each
 from trainer.evaluation.seen_images import SeenList, leave_out_seen, read_seen_images
 from trainer.inference.model_store import SealedModel, stored_folder, stored_model
 from trainer.reporting.comparison import read_predictions
-from trainer.runs import Run
+from trainer.running.runs import Run
 
 LEAST_IMAGES = 5
 """Of each class, below which a comparison tells nothing."""

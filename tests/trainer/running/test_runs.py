@@ -11,16 +11,16 @@ from threading import Barrier
 import pytest
 import yaml
 
-import trainer.runs
+import trainer.running.runs
 from bento.artifact import ORIENTATIONS
 from tests.support.runs import FLAGS, Trained
 from trainer.cli import main
 from trainer.errors import UserError
-from trainer.runs import Run, read_training, saved_settings, start_run, training_alone
+from trainer.running.runs import Run, read_training, saved_settings, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.checkpoints import keep_best
 
-FORMER = Path(__file__).parent / "evaluation" / "former_version"
+FORMER = Path(__file__).parents[1] / "evaluation" / "former_version"
 
 
 def test_the_settings_of_a_former_versions_run_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def at_once(start: Callable[[int], Run], count: int) -> list[Run | UserError]:
 def test_unnamed_runs_of_one_second_have_folders_and_settings_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer.runs, "datetime", _Noon)
+    monkeypatch.setattr(trainer.running.runs, "datetime", _Noon)
     runs = at_once(lambda seed: start_run(Settings(seed=seed, runs_dir=tmp_path, backbone="resnet18")), 8)
     assert all(isinstance(run, Run) for run in runs)
     assert [saved_settings(run).seed for run in runs if isinstance(run, Run)] == list(range(8))

@@ -31,11 +31,11 @@ from trainer.data.manifest import Record, fingerprint, split_protocol
 from trainer.errors import UserError
 from trainer.evaluation.summary import read_summary
 from trainer.files import write_text
-from trainer.promotion import Verdict, judge_promotion
-from trainer.runs import Run, changed_file, read_training, saved_settings
-from trainer.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
+from trainer.publishing.promotion import Verdict, judge_promotion
+from trainer.publishing.stored_models import check_servable, serve_by_default, served_tag, store_alone, stored_tags
+from trainer.running.runs import Run, changed_file, read_training, saved_settings
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 LIBRARIES = ("torch", "torchvision", "pytorch-ignite", "onnx", "onnxruntime", "numpy", "pillow", "bentoml")
 SEEN_BY_WEIGHTS = (
     "Its weights began as {}, which were trained on chest radiographs of public datasets (NIH, PadChest, CheXpert, "
@@ -144,7 +144,8 @@ class Publication:
 def publish(run: Run, data_dir: Path | None = None, promote: bool = False) -> Publication:
     """Put the run's model into the store as ``chest_xray:<version>``; what is there already stays as it is.
 
-    It is served by default from then on if :func:`trainer.promotion.judge_promotion` finds no reason against it.
+    It is served by default from then on if :func:`~trainer.publishing.promotion.judge_promotion` finds nothing
+    against it.
 
     Args:
         run: evaluated.

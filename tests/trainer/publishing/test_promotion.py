@@ -14,8 +14,8 @@ from tests.support.artifacts import CLASSES, make_manifest, store_artifact
 from tests.support.runs import Trained
 from trainer.cli import main
 from trainer.inference.model_store import stored_model
-from trainer.promotion import LEAST_IMAGES, Verdict, judge_promotion
-from trainer.runs import Run
+from trainer.publishing.promotion import LEAST_IMAGES, Verdict, judge_promotion
+from trainer.running.runs import Run
 from trainer.tables import csv_text
 
 IMAGES = 60

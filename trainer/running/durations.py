@@ -1,4 +1,4 @@
-"""How long the tasks of a run take, by estimate: for the time left that :mod:`trainer.progress` shows."""
+"""How long the tasks of a run take, by estimate: for the time left that :mod:`trainer.running.progress` shows."""
 
 from collections.abc import Mapping
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import UserError
-from trainer.history import Epoch, read_history
+from trainer.running.history import Epoch, read_history
 from trainer.tables import to_csv
 
 

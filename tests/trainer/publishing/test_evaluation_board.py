@@ -9,8 +9,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.support.runs import Trained
-from trainer.evaluation_board import TENSORBOARD, framed, told_settings
-from trainer.runs import Run
+from trainer.publishing.evaluation_board import TENSORBOARD, framed, told_settings
+from trainer.running.runs import Run
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import termios
 import pytest
 
 from tests.support.server import ROOT
-from trainer.progress import expect, say, task, whole_command
+from trainer.running.progress import expect, say, task, whole_command
 
 CODE = """
 import time
-from trainer.progress import expect, say, task, whole_command
+from trainer.running.progress import expect, say, task, whole_command
 
 with whole_command():
     expect({"decoding": 5.0, "training": 1.0, "judging": 1.0})

@@ -13,7 +13,7 @@ from trainer.evaluation.scoring import Evaluation
 from trainer.evaluation.summary import EvaluationSummary
 from trainer.plots import COLOURS, confusion_plot, reliability_plot
 from trainer.reporting.verdict import verdict
-from trainer.runs import Run, all_runs, read_config, read_training, saved_settings
+from trainer.running.runs import Run, all_runs, read_config, read_training, saved_settings
 from trainer.settings import DataSettings, RunSettings, Settings
 from trainer.types import Array
 

@@ -8,7 +8,7 @@ import pytest
 from bento.artifact import MANIFEST_FILE
 from tests.support.artifacts import store_artifact
 from trainer.cli import main
-from trainer.stored_models import serve_by_default, served_tag, stored_tags
+from trainer.publishing.stored_models import serve_by_default, served_tag, stored_tags
 
 
 def latest() -> str:
