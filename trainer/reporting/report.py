@@ -17,6 +17,7 @@ from trainer.reporting.comparison import Difference, compare, read_predictions
 from trainer.reporting.guidelines import REPORTING_ITEMS
 from trainer.reporting.pages import page_environment
 from trainer.reporting.pictures import Pictures, draw_plots
+from trainer.reporting.resolution import resolution_text
 from trainer.reporting.verdict import reached, verdict
 from trainer.running.runs import Run, read_training
 
@@ -78,6 +79,7 @@ def write_report(run: Run, others: Sequence[Run] = ()) -> list[Difference]:
         "training": read_training(run),
         "reporting_items": REPORTING_ITEMS,
         "verdict": verdict(summary, manifest.data.synthetic, sum(row["patient"] == row["path"] for row in rows)),
+        "resolution": resolution_text(manifest.preprocessing.image_size, summary.audit.sizes if summary.audit else {}),
         "together": association is not None and association.together,
         "validation_images": sum(manifest.data.counts.get("val", {}).values()),
     }

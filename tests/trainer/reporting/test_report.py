@@ -73,6 +73,12 @@ def test_the_report_has_every_section_and_the_figures_of_metrics_json(trained: T
         assert escape(control["text"]) in html
 
 
+def test_report_and_card_say_at_which_resolution_the_model_was_trained(trained: Trained) -> None:
+    size = load_manifest(trained.run.sealed).preprocessing.image_size
+    for page in (trained.run.report, trained.run.model_card):
+        assert f"Trained at {size}×{size} pixels; the longer side of the sources has " in page.read_text()
+
+
 def test_each_confusion_matrix_is_there_once(trained: Trained) -> None:
     html = trained.run.report.read_text()
     sites = json.loads(trained.run.metrics.read_text())["by_site"]
