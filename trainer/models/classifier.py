@@ -20,8 +20,12 @@ class GlobalAveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad:
             # The mean's own gradient has another layout in memory, with which the last block's takes a tenth longer.
-            x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+            x.register_hook(_in_channels_last)  # type: ignore[no-untyped-call]
         return x.mean(dim=(2, 3))
+
+
+def _in_channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class Classifier(nn.Module):

@@ -42,8 +42,8 @@ def _conv2d(
     groups: int = 1,
 ) -> Tensor:
     wide = groups == x.shape[1] == weight.shape[0] and weight.shape[3] > COLUMNS
-    plain = bias is None and _pair(dilation) == (1, 1) and not isinstance(padding, str)
-    if wide and plain and x.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled():
+    trained = weight.requires_grad and torch.is_grad_enabled() and x.device.type == "cpu"
+    if wide and trained and bias is None and _pair(dilation) == (1, 1) and not isinstance(padding, str):
         result: Tensor = _WideDepthwise.apply(x, weight, _pair(stride), _pair(padding))
         return result
     return F.conv2d(x, weight, bias, stride, padding, dilation, groups)

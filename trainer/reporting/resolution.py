@@ -29,6 +29,6 @@ def resolution_text(image_size: int, sizes: Mapping[str, int]) -> str:
     if image_size >= LARGER:
         return trained
     if typical < LARGER:
-        return f"{trained} Too few for an input of {LARGER} pixels, which can't be tried with these files."
+        return f"{trained} An input of {LARGER} pixels can't be tried with these files, which have fewer."
     some = f" ({larger:,} of {len(sides):,} images are large enough)" if larger < len(sides) else ""
     return f"{trained} {MEASURED} Try it by --image-size {LARGER}{some}."

@@ -62,6 +62,6 @@ def test_a_tail_uses_them_and_has_the_gradients_of_the_blocks_without() -> None:
     model = build_classifier("efficientnet_lite0", 3).double()
     tail = Tail(model, phase_b_cut("efficientnet_lite0", model)).eval().requires_grad_(True)
     x = torch.randn(2, 112, 6, 6, dtype=torch.double).contiguous(memory_format=torch.channels_last)
-    quick = torch.autograd.grad(tail(x).square().sum(), tail.parameters())
-    plain = torch.autograd.grad(tail.head(tail.stages(x)).square().sum(), tail.parameters())
+    quick = torch.autograd.grad(tail(x).square().sum(), list(tail.parameters()))
+    plain = torch.autograd.grad(tail.head(tail.stages(x)).square().sum(), list(tail.parameters()))
     torch.testing.assert_close(quick, plain)

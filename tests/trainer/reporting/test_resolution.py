@@ -8,8 +8,8 @@ from trainer.reporting.resolution import MEASURED, resolution_text
     [
         pytest.param(
             224, {"224×224": 9, "2000×3000": 1},
-            "Trained at 224×224 pixels; the longer side of the sources has 224 in the median. Too few for an input of "
-            "384 pixels, which can't be tried with these files.",
+            "Trained at 224×224 pixels; the longer side of the sources has 224 in the median. An input of 384 pixels "
+            "can't be tried with these files, which have fewer.",
             id="small sources can't be tried at a larger size",
         ),
         pytest.param(
