@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from trainer.errors import UserError
 from trainer.running.runs import find_run
+from trainer.search_settings import SearchSettings
 from trainer.settings import (
     CommandSettings,
     DataSettings,
@@ -114,6 +115,22 @@ def _matrix(settings: Settings) -> None:
     from trainer.pipeline import run_matrix
 
     run_matrix(settings)
+
+
+@_command(
+    SearchSettings,
+    Settings.model_fields.keys() - {"resume", "promote", "keep_checkpoints", *EvaluationSettings.model_fields},
+)
+def _search(settings: SearchSettings) -> None:
+    """fetch, split, then search for settings of the trained tail (extra: search)"""
+    with _if_interrupted("interrupted; finished trials are kept, go on with the same command"):
+        try:
+            from trainer.search.search import search
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            raise UserError("search: needs Optuna; pip install -e '.[train,search]'") from error
+        search(settings)
 
 
 @_command(RobustnessSettings, {*RUN, "dataset", "workers"})

@@ -112,6 +112,8 @@ class TrainingSettings(CommandSettings):
     """Phase B: peak learning rate of the head; the last block's is this times --block-lr-factor, the one's before it times that factor again."""  # noqa: E501
     block_lr_factor: float = Field(default=0.7, gt=0, le=1)
     """Phase B: discriminative learning rates, factor from each block to the one before it."""
+    blocks_b: int | None = Field(default=None, ge=1)
+    """Phase B: how many of the last blocks are trained. Default, and most: as many as the backbone's Phase B has."""
     batch_norm: float = Field(default=0.1, ge=0, le=1)
     """Phase B: momentum with which the trained blocks' BatchNorm statistics follow the images; 0 keeps those of --weights."""  # noqa: E501
     warmup_epochs: float = Field(default=1.0, ge=0)

@@ -47,7 +47,12 @@ def imported(room: str, without: str = "") -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "without", "extras"),
-    [("bento", "bento/pacs", ()), ("bento/pacs", "", ("pacs",)), ("trainer", "", ("train",))],
+    [
+        ("bento", "bento/pacs", ()),
+        ("bento/pacs", "", ("pacs",)),
+        ("trainer", "trainer/search", ("train",)),
+        ("trainer/search", "", ("train", "search")),
+    ],
 )
 def test_every_import_is_of_a_declared_package(room: str, without: str, extras: tuple[str, ...]) -> None:
     known = declared(*extras)

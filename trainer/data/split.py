@@ -23,7 +23,7 @@ from trainer.files import write_text
 from trainer.settings import Settings
 from trainer.tables import to_csv
 
-__all__ = ["SHARES", "split"]
+__all__ = ["SHARES", "assign_groups", "split"]
 
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 _STAGING = ".split.partial"
@@ -122,14 +122,14 @@ def _groups(raw: Sequence[RawRecord], patients: Sequence[str]) -> list[str]:
 def _assign(raw: Sequence[RawRecord], groups: Sequence[str], settings: Settings) -> dict[str, Split]:
     """Split of each image by its path; images that the protocol does not use have none."""
     if settings.split == "grouped":
-        return _grouped(raw, groups, SHARES, settings.seed)
+        return assign_groups(raw, groups, SHARES, settings.seed)
     if settings.split == "official":
         return _official(raw, groups, settings)
     return _random(raw, settings)
 
 
-def _grouped(
-    raw: Sequence[RawRecord], groups: Sequence[str], shares: dict[Split, float], seed: int
+def assign_groups(
+    raw: Sequence[RawRecord | Record], groups: Sequence[str], shares: dict[Split, float], seed: int
 ) -> dict[str, Split]:
     """Assign whole groups to splits, so that each class, and each class of each site, has its share in each split.
 
@@ -167,7 +167,7 @@ def _grouped(
     return {radiograph.path: parts[side[group]] for radiograph, group in zip(raw, groups, strict=True)}
 
 
-def _keys(radiograph: RawRecord) -> tuple[tuple[str, ...], ...]:
+def _keys(radiograph: RawRecord | Record) -> tuple[tuple[str, ...], ...]:
     """What an image counts towards: its class, and its class at its site."""
     return (radiograph.label,), (radiograph.label, radiograph.site)
 
@@ -187,7 +187,7 @@ def _official(raw: Sequence[RawRecord], groups: Sequence[str], settings: Setting
     if not parts["val"]:
         train = [raw[index] for index in parts["train"]]
         train_groups = [groups[index] for index in parts["train"]]
-        assigned |= _grouped(train, train_groups, {"train": 8 / 9, "val": 1 / 9}, settings.seed)
+        assigned |= assign_groups(train, train_groups, {"train": 8 / 9, "val": 1 / 9}, settings.seed)
     return assigned
 
 

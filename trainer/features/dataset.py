@@ -33,7 +33,7 @@ class LabelledImages:
     @property
     def groups(self) -> list[str]:
         """Class and site of each image."""
-        return [f"{label} {site}" for label, site in zip(self.labels, self.sites, strict=True)]
+        return class_and_site(self.labels, self.sites)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Features:
 
     train: dict[int, Fetch]
     validation: dict[int, Fetch]
+
+
+def class_and_site(labels: Array, sites: Sequence[str]) -> list[str]:
+    """Name of the group of each of N images in the weights of the loss."""
+    return [f"{label} {site}" for label, site in zip(labels, sites, strict=True)]
 
 
 def store_of(settings: Settings) -> Store:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
 
+from trainer.errors import UserError
 from trainer.models.classifier import IMAGENET, Classifier, Normalisation
 from trainer.models.efficientnet_lite0 import efficientnet_lite0
 from trainer.models.pretrained import (
@@ -173,3 +174,15 @@ def _state(row: Backbone, weights: str) -> dict[str, Tensor]:
 def phase_b_cut(backbone: str, model: Classifier) -> int:
     """Index of the first stage that Phase B trains: an EfficientNet-B0's ``features[-3:]``, a ResNet's ``layer4``."""
     return len(model.stages) - 1 - BACKBONES[backbone].trained_blocks
+
+
+def frozen_blocks(backbone: str, trained: int | None) -> int:
+    """How many blocks from :func:`phase_b_cut` on stay as they are where Phase B trains the last ``trained`` alone.
+
+    Raises:
+        UserError: the backbone's Phase B does not have so many.
+    """
+    most = BACKBONES[backbone].trained_blocks
+    if trained is not None and trained > most:
+        raise UserError(f"--blocks-b {trained}: Phase B of {backbone} has {most}; give {most} or fewer")
+    return 0 if trained is None else most - trained

@@ -74,14 +74,19 @@ class Tail(nn.Module):
 
     ``batch_norm`` is the momentum with which its BatchNorm statistics follow the images; with 0 they stay those of the
     weights it started from. What a backbone's authors chose for millions of steps would lag behind whole epochs here.
+
+    The first ``frozen`` of its stages are run and not trained: they are part of it because the cache ends before them.
     """
 
-    def __init__(self, model: Classifier, cut: int, batch_norm: float = 0.0) -> None:
+    def __init__(self, model: Classifier, cut: int, batch_norm: float = 0.0, frozen: int = 0) -> None:
         super().__init__()
         self.stages = model.stages[cut:]
         self.dropout = model.dropout
         self.head = model.head
         self.batch_norm = batch_norm
+        self.frozen = frozen
+        self.requires_grad_(True)
+        self.stages[:frozen].requires_grad_(False)
         for norm in self._norms():
             norm.momentum = batch_norm
 
@@ -91,6 +96,7 @@ class Tail(nn.Module):
     def train(self, mode: bool = True) -> "Tail":
         """Dropout, stochastic depth and BatchNorm as ``mode`` says; without momentum BatchNorm in evaluation mode."""
         super().train(mode)
+        self.stages[: self.frozen].eval()
         if not self.batch_norm:
             for norm in self._norms():
                 norm.eval()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 from ignite.handlers import Checkpoint, DiskSaver, global_step_from_engine
+from ignite.handlers.checkpoint import BaseSaveHandler
 from torch import nn
 
 from trainer.errors import UserError
@@ -40,14 +42,41 @@ class CheckpointSaver(DiskSaver):
         """Remove a checkpoint if it is there."""
         Path(self.dirname, filename).unlink(missing_ok=True)
 
+    def read(self, filename: str) -> Mapping[str, Any]:
+        """What a checkpoint holds; see :func:`read_checkpoint`."""
+        return read_checkpoint(Path(self.dirname, Path(filename).name))
+
+
+class MemorySaver(BaseSaveHandler):
+    """Keeps checkpoints in memory, for a training that leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Mapping[str, Any]] = {}
+
+    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: object = None) -> None:
+        """Keep a copy of a checkpoint."""
+        self.kept[filename] = deepcopy(checkpoint)
+
+    def remove(self, filename: str) -> None:
+        """Forget a checkpoint."""
+        self.kept.pop(filename, None)
+
+    def read(self, filename: str) -> Mapping[str, Any]:
+        """What a checkpoint holds."""
+        return self.kept[filename]
+
 
 def best_checkpoint(
-    folder: Path, phase: str, weights: nn.Module, score: Callable[[Engine], float], trainer: Engine
+    saver: CheckpointSaver | MemorySaver,
+    phase: str,
+    weights: nn.Module,
+    score: Callable[[Engine], float],
+    trainer: Engine,
 ) -> Checkpoint:
     """A handler that keeps the ``weights`` with the highest scores as ``<phase>_best_*.pt``."""
     return Checkpoint(
         {"tail": weights},
-        CheckpointSaver(folder),
+        saver,
         n_saved=KEPT,
         filename_prefix=f"{phase}_best",
         score_function=score,

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ignite.distributed as idist
 import torch
@@ -19,7 +19,7 @@ from trainer.features.batches import PlainBatches, TrainBatches
 from trainer.models.classifier import Tail
 from trainer.running.progress import say, task
 from trainer.settings import Settings
-from trainer.training.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, resume
+from trainer.training.checkpoints import CheckpointSaver, MemorySaver, best_checkpoint, last_checkpoint, resume
 from trainer.training.engines import create_evaluator, create_trainer
 from trainer.training.epoch_log import SHOWN, History, epoch_line, measured
 from trainer.training.losses import Objective
@@ -43,6 +43,21 @@ class PhasePlan:
     before: int = 0
     """Epochs of the phase before."""
 
+    @classmethod
+    def first(cls, settings: Settings) -> "PhasePlan":
+        """Phase A of the settings."""
+        return cls("a", settings.epochs_a, settings.lr_a, 0.0, settings)
+
+    @classmethod
+    def second(cls, settings: Settings, before: int) -> "PhasePlan":
+        """Phase B of the settings, after so many epochs of Phase A."""
+        return cls("b", settings.epochs_b, settings.lr_b, settings.averaging, settings, before)
+
+    @property
+    def last(self) -> bool:
+        """Whether no other phase follows."""
+        return self.name == "b" or not self.settings.epochs_b
+
     @property
     def title(self) -> str:
         """Name in what users see."""
@@ -60,6 +75,19 @@ class PhaseData:
     """S×C, see :class:`~trainer.training.losses.Objective`."""
 
 
+class PhaseLog(Protocol):
+    """Who is told of a phase as it goes."""
+
+    def attach(self, plan: PhasePlan, trainer: Engine, evaluator: Engine, optimizer: Optimizer) -> None:
+        """Listen to a phase's engines; ``evaluator`` runs after each epoch, and once before the first."""
+
+    def forget(self, phase: str, after: int) -> None:
+        """A phase's epochs after that one are to come again."""
+
+    def ended(self, plan: PhasePlan, result: "PhaseResult") -> None:
+        """A phase has ended."""
+
+
 @dataclass(frozen=True)
 class EpochLog:
     """Where epochs are told, written down and shown as they end."""
@@ -72,6 +100,14 @@ class EpochLog:
         if idist.get_rank() == 0:
             evaluator.add_event_handler(Events.COMPLETED, self._show, plan, trainer, optimizer)
             self.board.attach(evaluator)
+
+    def forget(self, phase: str, after: int) -> None:
+        """Leave out a phase's epochs after that one, which are to come again."""
+        self.history.forget(phase, after)
+
+    def ended(self, plan: PhasePlan, result: "PhaseResult") -> None:
+        """Tell which epoch was kept."""
+        say(result.kept)
 
     def _show(self, evaluator: Engine, plan: PhasePlan, trainer: Engine, optimizer: Optimizer) -> None:
         epoch, rates = trainer.state.epoch, {group["name"]: group["lr"] for group in optimizer.param_groups}
@@ -101,7 +137,7 @@ class PhaseResult:
 def parameter_groups(tail: Tail, lr: float, factor: float) -> list[dict[str, Any]]:
     """Discriminative learning rates (Howard & Ruder 2018): the head's ``lr``, each stage before it times ``factor``."""
     groups: list[dict[str, Any]] = [{"params": list(tail.head.parameters()), "lr": lr, "name": "head"}]
-    trained = [stage for stage in tail.stages if any(True for _ in stage.parameters())]
+    trained = [stage for stage in tail.stages if any(one.requires_grad for one in stage.parameters())]
     for depth, stage in enumerate(reversed(trained), start=1):
         name = f"block-{depth}"
         groups.append({"params": list(stage.parameters()), "lr": lr * factor**depth, "name": name})
@@ -115,10 +151,11 @@ def cosine_with_warmup(warmup: int, total: int, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
 
 
-def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, log: EpochLog) -> PhaseResult:
+def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path | None, log: PhaseLog) -> PhaseResult:
     """Train ``tail`` and leave its best weights in it.
 
     ``folder`` gets ``<name>_best_*.pt`` and ``<name>_last_*.pt``. With ``--resume`` it goes on from the last one.
+    Without a folder nothing is written, and nothing can go on.
     Everything random is a function of (seed, epoch), so that a resumed run ends as the unbroken one would have.
 
     Raises:
@@ -143,7 +180,8 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, log: E
         return trainer.state.epoch if selection.epoch == trainer.state.epoch else -1
 
     stopping = EarlyStopping(settings.patience, score, trainer)
-    best = best_checkpoint(folder, plan.name, judged, score, trainer)
+    saver = CheckpointSaver(folder) if folder else MemorySaver()
+    best = best_checkpoint(saver, plan.name, judged, score, trainer)
     state = {
         "trainer": trainer,
         "tail": tail,
@@ -161,30 +199,32 @@ def run_phase(plan: PhasePlan, tail: Tail, data: PhaseData, folder: Path, log: E
     evaluator.add_event_handler(Events.COMPLETED, best)
     log.attach(plan, trainer, evaluator, optimizer)
     with task(plan.title, plan.epochs * steps) as advance:
-        if _resume(plan, folder, state, data, log):
+        if folder and _resume(plan, folder, state, data, log):
             advance(trainer.state.epoch * steps)
         else:
             evaluator.run(data.validation)
         evaluator.add_event_handler(Events.COMPLETED, stopping)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: advance(1))
-        # Last of all, so that it holds what every other handler of this epoch has changed.
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
+        if folder:  # last of all, so that it holds what every other handler of this epoch has changed
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, last_checkpoint(folder, plan.name, state, trainer))
         started = time.perf_counter()
         if trainer.state.epoch < plan.epochs and stopping.counter < settings.patience:
             trainer.run(data.train, max_epochs=plan.epochs, epoch_length=steps)
         seconds = time.perf_counter() - started
     if idist.get_rank() == 0:  # the others get them from this one when the next phase begins
-        tail.load_state_dict(read_checkpoint(Path(str(best.last_checkpoint))))
+        tail.load_state_dict(saver.read(str(best.last_checkpoint)))
     kept = _kept(plan, selection, trainer.state.epoch)
-    return PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds, kept)
+    result = PhaseResult(selection.epoch, selection.macro_f1, trainer.state.epoch, seconds, kept)
+    log.ended(plan, result)
+    return result
 
 
-def _resume(plan: PhasePlan, folder: Path, state: dict[str, Any], data: PhaseData, log: EpochLog) -> bool:
+def _resume(plan: PhasePlan, folder: Path, state: dict[str, Any], data: PhaseData, log: PhaseLog) -> bool:
     """Go on from the phase's last checkpoint, if that is wanted and there is one."""
     resumed = plan.settings.resume and resume(folder, plan.name, state)
     epoch = state["trainer"].state.epoch
     data.train.first_epoch = epoch + 1
-    log.history.forget(plan.name, after=epoch if resumed else -1)
+    log.forget(plan.name, after=epoch if resumed else -1)
     return resumed
 
 

@@ -23,20 +23,19 @@ from trainer.export.novelty import FittedHeads, fit_novelty
 from trainer.export.novelty_cache import cached_novelty, novelty_path
 from trainer.export.onnx import check_parity, export_onnx, logits_of, save_weights
 from trainer.export.temperature import fit_temperature
-from trainer.features.batches import PlainBatches, Targets, TrainBatches, even_weights
 from trainer.features.dataset import Features, LabelledImages, augmentation_of, load_images, make_features, store_of
 from trainer.features.prefix_cache import Prefix
 from trainer.files import write_json
-from trainer.models.backbones import build_classifier, phase_b_cut
-from trainer.models.classifier import Classifier, Tail
+from trainer.models.backbones import build_classifier, frozen_blocks, phase_b_cut
+from trainer.models.classifier import Classifier
 from trainer.running.durations import judging_seconds, training_seconds
 from trainer.running.progress import expect, leading, say, task, whole_command
 from trainer.running.runs import Run, continued_settings, is_trained, start_run, training_alone
 from trainer.settings import Settings
 from trainer.training.checkpoints import keep_best
 from trainer.training.epoch_log import History
-from trainer.training.losses import site_adjustment
-from trainer.training.phases import EpochLog, PhaseData, PhasePlan, PhaseResult, run_phase
+from trainer.training.phases import EpochLog
+from trainer.training.tail_training import Examples, train_tail
 from trainer.training.tensorboard import Board
 
 
@@ -98,12 +97,9 @@ def train(settings: Settings, run: Run) -> None:
     cached = time.perf_counter()
     with _board(prepared, run) as board:
         log = EpochLog(History(run.history), board)
-        plan = PhasePlan("a", settings.epochs_a, settings.lr_a, 0.0, settings)
-        phases = {"a": _train_phase(plan, prepared, len(prepared.model.stages), run, log)}
-        if settings.epochs_b:
-            before = phases["a"].epochs
-            plan = PhasePlan("b", settings.epochs_b, settings.lr_b, settings.averaging, settings, before)
-            phases["b"] = _train_phase(plan, prepared, prepared.last_blocks, run, log)
+        train_on = Examples(prepared.features.train, prepared.train.labels, prepared.train.sites)
+        chosen_by = Examples(prepared.features.validation, prepared.validation.labels, prepared.validation.sites)
+        phases = train_tail(settings, prepared.model, prepared.classes, train_on, chosen_by, run.checkpoints, log)
     if idist.get_rank() == 0:
         summary = _seal(prepared, run) | {
             "classes": prepared.classes,
@@ -122,6 +118,7 @@ def train(settings: Settings, run: Run) -> None:
 def _prepare(settings: Settings, records: list[Record]) -> Prepared:
     """Decode the images, build the network and fill the caches."""
     device = prepare(settings.device)
+    frozen_blocks(settings.backbone, settings.blocks_b)  # what it refuses is refused before the work
     classes = sorted({record.label for record in records})
     train, validation = (
         load_images([record for record in records if record.split == split], classes, settings, split)
@@ -149,29 +146,6 @@ def _board(prepared: Prepared, run: Run) -> Iterator[Board]:
     except OSError as error:  # the event file's do not say which file they are about
         error.filename = error.filename or str(run.folder)
         raise
-
-
-def _train_phase(plan: PhasePlan, prepared: Prepared, cut: int, run: Run, log: EpochLog) -> PhaseResult:
-    """Train the stages from ``cut`` on and the head."""
-    s, train, validation = prepared.settings, prepared.train, prepared.validation
-    tail = Tail(prepared.model, cut, s.batch_norm).requires_grad_(True)
-    weights = {"classes": even_weights(train.labels), "groups": even_weights(train.groups)}.get(s.class_weighting)
-    targets = Targets(train.labels, weights, np.unique(train.sites, return_inverse=True)[1])
-    judged = Targets(validation.labels, sites=np.unique(validation.sites, return_inverse=True)[1])
-    adjustment = None
-    if s.site_prior:
-        shares = site_adjustment(train.labels, weights, train.sites, len(prepared.classes))
-        adjustment = s.site_prior * shares.to(prepared.device)
-    rank, world = idist.get_rank(), idist.get_world_size()
-    data = PhaseData(
-        TrainBatches(prepared.features.train[cut], targets, s.batch_size, s.seed, rank, world),
-        PlainBatches(prepared.features.validation[cut], judged, rank, world),
-        prepared.classes,
-        adjustment,
-    )
-    result = run_phase(plan, tail, data, run.checkpoints, log)
-    say(result.kept)
-    return result
 
 
 def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:

@@ -1,0 +1,1 @@
+"""The search for settings of the trained tail, by Optuna (extra ``search``)."""
