@@ -25,7 +25,7 @@ from trainer.export.orientation import TURNS, Change, OrientationHead, changed_i
 from trainer.features.batches import Fetch
 from trainer.features.dataset import Features, LabelledImages
 from trainer.features.decoded_store import ImageFiles
-from trainer.features.prefix_cache import BATCH, Prefix
+from trainer.features.prefix_cache import Prefix
 from trainer.types import Array
 
 METHOD = (
@@ -184,14 +184,14 @@ def _seen(prefix: Prefix, images: Array) -> Seen:
     def outputs(batch: Tensor) -> Tensor:
         return prefix.outputs(batch)[0]
 
-    return Seen.of(side_by_side(outputs, torch.split(torch.as_tensor(images), BATCH), prefix.device))
+    return Seen.of(side_by_side(outputs, torch.split(torch.as_tensor(images), prefix.batch), prefix.device))
 
 
 def _read(fetch: Fetch, rows: Array, view: int) -> Iterator[Tensor]:
     """The frozen stages' output for one view of those images, in batches."""
-    for start in range(0, len(rows), BATCH):
+    for part in np.array_split(rows, -(-len(rows) // 32)):
         with torch.inference_mode():
-            yield fetch(rows[start : start + BATCH], view)
+            yield fetch(part, view)
 
 
 def _turned(prefix: Prefix, files: ImageFiles, rows: Array, change: Change) -> Tensor:

@@ -1,9 +1,5 @@
 """From a trained classifier to the sealed graph that the service runs."""
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -23,10 +19,12 @@ from trainer.export.novelty import FrozenStageHeads
 from trainer.features.decoded_store import Images
 from trainer.files import write_bytes
 from trainer.models.classifier import Classifier, folded
+from trainer.models.onnx_program import onnx_program
 from trainer.types import Array
 
 PARITY_TOLERANCE = 1e-4
-BATCH = 32
+BATCH = 8
+"""Images at once: on CPUs as fast as more, in a quarter of the memory of 32."""
 
 
 class SealedGraph(nn.Module):
@@ -71,21 +69,7 @@ def export_onnx(
     model.stages = folded(model.stages)
     graph = SealedGraph(model, temperature, heads, fine_map).eval().cpu()
     example = torch.zeros(2, image_size, image_size, dtype=torch.uint8)
-    # The exporter narrates on standard output and in its log, and warns of its own deprecations.
-    for name in ("torch.onnx", "onnxscript"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
-            graph,
-            (example,),
-            input_names=["images"],
-            output_names=[*OUTPUTS, *NOVELTY_OUTPUTS],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=4096)}},
-            dynamo=True,
-            verbose=False,
-        )
-    exported = program.model_proto
+    exported = onnx_program(graph, example, [*OUTPUTS, *NOVELTY_OUTPUTS])
     _strip(exported)
     write_bytes(path, exported.SerializeToString())
 

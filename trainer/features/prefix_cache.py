@@ -6,7 +6,7 @@ Phase B's the last blocks and the head: one pass through the backbone fills both
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from trainer.device import side_by_side, to_device
 from trainer.features.augmentation import Augmentation
 from trainer.features.decoded_store import Images
+from trainer.features.frozen_graph import QUICK, frozen_graph
 from trainer.features.memmap import create_array, missing_anywhere, open_array, own_rows, release
 from trainer.features.store import Store
 from trainer.models.classifier import Classifier, folded
 from trainer.running.progress import task
 from trainer.types import Array
-
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,17 @@ class Prefix:
     def stages(self) -> nn.Sequential:
         """The frozen stages as they run."""
         return folded(self.model.stages[: self.cuts[-1]])
+
+    @property
+    def batch(self) -> int:
+        """Images at once: on CPUs 8 are as fast as 32, in a quarter of the memory."""
+        return 8 if self.device.type == "cpu" else 32
+
+    def quick(self, image_size: int, views: int) -> Callable[[Tensor], list[Tensor]]:
+        """What computes :meth:`outputs` at all cuts of so many views: on a CPU by ONNX Runtime where that pays."""
+        if self.device.type == "cpu" and views * image_size**2 >= QUICK:
+            return frozen_graph(self.model, self.stages, self.cuts, image_size)
+        return self.outputs
 
     @torch.inference_mode()
     def outputs(self, images: Tensor, cuts: Sequence[int] | None = None) -> list[Tensor]:
@@ -136,15 +146,16 @@ def prefix_outputs(
 def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, title: str) -> None:
     """Compute this process's share of all views."""
     rows_here = np.array(own_rows(len(images)), dtype=np.int64)
-    batches = [rows_here[start : start + BATCH] for start in range(0, len(rows_here), BATCH)]
+    batches = [rows_here[start : start + prefix.batch] for start in range(0, len(rows_here), prefix.batch)]
     total = views.count * len(rows_here)
     with task(f"caching {title}", total) as advance:
+        outputs = prefix.quick(images[np.arange(1)].shape[1], views.count * len(images))
         for view in range(views.count):
             random = views.random(len(images), view)
 
             def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
                 batch = views.make(images[rows], None if random is None else random[rows], prefix.device)
-                for array, x in zip(arrays, prefix.outputs(batch), strict=True):
+                for array, x in zip(arrays, outputs(batch), strict=True):
                     array[view, rows] = x.half().cpu().numpy()
                     release(array)
                 return len(rows)

@@ -47,6 +47,19 @@ def test_the_cache_holds_what_the_prefix_computes(model: Classifier, images: Arr
         np.testing.assert_allclose(embeddings[0], model.stages[4:](x).numpy(), rtol=5e-3, atol=5e-3)
 
 
+def test_many_views_are_computed_by_onnx_runtime_and_are_the_same(
+    model: Classifier, images: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = outputs(model, images, tmp_path / "pytorch")
+    few = Prefix(model, (4, 6), CPU)
+    assert few.quick(64, 15) == few.outputs
+    monkeypatch.setattr("trainer.features.prefix_cache.QUICK", 15 * 64**2)
+    assert few.quick(64, 15) != few.outputs
+    quick = outputs(model, images, tmp_path / "onnx")
+    for one, other in zip(plain, quick, strict=True):
+        np.testing.assert_allclose(other, one, rtol=2e-3, atol=2e-3)
+
+
 def test_views_are_the_image_and_the_augmentations_of_their_seed(
     model: Classifier, images: Array, tmp_path: Path
 ) -> None:
