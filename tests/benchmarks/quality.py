@@ -10,7 +10,7 @@ import copy
 import csv
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from trainer.types import Array
 
 LEARNING_RATES = {"a": 1e-3, "b": 1e-4}
 """The second one lower, as the reference project has it."""
-EPOCHS = 10
+EPOCHS = {"a": 10, "b": 10}
 
 
 class PlainEpoch(NamedTuple):
@@ -41,7 +41,9 @@ class PlainEpoch(NamedTuple):
     """N×C, of the validation images."""
 
 
-def plain_epochs(folder: Path, backbone: str, size: int, seed: int) -> Iterator[PlainEpoch]:
+def plain_epochs(
+    folder: Path, backbone: str, size: int, seed: int, epochs: Mapping[str, int] = EPOCHS
+) -> Iterator[PlainEpoch]:
     """Train by the plain loop; the second phase starts from the best epoch by validation accuracy."""
     torch.manual_seed(seed)
     row = BACKBONES[backbone]
@@ -56,8 +58,8 @@ def plain_epochs(folder: Path, backbone: str, size: int, seed: int) -> Iterator[
     for phase, lr in LEARNING_RATES.items():
         network.load_state_dict(state)
         optimizer = begin_phase(network, phase, lr)
-        schedule = CosineAnnealingLR(optimizer, EPOCHS)
-        for _ in range(EPOCHS):
+        schedule = CosineAnnealingLR(optimizer, epochs[phase])
+        for _ in range(epochs[phase]):
             train_epoch(network, optimizer, train, counts.sum() / len(counts) / counts)
             schedule.step()
             epoch = PlainEpoch(network, validation, predict(network, validation))

@@ -4,6 +4,7 @@ The plain loop (``plain_loop.py``) and the trainer (``trainer train``, cold cach
 rate and dropout) are processes of their own and take turns. It prints a table and keeps nothing. On a machine that is
 shared, ``--folder DIR --stage STAGE`` runs one stage and keeps what it measures in DIR; ``--stage table`` prints it.
 ``--dataset FOLDER`` prints the time to quality instead (``time_to_quality.py``): such images have something to learn.
+``--dataset FOLDER --folder DIR --seeds 2`` measures one seed and keeps it; with all seeds it then tells all of them.
 """
 
 import argparse
@@ -169,7 +170,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1200)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--plain-epochs", type=int, default=1)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument(
+        "--folder", type=Path, help="with --dataset: keeps each seed's figures, so that they can be made apart"
+    )
     parser.add_argument("--stage", choices=STAGES)
     parser.add_argument("--dataset", help="folder of radiographs: the time to quality on it, instead of the rest")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="with --dataset")
