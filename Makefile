@@ -126,7 +126,7 @@ $(VENV)/.train: $(PY) pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(PY) pyproject.toml
-	$(call install,train$(comma)pacs$(comma)search$(comma)dev)
+	$(call install,train$(comma)pacs$(comma)ray$(comma)search$(comma)dev)
 	@touch $(VENV)/.train $@
 
 clean:

@@ -218,7 +218,7 @@ def _predict(settings: PredictSettings) -> int:
     """classify image files with a stored model; exit code 1 where some can't be read"""
     from trainer.inference.predict import predict
 
-    failed = predict(settings.files, settings.model, settings.format, settings.workers, settings.out, settings.explain)
+    failed = predict(settings)
     if failed:
         print(f"trainer: {failed:,} of the files can't be read; their lines say why", file=sys.stderr)
     return 1 if failed else 0

@@ -257,18 +257,20 @@ class ReportSettings(CommandSettings):
 class PredictSettings(CommandSettings):
     """Settings of ``predict``."""
 
-    files: CliPositionalArg[list[Path]] = Field(min_length=1)
-    """Images, or folders of images; `-`: file names from standard input, one a line."""
+    files: CliPositionalArg[list[str]] = Field(min_length=1)
+    """Images, folders of images, lists of names (`.txt`: one a line; `.csv`, `.parquet`: column `file`), URLs such as s3://bucket/folder; `-`: file names from standard input, one a line."""  # noqa: E501
     model: str = DEFAULT_MODEL
     """Stored model."""
     format: Literal["table", "csv", "json"] = "table"
     """Form of the output; csv has every class's probability, json is an object a line: the service's answer to /predict, and the file."""  # noqa: E501
     out: Path | None = None
-    """File for the answers (csv or json) instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
+    """File for the answers (csv or json), or with a name in .parquet a folder of Parquet files, instead of standard output; files that it has already are skipped, so that an interrupted command goes on."""  # noqa: E501
     explain: Path | None = None
     """Folder for a PNG an image: the image under the heat map of its top class."""
     workers: int = Field(default=0, ge=0)
-    """Threads; 0: one more than there are cores."""
+    """Threads; 0: one more than there are cores. With --ray: cores of an actor; 0: one."""
+    ray: str | None = None
+    """For archives: judge on a Ray cluster, HOST:PORT of its head, or auto for the one of this machine; local: on this machine's cores. Needs the extra `ray`, and --out in .parquet."""  # noqa: E501
 
 
 class ModelsSettings(CommandSettings):

@@ -29,7 +29,7 @@ from trainer.data.manifest import read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.suite import split_radiographs
 from trainer.export.orientation import TURNS
-from trainer.inference.predict import image_files
+from trainer.inference.image_names import images_in
 from trainer.running.runs import Run, saved_settings
 
 MOST_FLAGGED, LEAST_TOLD = 0.03, 0.95
@@ -133,7 +133,7 @@ def images_of_test(data_dir: Path) -> list[Path]:
 def readable(folder: Path, spec: Preprocessing) -> list[Intake]:
     """A folder's pictures; what the intake refuses is named and left out."""
     assessments = []
-    for file in image_files([folder], print):
+    for file in images_in(folder, print):
         try:
             assessments.append(take_in(file, spec))
         except ImageError as error:

@@ -50,7 +50,7 @@ def imported(room: str, without: str = "") -> set[str]:
     [
         ("bento", "bento/pacs", ()),
         ("bento/pacs", "", ("pacs",)),
-        ("trainer", "trainer/search", ("train",)),
+        ("trainer", "trainer/search", ("train", "ray")),
         ("trainer/search", "", ("train", "search")),
     ],
 )
@@ -59,3 +59,9 @@ def test_every_import_is_of_a_declared_package(room: str, without: str, extras: 
     for name in imported(room, without):
         distributions = {package.lower().replace("_", "-") for package in packages().get(name, [name])}
         assert distributions & known, f"{room} imports {name}, of {distributions}"
+
+
+def test_the_service_and_a_plain_installation_hold_no_ray() -> None:
+    assert not declared() & {"ray", "pyarrow", "fsspec", "s3fs"}
+    assert not declared("train") & {"ray", "pyarrow", "s3fs"}
+    assert declared("ray") >= {"ray", "pyarrow", "fsspec", "s3fs"}

@@ -30,3 +30,14 @@ def test_no_module_of_the_room_loads_pytorch_or_ignite(room: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_trainer_loads_no_ray() -> None:
+    program = (
+        "import importlib, pkgutil, sys, trainer\n"
+        "for module in pkgutil.walk_packages(trainer.__path__, 'trainer.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "assert 'ray' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

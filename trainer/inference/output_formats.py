@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, TextIO
 
 from bento.artifact import Manifest
 from bento.imaging.errors import ImageError
-from bento.inference.answer import PredictResponse
 from trainer.errors import UserError
+from trainer.inference.judge import Answer
 
 ERRORS = "file-names"
 """Name of the error handler of output: file names that are not UTF-8 become the bytes that they came as, and characters
@@ -37,16 +37,6 @@ def _encode_character(character: str) -> bytes:
 
 
 codecs.register_error(ERRORS, _encode)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says of one image."""
-
-    response: PredictResponse
-    """The service's answer."""
-    scores: dict[str, float]
-    """The probability of every class, also of those that the service leaves out."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +68,44 @@ class Table:
         return f"{start}{result.response.predictions[0].label:14}{cells}  {', '.join(notes)}".rstrip() + "\n"
 
 
-class Csv:
-    """CSV: ``file,error,label``, a flag per threshold, a probability per class, then :data:`ENDS`."""
+class Columns:
+    """Columns of CSV and Parquet: ``file,error,label``, a flag per threshold, a probability per class, :data:`ENDS`."""
 
     def __init__(self, manifest: Manifest) -> None:
-        flags = [f"flagged_{point.label}" for point in manifest.thresholds]
-        self._columns = ["file", "error", "label", *flags, *manifest.classes, *ENDS]
+        self.flags = [f"flagged_{point.label}" for point in manifest.thresholds]
+        self.names = ["file", "error", "label", *self.flags, *manifest.classes, *ENDS]
         self._version = manifest.model_version
-        self.head = self.begin = self._row(dict(zip(self._columns, self._columns, strict=True)))
 
-    def line(self, file: str, result: Answer | ImageError) -> str:
-        """A file's row; ``error`` is the service's problem slug and the text, empty where all is well."""
+    def cells(self, file: str, result: Answer | ImageError) -> dict[str, Any]:
+        """A file's cells; ``error`` is the service's problem slug and the text, absent where all is well."""
         cells: dict[str, Any] = {"file": file, "model_version": self._version}
         if isinstance(result, ImageError):
-            return self._row({**cells, "error": f"{result.slug}: {result}"})
-        flags = {f"flagged_{flag.label}": str(flag.flagged).lower() for flag in result.response.flags}
+            return {**cells, "error": f"{result.slug}: {result}"}
         response = result.response
+        flags = {f"flagged_{flag.label}": flag.flagged for flag in response.flags}
         cells |= {"label": response.predictions[0].label, **flags, **result.scores}
-        cells["novelty"] = response.novelty.score if response.novelty else ""
+        if response.novelty:
+            cells["novelty"] = response.novelty.score
         cells["input_warnings"] = " ".join(warning.kind for warning in response.input_warnings)
-        return self._row(cells)
+        return cells
+
+
+class Csv:
+    """CSV of :class:`Columns`; a cell that there is nothing for is empty."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._columns = Columns(manifest)
+        names = self._columns.names
+        self.head = self.begin = self._row(dict(zip(names, names, strict=True)))
+
+    def line(self, file: str, result: Answer | ImageError) -> str:
+        """A file's row."""
+        cells = self._columns.cells(file, result)
+        return self._row({name: str(cell).lower() if isinstance(cell, bool) else cell for name, cell in cells.items()})
 
     def _row(self, cells: dict[str, Any]) -> str:
         stream = io.StringIO()
-        csv.DictWriter(stream, self._columns, lineterminator="\n").writerow(cells)
+        csv.DictWriter(stream, self._columns.names, lineterminator="\n").writerow(cells)
         return stream.getvalue()
 
     def is_whole(self, text: str) -> bool:
@@ -115,7 +119,7 @@ class Csv:
             ValueError: it is another row.
         """
         (row,) = csv.reader(io.StringIO(text, newline=""), strict=True)
-        cells = dict(zip(self._columns, row, strict=True))
+        cells = dict(zip(self._columns.names, row, strict=True))
         return Known(cells["file"], cells["model_version"], bool(cells["error"]))
 
 

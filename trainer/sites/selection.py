@@ -22,9 +22,9 @@ from trainer.data.patients import patient_from_name
 from trainer.errors import UserError
 from trainer.evaluation.seen_images import find_seen, read_seen_images
 from trainer.files import check_writable, write_text
+from trainer.inference.image_names import images_in
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import stored_folder, stored_model
-from trainer.inference.predict import image_files
 from trainer.running.progress import task
 from trainer.site_settings import SelectSettings
 from trainer.sites.disease import threshold_of
@@ -139,7 +139,7 @@ def _listed(folder: Path) -> tuple[list[Radiograph], dict[str, int]]:
         for item in listing.left_out:
             left_out[item.reason] += item.files
         return listing.radiographs, dict(left_out)
-    files = image_files([root], lambda note: print(note.replace(str(root), str(folder), 1)))
+    files = images_in(root, lambda note: print(note.replace(str(root), str(folder), 1)))
     return [Radiograph(file, file.relative_to(root).as_posix(), "") for file in files], {}
 
 
