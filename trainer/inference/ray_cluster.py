@@ -64,7 +64,9 @@ def connected(address: str, shared: int) -> Iterator[None]:
     temporary: str | None = None
     if address == LOCAL:
         # Of this cluster alone; Ray would keep one in the user's home.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        # Ray reads it once a process.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
         # Ray's sockets lie there, whose paths must be short.
         temporary = os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so

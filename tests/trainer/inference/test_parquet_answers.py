@@ -92,7 +92,7 @@ MISTAKES = [
     ("another file", "has other files, e.g. notes.txt"),
     ("no Parquet", "part-000000.parquet is no file of answers, or damaged"),
     ("other columns", "part-000000.parquet has other columns than this model's answers"),
-    ("another model", "made by the model version other, not served"),
+    ("another model", "made by the model version another, not served"),
     ("the same version of another graph", "made by another model than this one of the version served"),
     ("a lock", "another command is writing into it"),
 ]
@@ -116,7 +116,7 @@ def test_a_folder_of_other_things_is_left_alone(
     elif holds == "other columns":
         parquet.write_table(pa.table({"file": ["a.png"], "error": ["x"]}), part)
     elif holds == "another model":
-        model = f"chest_xray:{store_artifact('other').name}"
+        model = f"chest_xray:{store_artifact('another').name}"
         assert main([*words[:2], "--model", model, "--out", str(out)]) == 1
     elif holds == "the same version of another graph":
         assert main(words) == 1
