@@ -1,5 +1,7 @@
 """Class activation maps laid over images. What they can show and what not: see :mod:`bento.inference.heatmaps`."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -38,26 +40,23 @@ def overlay(
         Mode ``RGB``, W×H.
     """
     heat = Image.fromarray((np.maximum(cam, 0) / max(strongest or float(cam.max()), 1e-9)).astype(np.float32))
-    # The image's edges in the map's cells: beyond the map, there is no evidence.
-    across, down = heat.width / (frame.right - frame.left), heat.height / (frame.bottom - frame.top)
-    edges = (
-        -frame.left * across,
-        -frame.top * down,
-        (1 - frame.left) * across,
-        (1 - frame.top) * down,
-    )
-    fine = heat.transform(radiograph.size, Image.Transform.EXTENT, edges, Image.Resampling.BICUBIC)
-    levels = np.clip(np.asarray(fine) * 255, 0, 255).astype(np.uint8)
-    tint, rest = colour_tables()
-    mixed = np.asarray(radiograph, dtype=np.float32)[:, :, None] * rest[levels][:, :, None] + tint[levels]
-    return Image.fromarray(mixed.round().astype(np.uint8))
+    across, down = radiograph.size
+    left, right = (round(place * across) for place in (frame.left, frame.right))
+    top, bottom = (round(place * down) for place in (frame.top, frame.bottom))
+    fine = heat.resize((max(1, right - left), max(1, bottom - top)), Image.Resampling.BICUBIC)
+    levels = Image.new("L", radiograph.size)  # beyond the map, there is no evidence
+    levels.paste(Image.fromarray(np.clip(np.asarray(fine) * 255, 0, 255).astype(np.uint8)), (left, top))
+    colours, opacity = colour_tables()
+    tint = Image.merge("RGB", [levels.point(colours[:, channel].tolist()) for channel in range(3)])
+    return Image.composite(tint, radiograph.convert("RGB"), levels.point(opacity.tolist()))
 
 
-def colour_tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """For each of 256 levels the colour that is added to the image (256×3), and the share of the image that remains."""
+@functools.cache
+def colour_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """For each of 256 levels its colour (256×3) and how opaque it lies on the image, of 255."""
     position = np.clip((np.linspace(0, 1, 256) - FLOOR) / (1 - FLOOR), 0, 1)
     places = [place for place, _ in STOPS]
     channels = [[colour[channel] for _, colour in STOPS] for channel in range(3)]
     mixed = np.stack([np.interp(position, places, channel) for channel in channels], axis=1)
     opacity = OPACITY * np.minimum(2 * position, 1)
-    return (mixed * opacity[:, None]).astype(np.float32), (1 - opacity).astype(np.float32)
+    return mixed.round().astype(np.uint8), (255 * opacity).round().astype(np.uint8)

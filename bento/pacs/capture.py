@@ -1,31 +1,39 @@
 """The secondary capture: the image with its heat map, legend, scores and a warning, as a picture of its own."""
 
 import base64
-import copy
 import functools
 import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.encaps import encapsulate
+from pydicom.multival import MultiValue
+from pydicom.uid import JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
 from bento.inference.answer import ClassMap, ExplainedResponse
-from bento.inference.overlays import FLOOR, OPACITY, colour_tables, overlay
+from bento.inference.overlays import FLOOR, colour_tables, overlay
 from bento.pacs.judge import Model
 from bento.pacs.report import DESCRIPTION, MANUFACTURER, NOT_FOR_DIAGNOSIS, SERIES_NUMBER
 from bento.pacs.source import LOSSY, copy_patient_and_study
 from bento.pacs.uids import derived_uid
 
-SIDE, BAND, PANEL, MARGIN = 768, 34, 400, 20
-"""Pixels: the picture's longer side, the band above it, the panel beside it, and the panel's margin."""
-TEXT, SMALL = 20, 15
-"""Height of letters in pixels."""
+SIDE, BAND, PANEL, MARGIN = 512, 34, 400, 20
+"""Pixels: the picture's longer side, as the service gives it; the band above it, the panel beside it, its margin."""
+TEXT, SMALL, SPACE = 20, 15, 6
+"""Height of letters and of what is between lines, in pixels."""
+QUALITY, HALF_COLOUR = 92, 1
+"""Of the JPEG: its level, and half as many columns of colour as of grey, as DICOM's YBR_FULL_422 has."""
+JPEG_METHOD = "ISO_10918_1"
+"""DICOM's name of JPEG."""
+CACHED = 500
+"""Texts that are kept as pictures: nearly all of them come again."""
 WHITE, GREY, WARNING = (235, 235, 235), (165, 165, 165), (255, 190, 90)
-Colours = npt.NDArray[np.uint8]
 
 
 def make_capture(source: Dataset, model: Model, answer: ExplainedResponse, made: datetime) -> Dataset:
@@ -37,10 +45,11 @@ def make_capture(source: Dataset, model: Model, answer: ExplainedResponse, made:
         answer: the service's answer, with heat maps.
         made: when.
     """
-    picture = draw(answer, model)
+    picture, stream = draw(answer, model), io.BytesIO()
+    picture.save(stream, "JPEG", quality=QUALITY, subsampling=HALF_COLOUR)
     capture = Dataset()
     capture.file_meta = FileMetaDataset()
-    capture.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    capture.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     copy_patient_and_study(source, capture)
     uid = str(source.SOPInstanceUID)
     capture.SOPClassUID = SecondaryCaptureImageStorage
@@ -60,18 +69,31 @@ def make_capture(source: Dataset, model: Model, answer: ExplainedResponse, made:
     # Type 2C: both are asked for, and a picture with a panel beside it has neither.
     capture.PatientOrientation, capture.Laterality = None, None
     capture.BurnedInAnnotation = "NO"  # that would be text that tells who the patient is
-    for keyword in LOSSY:
-        if keyword in source:
-            capture[keyword] = copy.deepcopy(source[keyword])
+    _lossy(source, capture, 3 * picture.width * picture.height / stream.tell())
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, uid
     capture.SourceImageSequence = [reference]
-    capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "RGB", 0
+    capture.SamplesPerPixel, capture.PhotometricInterpretation, capture.PlanarConfiguration = 3, "YBR_FULL_422", 0
     capture.Rows, capture.Columns = picture.height, picture.width
     capture.BitsAllocated, capture.BitsStored, capture.HighBit, capture.PixelRepresentation = 8, 8, 7, 0
-    pixels = picture.tobytes()
-    capture.PixelData = pixels + bytes(len(pixels) % 2)
+    capture.PixelData = encapsulate([stream.getvalue()])
+    capture["PixelData"].VR = "OB"
     return capture
+
+
+def _lossy(source: Dataset, capture: Dataset, ratio: float) -> None:
+    """Say that the capture was compressed with losses, after those of the image where it tells of any."""
+    before = [list(_values(source.get(keyword))) for keyword in LOSSY[1:]]
+    ratios, methods = before if len(before[0]) == len(before[1]) else ([], [])
+    capture.LossyImageCompression = "01"
+    capture.LossyImageCompressionRatio = [*ratios, f"{ratio:.1f}"]
+    capture.LossyImageCompressionMethod = [*methods, JPEG_METHOD]
+
+
+def _values(value: Any) -> Iterable[Any]:
+    if value is None or value == "":
+        return ()
+    return value if isinstance(value, MultiValue) else (value,)
 
 
 def draw(answer: ExplainedResponse, model: Model) -> Image.Image:
@@ -84,11 +106,12 @@ def draw(answer: ExplainedResponse, model: Model) -> Image.Image:
     coloured = overlay(radiograph, np.asarray(shown.values, np.float32), explanation.frame, strongest or 1.0)
     scale = SIDE / max(radiograph.size)
     size = (max(1, round(radiograph.width * scale)), max(1, round(radiograph.height * scale)))
-    coloured = coloured.resize(size, Image.Resampling.BILINEAR)
-    canvas = Image.new("RGB", (size[0] + PANEL, max(size[1], SIDE) + BAND))
+    coloured = coloured if coloured.size == size else coloured.resize(size, Image.Resampling.BILINEAR)
+    panel = _panel([*_scores(answer, model), *_below(answer, model, shown.label)])
+    canvas = Image.new("RGB", (size[0] + PANEL, max(SIDE + BAND, panel.height)))
     canvas.paste(coloured, (0, BAND))
     ImageDraw.Draw(canvas).text((10, 6), NOT_FOR_DIAGNOSIS.upper(), WARNING, _font(TEXT))
-    _panel(canvas, size[0] + MARGIN, answer, model, shown.label)
+    canvas.paste(panel, (size[0], 0))
     return canvas
 
 
@@ -99,41 +122,72 @@ def _shown(answer: ExplainedResponse) -> ClassMap:
     return next(one for one in answer.explanation.maps if one.label == label)
 
 
-def _panel(canvas: Image.Image, left: int, answer: ExplainedResponse, model: Model, shown: str) -> None:
-    pen, top = ImageDraw.Draw(canvas), MARGIN
+@dataclass(frozen=True)
+class _Line:
+    """A text in the panel, wrapped where it is too long; or, without one, the legend."""
 
-    def line(text: str, colour: tuple[int, int, int] = WHITE, size: int = TEXT) -> None:
-        nonlocal top
-        for part in _wrapped(text, size):
-            if top + size <= canvas.height - MARGIN:
-                pen.text((left, top), part, colour, _font(size))
-            top += size + 6
+    text: str
+    colour: tuple[int, int, int] = WHITE
+    size: int = TEXT
+    above: int = 0
+    """Pixels of further space."""
 
-    line(NOT_FOR_DIAGNOSIS.upper(), WARNING)
+
+def _scores(answer: ExplainedResponse, model: Model) -> list[_Line]:
+    """What the model says."""
+    lines = [_Line(NOT_FOR_DIAGNOSIS.upper(), WARNING)]
     if model.notice:
-        line(model.notice, WARNING, SMALL)
+        lines.append(_Line(model.notice, WARNING, SMALL))
     confidences = {prediction.label: prediction.confidence for prediction in answer.predictions}
     for flag in answer.flags:
-        top += 8
-        line(f"{flag.label}: {'FLAGGED' if flag.flagged else 'not flagged'}", WARNING if flag.flagged else WHITE)
+        result, colour = ("FLAGGED", WARNING) if flag.flagged else ("not flagged", WHITE)
         against = f" against {flag.reference}" if flag.reference else ""
-        line(f"odds{against} {flag.score:.2f}, threshold {flag.threshold:.2f}", GREY, SMALL)
+        lines.append(_Line(f"{flag.label}: {result}", colour, above=8))
+        lines.append(_Line(f"odds{against} {flag.score:.2f}, threshold {flag.threshold:.2f}", GREY, SMALL))
         if flag.label in confidences:
-            line(f"probability {confidences[flag.label]:.2f}", GREY, SMALL)
-    for label in confidences.keys() - {flag.label for flag in answer.flags}:
-        top += 8
-        line(f"{label}: probability {confidences[label]:.2f}")
-    top += 14
-    line(f"Heat map: {shown}", WHITE, SMALL)
-    canvas.paste(Image.fromarray(_legend()), (left, top))
-    top += _legend().shape[0] + 4
-    line("weaker to stronger evidence: a region, no outline, and no proof", GREY, SMALL)
-    top += 8
-    for warning in answer.input_warnings:
-        line(warning.text, WARNING, SMALL)
-    top += 8
-    line(f"{model.name} {model.version}", GREY, SMALL)
-    line(f"sha256 {model.sha256[:16]}...", GREY, SMALL)
+            lines.append(_Line(f"probability {confidences[flag.label]:.2f}", GREY, SMALL))
+    flagged = {flag.label for flag in answer.flags}
+    others = [label for label in confidences if label not in flagged]
+    return lines + [_Line(f"{label}: probability {confidences[label]:.2f}", above=8) for label in others]
+
+
+def _below(answer: ExplainedResponse, model: Model, shown: str) -> list[_Line]:
+    """What the picture shows, what speaks against the answer, and whose it is."""
+    warnings = [_Line(warning.text, WARNING, SMALL) for warning in answer.input_warnings]
+    return [
+        _Line(f"Heat map: {shown}", WHITE, SMALL, 14),
+        _Line(""),
+        _Line("weaker to stronger evidence: a region, no outline, and no proof", GREY, SMALL),
+        *warnings,
+        _Line(f"{model.name} {model.version}", GREY, SMALL, 8),
+        _Line(f"sha256 {model.sha256[:16]}...", GREY, SMALL),
+    ]
+
+
+def _panel(lines: Sequence[_Line]) -> Image.Image:
+    """The lines one below the other, on black; as high as they are."""
+    pictures = [_written(line.text, line.size) if line.text else _legend() for line in lines]
+    heights = [line.above + picture.height for line, picture in zip(lines, pictures, strict=True)]
+    panel, top = Image.new("RGB", (PANEL, sum(heights) + 2 * MARGIN)), MARGIN
+    for line, picture in zip(lines, pictures, strict=True):
+        top += line.above
+        if line.text:
+            panel.paste(line.colour, (MARGIN, top), picture)
+        else:
+            panel.paste(picture, (MARGIN, top))
+        top += picture.height
+    return panel
+
+
+@functools.lru_cache(CACHED)
+def _written(text: str, size: int) -> Image.Image:
+    """A text in as many lines as it takes, white on black, mode ``L``."""
+    lines = _wrapped(text, size)
+    picture = Image.new("L", (PANEL - 2 * MARGIN, (size + SPACE) * len(lines)))
+    pen = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        pen.text((0, number * (size + SPACE)), line, 255, _font(size))
+    return picture
 
 
 def _wrapped(text: str, size: int) -> list[str]:
@@ -157,9 +211,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @functools.cache
-def _legend() -> Colours:
-    """The colours from the weakest that is coloured to the strongest, on black."""
+def _legend() -> Image.Image:
+    """The colours from the weakest that is coloured to the strongest, with space below."""
     width = PANEL - 2 * MARGIN
+    colours, _ = colour_tables()
     levels = np.linspace(255 * FLOOR, 255, width).astype(int)
-    tint, _ = colour_tables()
-    return np.repeat((tint[levels] / OPACITY).round().astype(np.uint8)[None], 14, axis=0)
+    picture = Image.new("RGB", (width, 18))
+    picture.paste(Image.fromarray(np.repeat(colours[levels][None], 14, axis=0)))
+    return picture

@@ -2,7 +2,7 @@
 
 import re
 
-from highdicom.sr import CodedConcept
+from pydicom.sr.coding import Code
 
 PRIVATE = "99CXRS"
 """Coding scheme designator of this project: PS3.16 8.2 keeps 99… for private ones."""
@@ -24,25 +24,25 @@ FINDINGS = {
 """SNOMED CT's code and meaning of a class, by its name in capitals."""
 
 
-def private(value: str, meaning: str) -> CodedConcept:
+def private(value: str, meaning: str) -> Code:
     """A code of the private scheme; what is too long is cut, and what is not ASCII replaced."""
     plain = meaning.encode("ascii", "replace").decode()
-    return CodedConcept(value[:LONGEST_VALUE], PRIVATE, plain[:LONGEST_MEANING])
+    return Code(value[:LONGEST_VALUE], PRIVATE, plain[:LONGEST_MEANING])
 
 
-def finding(label: str) -> CodedConcept:
+def finding(label: str) -> Code:
     """The code of a class."""
     key = label.upper().replace("_", " ")
     if key in FINDINGS:
         value, meaning = FINDINGS[key]
-        return CodedConcept(value, "SCT", meaning)
+        return Code(value, "SCT", meaning)
     return private(re.sub(r"[^A-Z0-9]+", "-", key).strip("-") or "CLASS", label)
 
 
-PROBABILITY = CodedConcept("122157", "DCM", "Probability")
-THRESHOLD = CodedConcept("122411", "DCM", "Threshold Value")
-NO_UNIT = CodedConcept("1", "UCUM", "no units")
-CHEST_XRAY = CodedConcept("399208008", "SCT", "Plain chest X-ray")
+PROBABILITY = Code("122157", "DCM", "Probability")
+THRESHOLD = Code("122411", "DCM", "Threshold Value")
+NO_UNIT = Code("1", "UCUM", "no units")
+CHEST_XRAY = Code("399208008", "SCT", "Plain chest X-ray")
 ODDS_SCORE = private("ODDS-SCORE", "Odds of the disease against normal")
 SITE_PROBABILITY = private("SITE-PROBABILITY", "Probability at the site's stated prevalence")
 RESULT = private("RESULT", "Result of the comparison with the threshold")

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import requests
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.filereader import read_partial
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import EnhancedSRStorage  # type: ignore[attr-defined]
 
-from bento.pacs.judge import CONNECT_SECONDS, UnavailableError
+from bento.pacs.judge import CONNECT_SECONDS, UnavailableError, out_of_reach
 from bento.pacs.settings import Destination
 
 SEND_SECONDS = 60.0
@@ -54,6 +55,7 @@ class StoreSender:
         self._entity = AE(ae_title)
         self._entity.connection_timeout = CONNECT_SECONDS
         self._entity.acse_timeout = self._entity.dimse_timeout = self._entity.network_timeout = SEND_SECONDS
+        self._entity.add_requested_context(SecondaryCaptureImageStorage, [JPEGBaseline8Bit])
         for kind in (EnhancedSRStorage, SecondaryCaptureImageStorage):
             self._entity.add_requested_context(kind, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 
@@ -72,8 +74,16 @@ class StoreSender:
 
     @staticmethod
     def _store(association: Any, data: bytes) -> str:
+        result = dcmread(io.BytesIO(data))
+        syntaxes = {
+            context.transfer_syntax[0]
+            for context in association.accepted_contexts
+            if context.abstract_syntax == result.SOPClassUID
+        }
+        if result.file_meta.TransferSyntaxUID not in syntaxes and result.file_meta.TransferSyntaxUID.is_compressed:
+            result.decompress(generate_instance_uid=False)
         try:
-            answer = association.send_c_store(dcmread(io.BytesIO(data)))
+            answer = association.send_c_store(result)
         except ValueError:
             return "it takes no object of this class or transfer syntax"
         except RuntimeError:
@@ -112,7 +122,7 @@ class StowSender:
                 allow_redirects=False,
             )  # fmt: skip
         except requests.RequestException as error:
-            raise UnavailableError(f"it can't be reached ({type(error).__name__})") from None
+            raise UnavailableError(f"it {out_of_reach(error)}") from None
         if response.status_code in (200, 202, 409):
             stored, failed = self._told(response)
         elif response.status_code in (400, 413, 415, 422):
@@ -125,7 +135,7 @@ class StowSender:
         else:
             raise UnavailableError(f"it answers {response.status_code}")
         for results in images:
-            uids = [str(dcmread(io.BytesIO(data), stop_before_pixels=True).SOPInstanceUID) for data in results]
+            uids = [_uid_of(data) for data in results]
             missing = [uid for uid in uids if uid not in stored and failed.get(uid) != DUPLICATE]
             reasons = [f"failure reason {failed[uid]:04X}" for uid in missing if uid in failed]
             yield (reasons or [f"it answers {response.status_code} and names no reason"])[0] if missing else ""
@@ -144,6 +154,11 @@ class StowSender:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise UnavailableError("what answers is no DICOMweb server") from None
         return stored, failed
+
+
+def _uid_of(data: bytes) -> str:
+    """A result's SOP Instance UID; no more of its file is read."""
+    return str(read_partial(io.BytesIO(data), lambda tag, kind, length: True).file_meta.MediaStorageSOPInstanceUID)
 
 
 def web_session(token: str, verify: bool | str, certificate: tuple[str, str] | None) -> requests.Session:

@@ -14,14 +14,15 @@ from bento.pacs.judge import Judge, LocalJudge, Model, ServiceJudge
 from bento.pacs.ledger import Ledger
 from bento.pacs.metrics import REGISTRY, LedgerCollector, Probes
 from bento.pacs.node import Node
-from bento.pacs.report import make_refusal
+from bento.pacs.report import refusal_groups
+from bento.pacs.report_file import report_file
 from bento.pacs.settings import DICOM_SCHEMES, Destination, PacsSettings, read_secret, read_tokens
 from bento.pacs.source import NEEDED
 from bento.pacs.spool import GB, Spool
 from bento.pacs.tls import client_context, server_context
 from bento.pacs.uids import derived_uid
 from bento.pacs.watch import Watcher
-from bento.pacs.work import Options, Work, encoded
+from bento.pacs.work import Options, Work
 
 
 class Gateway:
@@ -126,4 +127,4 @@ def _warm_up() -> None:
     for keyword in NEEDED:
         setattr(source, keyword, derived_uid(keyword))
     source.SOPClassUID = ComputedRadiographyImageStorage
-    encoded(make_refusal(source, Model("none", "none", "none"), "none", "none", datetime.now()))
+    report_file(source, Model("none", "none", "none"), refusal_groups("none", "none"), datetime.now())

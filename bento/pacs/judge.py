@@ -53,6 +53,13 @@ class UnavailableError(Exception):
         self.reason, self.retry_after = reason, retry_after
 
 
+def out_of_reach(error: requests.RequestException) -> str:
+    """What is wrong with who gives no answer."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "speaks no TLS, or shows a certificate that is not trusted for its name: check ca_file and the URL"
+    return f"can't be reached ({type(error).__name__})"
+
+
 class FailedError(Exception):
     """It did not work for this image; it may, another time."""
 
@@ -67,8 +74,12 @@ class Judge(Protocol):
             UnavailableError: it can't be told.
         """
 
-    def judge(self, data: bytes) -> tuple[ExplainedResponse, Model]:
+    def judge(self, data: bytes, *, again: bool = False) -> tuple[ExplainedResponse, Model]:
         """The answer for a DICOM file, with heat maps, and the model that gave it.
+
+        Args:
+            data: the file.
+            again: it may have been judged before; then it does not count twice where drift is watched.
 
         Raises:
             RefusedError, UnavailableError, FailedError: there is none.
@@ -101,8 +112,8 @@ class ServiceJudge:
             ) from None
         return self._model
 
-    def judge(self, data: bytes) -> tuple[ExplainedResponse, Model]:
-        response = self._ask("POST", "/predict?explain=true", data)
+    def judge(self, data: bytes, *, again: bool = False) -> tuple[ExplainedResponse, Model]:
+        response = self._ask("POST", f"/predict?explain=true{'&again=true' if again else ''}", data)
         if response.status_code in _ABOUT_THE_IMAGE:
             problem = self._problem(response)
             raise RefusedError(problem.get("type", "").rpartition("/")[2] or "refused", problem.get("detail", ""))
@@ -132,7 +143,7 @@ class ServiceJudge:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise UnavailableError(f"the service can't be reached ({type(error).__name__})") from None
+            raise UnavailableError(f"the service {out_of_reach(error)}") from None
 
     @property
     def _session(self) -> requests.Session:
@@ -194,7 +205,7 @@ class LocalJudge:
     def model(self) -> Model:
         return self._model
 
-    def judge(self, data: bytes) -> tuple[ExplainedResponse, Model]:
+    def judge(self, data: bytes, *, again: bool = False) -> tuple[ExplainedResponse, Model]:
         from bento.imaging.errors import ImageError
         from bento.imaging.intake import take_in
         from bento.inference import heatmaps

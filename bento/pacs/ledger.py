@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS deliveries(
     state TEXT NOT NULL DEFAULT 'waiting', reason TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 0,
     due REAL NOT NULL DEFAULT 0, judged REAL NOT NULL, sent REAL, PRIMARY KEY(id, destination));
 CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries(destination, state, judged);
+CREATE TABLE IF NOT EXISTS asked(id TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE);
 CREATE TABLE IF NOT EXISTS cursors(url TEXT PRIMARY KEY, date TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS series(
     url TEXT NOT NULL, series_uid TEXT NOT NULL, instances INTEGER NOT NULL, PRIMARY KEY(url, series_uid));
@@ -144,6 +145,20 @@ class Ledger:
         )
         return [Entry(*row) for row in rows if row[0] not in busy][:limit]
 
+    def asked(self, image: str) -> bool:
+        """Write down that somebody is asked to judge an image; whether that was written before: a crash came between.
+
+        Raises:
+            sqlite3.IntegrityError: there is no such image.
+        """
+        with self.transaction() as db:
+            return not db.execute("INSERT OR IGNORE INTO asked VALUES(?)", (image,)).rowcount
+
+    def not_asked(self, image: str) -> None:
+        """Write down that nobody has judged an image after all."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM asked WHERE id = ?", (image,))
+
     def judged(self, image: str, model: str, destinations: Sequence[str], size: int, reason: str) -> bool:
         """Write down that an image's results are in the spool, and where they go; False: it was forgotten meanwhile.
 
@@ -194,31 +209,32 @@ class Ledger:
         )
         return [Entry(*row) for row in rows if row[0] not in busy][:limit]
 
-    def sent(self, image: str, destination: str) -> None:
-        """Write down a delivery; with the last one the image is done."""
-        self._delivered(image, destination, "sent", "")
+    def sent(self, images: Sequence[str], destination: str) -> None:
+        """Write down deliveries to one destination; with the last one an image is done."""
+        with self.transaction() as db:
+            for image in images:
+                self._delivered(db, image, destination, "sent", "")
 
     def failed(self, image: str, destination: str, reason: str) -> None:
         """Give a delivery up; the image is set aside with its results."""
-        self._delivered(image, destination, "failed", reason)
-
-    def _delivered(self, image: str, destination: str, state: str, reason: str) -> None:
-        now = time.time()
         with self.transaction() as db:
+            self._delivered(db, image, destination, "failed", reason)
+
+    @staticmethod
+    def _delivered(db: sqlite3.Connection, image: str, destination: str, state: str, reason: str) -> None:
+        now = time.time()
+        db.execute(
+            "UPDATE deliveries SET state = ?, reason = ?, sent = ?, tries = tries + 1 WHERE id = ? AND destination = ?",
+            (state, reason, now, image, destination),
+        )
+        states = {row[0] for row in db.execute("SELECT state FROM deliveries WHERE id = ?", (image,))}
+        if "waiting" not in states:
+            end = "set aside" if "failed" in states else "done"
+            why = f"not delivered: {reason}" if state == "failed" else ""
             db.execute(
-                "UPDATE deliveries SET state = ?, reason = ?, sent = ?, tries = tries + 1"
-                " WHERE id = ? AND destination = ?",
-                (state, reason, now, image, destination),
+                "UPDATE images SET state = ?, done = ?, reason = CASE WHEN ? = '' THEN reason ELSE ? END WHERE id = ?",
+                (end, now, why, why, image),
             )
-            states = {row[0] for row in db.execute("SELECT state FROM deliveries WHERE id = ?", (image,))}
-            if "waiting" not in states:
-                end = "set aside" if "failed" in states else "done"
-                why = f"not delivered: {reason}" if state == "failed" else ""
-                db.execute(
-                    "UPDATE images SET state = ?, done = ?, reason = CASE WHEN ? = '' THEN reason ELSE ? END"
-                    " WHERE id = ?",
-                    (end, now, why, why, image),
-                )
 
     def postpone_delivery(self, image: str, destination: str, reason: str, wait: float) -> None:
         """Count a delivery that failed, and try again after ``wait`` seconds."""
@@ -241,10 +257,10 @@ class Ledger:
         )
         return [str(row[0]) for row in rows]
 
-    def emptied(self, image: str) -> None:
-        """Write down that an image's files are gone."""
+    def emptied(self, images: Sequence[str]) -> None:
+        """Write down that images' files are gone."""
         with self.transaction() as db:
-            db.execute("UPDATE images SET bytes = 0 WHERE id = ?", (image,))
+            db.executemany("UPDATE images SET bytes = 0 WHERE id = ?", [(image,) for image in images])
 
     def retry(self, image: str = "") -> int:
         """Begin again at once with an image, or with all that were set aside or wait; how many.

@@ -13,6 +13,7 @@ import warnings
 from types import TracebackType
 from typing import Any
 
+from pynetdicom import _config
 from pythonjsonlogger.json import JsonFormatter
 
 _logger = logging.getLogger("bento.pacs")
@@ -60,6 +61,7 @@ def log_as_json() -> None:
     _logger.propagate = False
     warnings.simplefilter("ignore")
     logging.raiseExceptions = False
+    _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom would write a text for each message first
     root = logging.getLogger()
     root.handlers = [logging.NullHandler()]
     for name in ("pynetdicom", "highdicom", "dicomweb_client", "urllib3", "pydicom", "bentoml"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
 import time
@@ -23,6 +24,8 @@ REJECTED_BY_USER, CALLING_TITLE = (0x01, 0x01), 0x03
 PDU_BYTES = 131_072
 """Largest PDU that is asked for; most programs send no larger ones."""
 LARGEST_PDU = 1_048_576
+WAIT_SECONDS = 0.005
+"""Longest that an answer waits because the peer might send something."""
 HANDSHAKE_SECONDS = 10.0
 """A peer's time for TLS and for its first message."""
 
@@ -44,6 +47,14 @@ class LimitedSocket(AssociationSocket):
     def next_message(self) -> None:
         """Begin to count anew."""
         self._received, self._begin = 0, 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; waits for it a moment, where pynetdicom would ask again and again."""
+        if self.socket is not None and not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            with contextlib.suppress(OSError, ValueError):
+                select.select([self.socket], [], [], WAIT_SECONDS)
+        return super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, or fewer where the connection ends.

@@ -5,11 +5,11 @@ image itself with novelty and input warnings. Texts of our own are ASCII, so tha
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from highdicom.sr import (
     AlgorithmIdentification,
-    CodedConcept,
     DeviceObserverIdentifyingAttributes,
     EnhancedSR,
     Measurement,
@@ -23,6 +23,8 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import UID
 
 from bento.inference.answer import Flag, PredictResponse
 from bento.pacs import codes as coded
@@ -37,89 +39,96 @@ DESCRIPTION = "Chest X-ray classifier (research use, not for diagnosis)"
 _MATCHES_NOBODY = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID")
 
 
-def make_report(source: Dataset, model: Model, answer: PredictResponse, made: datetime) -> Dataset:
-    """The report for an image that was judged.
+@dataclass(frozen=True)
+class Group:
+    """What one measurement group says."""
 
-    Args:
-        source: the image's header.
-        model: that judged it.
-        answer: the service's answer.
-        made: when.
-    """
-    diseases = [_disease(source, model, answer, flag) for flag in answer.flags]
+    name: str
+    kind: Code
+    """Its finding."""
+    numbers: tuple[tuple[Code, float], ...] = ()
+    results: tuple[tuple[Code, Code], ...] = ()
+
+
+def report_groups(answer: PredictResponse) -> list[Group]:
+    """What the report of an image says that was judged."""
     flagged = {flag.label for flag in answer.flags}
     others = [
-        _group(source, model, one.label, coded.finding(one.label), [_number(coded.PROBABILITY, one.confidence)], [])
+        Group(one.label, coded.finding(one.label), ((coded.PROBABILITY, one.confidence),))
         for one in answer.predictions
         if one.label not in flagged
     ]
-    return _document(source, model, [*diseases, *others, _image(source, model, answer)], made)
+    return [*(_disease(answer, flag) for flag in answer.flags), *others, _image(answer)]
 
 
-def make_refusal(source: Dataset, model: Model, slug: str, reason: str, made: datetime) -> Dataset:
-    """The report for an image that the service refuses.
+def refusal_groups(slug: str, reason: str) -> list[Group]:
+    """What the report of an image says that the service refuses.
 
     Args:
-        source, model, made: as for :func:`make_report`.
         slug: machine-readable name of the reason.
         reason: the reason in a sentence.
     """
-    result = QualitativeEvaluation(coded.REFUSAL, coded.private(slug.upper(), reason or slug))
-    return _document(source, model, [_group(source, model, "image", coded.QUALITY, [], [result])], made)
+    return [Group("image", coded.QUALITY, (), ((coded.REFUSAL, coded.private(slug.upper(), reason or slug)),))]
 
 
-def _disease(
-    source: Dataset, model: Model, answer: PredictResponse, flag: Flag
-) -> MeasurementsAndQualitativeEvaluations:
+def _disease(answer: PredictResponse, flag: Flag) -> Group:
     confidences = {prediction.label: prediction.confidence for prediction in answer.predictions}
-    measurements = [_number(coded.ODDS_SCORE, flag.score), _number(coded.THRESHOLD, flag.threshold)]
+    numbers = [(coded.ODDS_SCORE, flag.score), (coded.THRESHOLD, flag.threshold)]
     if flag.label in confidences:
-        measurements.insert(0, _number(coded.PROBABILITY, confidences[flag.label]))
+        numbers.insert(0, (coded.PROBABILITY, confidences[flag.label]))
     if flag.probability is not None:
-        measurements.append(_number(coded.SITE_PROBABILITY, flag.probability))
-    result = QualitativeEvaluation(coded.RESULT, coded.FLAGGED if flag.flagged else coded.NOT_FLAGGED)
-    return _group(source, model, flag.label, coded.finding(flag.label), measurements, [result])
+        numbers.append((coded.SITE_PROBABILITY, flag.probability))
+    result = (coded.RESULT, coded.FLAGGED if flag.flagged else coded.NOT_FLAGGED)
+    return Group(flag.label, coded.finding(flag.label), tuple(numbers), (result,))
 
 
-def _image(source: Dataset, model: Model, answer: PredictResponse) -> MeasurementsAndQualitativeEvaluations:
-    measurements = []
-    if answer.novelty is not None:
-        measurements.append(_number(coded.NOVELTY, answer.novelty.score))
-        measurements.append(_number(coded.NOVELTY_THRESHOLD, answer.novelty.threshold))
-    results = [
-        QualitativeEvaluation(coded.INPUT_WARNING, coded.private(warning.kind.upper(), warning.text))
-        for warning in answer.input_warnings
-    ]
-    return _group(source, model, "image", coded.QUALITY, measurements, results)
+def _image(answer: PredictResponse) -> Group:
+    novelty = answer.novelty
+    numbers = () if novelty is None else ((coded.NOVELTY, novelty.score), (coded.NOVELTY_THRESHOLD, novelty.threshold))
+    results = tuple(
+        (coded.INPUT_WARNING, coded.private(warning.kind.upper(), warning.text)) for warning in answer.input_warnings
+    )
+    return Group("image", coded.QUALITY, numbers, results)
 
 
-def _number(name: CodedConcept, value: float) -> Measurement:
-    return Measurement(name, float(value), coded.NO_UNIT)
-
-
-def _group(
-    source: Dataset,
-    model: Model,
-    name: str,
-    kind: CodedConcept,
-    measurements: Sequence[Measurement],
-    results: Sequence[QualitativeEvaluation],
-) -> MeasurementsAndQualitativeEvaluations:
+def make_group(source: Dataset, model: Model, group: Group) -> MeasurementsAndQualitativeEvaluations:
+    """A measurement group in the content tree."""
     use = QualitativeEvaluation(coded.INTENDED_USE, coded.RESEARCH)
-    plain = name.encode("ascii", "replace").decode()
+    plain = group.name.encode("ascii", "replace").decode()
     return MeasurementsAndQualitativeEvaluations(
-        TrackingIdentifier(derived_uid("group", name, str(source.SOPInstanceUID), *model.identity), plain),
-        finding_type=kind,
+        TrackingIdentifier(tracking_uid(group, str(source.SOPInstanceUID), model), plain),
+        finding_type=group.kind,
         algorithm_id=AlgorithmIdentification(model.name, model.version, [f"sha256={model.sha256}"]),
-        measurements=list(measurements) or None,
-        qualitative_evaluations=[*results, use],
+        measurements=[Measurement(name, float(value), coded.NO_UNIT) for name, value in group.numbers] or None,
+        qualitative_evaluations=[*(QualitativeEvaluation(name, value) for name, value in group.results), use],
         source_images=[SourceImageForMeasurementGroup(str(source.SOPClassUID), str(source.SOPInstanceUID))],
     )
 
 
-def _document(
-    source: Dataset, model: Model, groups: Sequence[MeasurementsAndQualitativeEvaluations], made: datetime
-) -> Dataset:
+def report_uid(sop_uid: str, model: Model) -> UID:
+    """The SOP Instance UID of the report about an image."""
+    return derived_uid("report", sop_uid, *model.identity)
+
+
+def series_uid(sop_uid: str, model: Model) -> UID:
+    """The UID of the series that holds this report alone."""
+    return derived_uid("report series", sop_uid, *model.identity)
+
+
+def tracking_uid(group: Group, sop_uid: str, model: Model) -> UID:
+    """What a group is known by: the same whenever this model judges this image."""
+    return derived_uid("group", group.name, sop_uid, *model.identity)
+
+
+def make_report(source: Dataset, model: Model, groups: Sequence[Group], made: datetime) -> Dataset:
+    """The report about an image.
+
+    Args:
+        source: the image's header.
+        model: that judged it.
+        groups: what it says.
+        made: when.
+    """
     device = DeviceObserverIdentifyingAttributes(
         derived_uid("device", *model.identity),
         name=f"{MANUFACTURER}: {NOT_FOR_DIAGNOSIS.lower()}",
@@ -128,13 +137,14 @@ def _document(
         serial_number=f"{model.version} sha256:{model.sha256}",
     )
     context = ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, device))
-    content = MeasurementReport(context, coded.CHEST_XRAY, list(groups), codes.DCM.ImagingMeasurementReport)
+    measured = [make_group(source, model, one) for one in groups]
+    content = MeasurementReport(context, coded.CHEST_XRAY, measured, codes.DCM.ImagingMeasurementReport)
     report = EnhancedSR(
         [_evidence(source)],
         content[0],
-        series_instance_uid=derived_uid("report series", str(source.SOPInstanceUID), *model.identity),
+        series_instance_uid=series_uid(str(source.SOPInstanceUID), model),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=derived_uid("report", str(source.SOPInstanceUID), *model.identity),
+        sop_instance_uid=report_uid(str(source.SOPInstanceUID), model),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=model.name,

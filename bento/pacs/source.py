@@ -1,6 +1,5 @@
 """The image that came: its header, whether it is for the model, and what of it its results carry on."""
 
-import copy
 from typing import cast
 
 from pydicom import Dataset, config, dcmread
@@ -98,7 +97,7 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     for keyword in PATIENT_AND_STUDY:
         element = _element(source, keyword)
         if element is not None and (keyword in EMPTY_IF_ABSENT or _is_valid(element)):
-            target[keyword] = copy.deepcopy(element)
+            target[keyword] = element  # neither is changed any more
         elif keyword in EMPTY_IF_ABSENT:
             setattr(target, keyword, None)
         elif keyword in target:

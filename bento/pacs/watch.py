@@ -15,7 +15,7 @@ from dicomweb_client import DICOMwebClient
 
 from bento.pacs import log
 from bento.pacs.intake import Intake, Outcome
-from bento.pacs.judge import CONNECT_SECONDS, UnavailableError
+from bento.pacs.judge import CONNECT_SECONDS, UnavailableError, out_of_reach
 from bento.pacs.ledger import Entry, Ledger, wait_before
 
 MODALITIES = ("CR", "DX")
@@ -59,7 +59,9 @@ class Watcher:
             for modality in MODALITIES:
                 for series, study, count in self._series(modality, self._since(today)):
                     self._look_into(series, study, count)
-        except (requests.RequestException, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except requests.RequestException as error:
+            raise UnavailableError(f"QIDO-RS fails: the server {out_of_reach(error)}") from None
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise UnavailableError(f"QIDO-RS fails ({type(error).__name__})") from None
         with self._ledger.transaction() as db:
             db.execute("INSERT OR REPLACE INTO cursors(url, date) VALUES(?, ?)", (self._url, today.isoformat()))
@@ -112,7 +114,7 @@ class Watcher:
         try:
             data = self._download(url)
         except requests.RequestException as error:
-            raise UnavailableError(f"WADO-RS fails ({type(error).__name__})") from None
+            raise UnavailableError(f"WADO-RS fails: the server {out_of_reach(error)}") from None
         except _GoneError as error:
             if entry.tries + 1 >= MOST_TRIES:
                 self._ledger.finish(entry.id, "set aside", str(error))

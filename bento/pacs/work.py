@@ -1,23 +1,22 @@
 """The threads between the doors: images are judged, results sent, files deleted; each step can be done again."""
 
-import io
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-from pydicom import Dataset
 
 from bento.pacs import log
 from bento.pacs.capture import make_capture
 from bento.pacs.deliver import Sender
+from bento.pacs.encoding import encoded
 from bento.pacs.gates import Gate
 from bento.pacs.judge import FailedError, Judge, Model, RefusedError, UnavailableError
 from bento.pacs.ledger import Entry, Ledger, wait_before
 from bento.pacs.metrics import FAILURES, JUDGE, SPOOL
-from bento.pacs.report import make_refusal, make_report
+from bento.pacs.report import refusal_groups, report_groups
+from bento.pacs.report_file import report_file
 from bento.pacs.source import read_source
 from bento.pacs.spool import Spool
 from bento.pacs.watch import Watcher
@@ -69,7 +68,7 @@ class Work:
         """Start the threads."""
         jobs: list[tuple[str, Callable[[], bool]]] = [("judge", self._judge_one)] * workers
         jobs += [("deliver", lambda url=url: self._deliver_some(url)) for url in self._senders]  # type: ignore[misc]
-        jobs += [("clean", self._clean), ("model", self._ask_model)]
+        jobs += [("tidy", self._tidy)]
         if watcher is not None:
             jobs.append(("watch", self._watch_job(watcher, watch_seconds)))
         self._threads = [threading.Thread(target=self._forever, args=(job,), name=name) for name, job in jobs]
@@ -103,19 +102,25 @@ class Work:
             except Exception as error:  # a thread that ends would let everything wait for ever
                 log.event("unexpected error", level=logging.ERROR, reason=log.place_of(error))
                 did_something = False
-            if not did_something:
+            if job == self._tidy:
+                self._stop.wait(IDLE_SECONDS)
+            elif not did_something:
                 with self._wake:
                     if not self._stop.is_set():
                         self._wake.wait(IDLE_SECONDS)
 
-    def _ask_model(self) -> bool:
+    def _tidy(self) -> bool:
+        self._ask_model()
+        self._clean()
+        return False
+
+    def _ask_model(self) -> None:
         gate = self.gates["service"]
         if not self._model and gate.is_open():
             try:
                 self._model = " ".join(self._judge.model().identity)
             except UnavailableError as error:
                 gate.failed(error)
-        return False
 
     def _judge_one(self) -> bool:
         if not self.gates["service"].is_open():
@@ -134,8 +139,9 @@ class Work:
     def _judge_entry(self, entry: Entry) -> None:
         begin = time.perf_counter()
         try:
-            results, model, refusal = self._results(self._spool.image(entry.id))
+            results, model, refusal = self._results(self._spool.image(entry.id), again=self._ledger.asked(entry.id))
         except UnavailableError as error:
+            self._ledger.not_asked(entry.id)
             self._ledger.postpone(entry.id, error.reason, 0)
             self.gates["service"].failed(error)
             return
@@ -167,17 +173,17 @@ class Work:
         else:
             self._ledger.postpone(entry.id, reason, wait_before(tries))
 
-    def _results(self, data: bytes) -> tuple[list[bytes], Model, str]:
+    def _results(self, data: bytes, *, again: bool) -> tuple[list[bytes], Model, str]:
         """An image's results, the model, and why it was refused where it was and a report says so."""
         header, made = read_source(data), datetime.now()
         try:
-            answer, model = self._judge.judge(data)
+            answer, model = self._judge.judge(data, again=again)
         except RefusedError as error:
             if not self._options.refusals:
                 raise
             model = self._judge.model()
-            return [encoded(make_refusal(header, model, error.slug, error.reason, made))], model, error.slug
-        results = [encoded(make_report(header, model, answer, made))]
+            return [report_file(header, model, refusal_groups(error.slug, error.reason), made)], model, error.slug
+        results = [report_file(header, model, report_groups(answer), made)]
         if self._options.capture:
             results.append(encoded(make_capture(header, model, answer, made)))
         return results, model, ""
@@ -189,31 +195,37 @@ class Work:
         entries = self._ledger.deliveries(url, BATCH, set())
         if not entries:
             return False
-        done = 0
+        reasons = list[str]()
         try:
             batch = [self._spool.results(entry.id) for entry in entries]
-            for entry, reason in zip(entries, self._senders[url].send(batch), strict=True):
-                self._delivered(entry, url, reason)
-                done += 1
+            try:
+                reasons.extend(self._senders[url].send(batch))
+            finally:  # what was given before an error stands
+                self._delivered(entries[: len(reasons)], reasons, url)
         except FileNotFoundError as error:
             for entry in entries:
                 if not self._spool.has_results(entry.id):
                     self._ledger.failed(entry.id, url, log.place_of(error))
             return True
         except UnavailableError as error:
-            for entry in entries[done:]:
+            for entry in entries[len(reasons) :]:
                 self._ledger.postpone_delivery(entry.id, url, error.reason, 0)
             gate.failed(error)
             return True
         gate.worked()
         return True
 
-    def _delivered(self, entry: Entry, url: str, reason: str) -> None:
+    def _delivered(self, entries: Sequence[Entry], reasons: Sequence[str], url: str) -> None:
+        results = list(zip(entries, reasons, strict=True))
+        self._ledger.sent([entry.id for entry, reason in results if not reason], url)
+        for entry, reason in results:
+            if reason:
+                self._refused(entry, url, reason)
+            else:
+                log.event("results sent", image=entry.id, destination=url)
+
+    def _refused(self, entry: Entry, url: str, reason: str) -> None:
         tries = entry.tries + 1
-        if not reason:
-            self._ledger.sent(entry.id, url)
-            log.event("results sent", image=entry.id, destination=url)
-            return
         FAILURES.labels("delivery").inc()
         log.event(
             "results not taken", level=logging.WARNING, image=entry.id, destination=url, reason=reason, tries=tries
@@ -247,7 +259,7 @@ class Work:
 
         return job
 
-    def _clean(self) -> bool:
+    def _clean(self) -> None:
         """Delete the files of what is finished: after its days, or before them where the spool is full."""
         now = time.time()
         keep = self._options.keep_days * DAY
@@ -255,15 +267,9 @@ class Work:
         moment, set_aside = now - keep, now - max(keep, SET_ASIDE_DAYS * DAY)
         if not self._spool.has_room():
             moment = set_aside = now
-        for image in self._ledger.finished_before(moment, set_aside, 100):
+        finished = self._ledger.finished_before(moment, set_aside, 100)
+        for image in finished:
             self._spool.delete(image)
-            self._ledger.emptied(image)
+        if finished:
+            self._ledger.emptied(finished)
         SPOOL.set(self._spool.used)
-        return False
-
-
-def encoded(result: Dataset) -> bytes:
-    """A result as a DICOM file."""
-    stream = io.BytesIO()
-    result.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()

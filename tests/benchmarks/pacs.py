@@ -1,12 +1,14 @@
 """The gateway put through it, with a real Orthanc: ``python -m tests.benchmarks.pacs CHECK [--images N]``.
 
 ``kill``: the gateway and the archive end by SIGKILL at random moments. ``trouble``: the archive is down for a minute,
-the spool is full, the service answers 503, the key is wrong. ``rate``: images a second, beside the service's own.
+the spool is full, the service answers 503, the key is wrong. ``rate``: films a second, beside the service's own.
+``memory``: of the gateway, over many films. ``latency``: until a film's results are in its study.
 """
 
 import argparse
 import random
 import signal
+import statistics
 import tempfile
 import threading
 import time
@@ -20,9 +22,9 @@ from pydicom import uid
 
 from bento.keys import hash_key
 from tests.support.films import film
-from tests.support.gateway import TITLE, GatewayProcess
-from tests.support.orthanc import Orthanc, storescu
-from tests.support.server import ROOT, free_port, running_service
+from tests.support.gateway import TITLE, GatewayProcess, running_gateway
+from tests.support.orthanc import Orthanc, running_orthanc, storescu
+from tests.support.server import ROOT, free_port, running_service, service_process
 
 FORWARD = ROOT / "bento/packaging/pacs/forward.lua"
 CHUNK = 10
@@ -130,60 +132,132 @@ def trouble(folder: Path, model: str, count: int) -> None:
     orthanc.end()
 
 
-def rate(folder: Path, service: str, count: int, side: int) -> None:
-    """Images a second through the gateway, and of the service alone for the same requests; memory on the way."""
-    files = write_films(folder, count, side, uid.JPEGLosslessSV1)
-    contents = [file.read_bytes() for file in files]
-    with httpx.Client(timeout=60, trust_env=False) as client, ThreadPoolExecutor(4) as pool:
-        begin = time.monotonic()
-        answers = list(
-            pool.map(lambda data: client.post(f"{service}/predict?explain=true", files={"file": data}), contents)
-        )
-        alone = count / (time.monotonic() - begin)
-        assert all(answer.is_success for answer in answers), {answer.status_code for answer in answers}
+def spent(process: psutil.Process) -> float:
+    """Seconds of CPU of a process and of those that it has started."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def wait_for(orthanc: Orthanc, instances: int, gateway: psutil.Process, marks: int = 0) -> list[str]:
+    """Wait until an archive holds so many instances; the gateway's memory at so many points on the way, in MB."""
+    begin, memory = time.monotonic(), list[str]()
+    while (done := int(orthanc.get("/statistics")["CountInstances"])) < instances:
+        if marks and done >= len(memory) * instances / marks:
+            memory.append(f"{done // 2}: {gateway.memory_info().rss / 1e6:.0f}")
+        assert time.monotonic() - begin < PATIENCE, f"{done} of {instances} instances"
+        time.sleep(0.1)
+    memory.append(f"{instances // 2}: {gateway.memory_info().rss / 1e6:.0f}")
+    return memory
+
+
+def ask_all(service: str, contents: Sequence[bytes]) -> None:
+    """Have the service judge films as the gateway does: four at a time, with heat maps."""
+    session = httpx.Client(timeout=60, trust_env=False)
+    with session as client, ThreadPoolExecutor(4) as pool:
+        url = f"{service}/predict?explain=true"
+        answers = pool.map(lambda data: client.post(url, files={"file": data}), contents)
+        assert {answer.status_code for answer in answers} == {200}
+
+
+def rate(folder: Path, service: str, pid: int, files: Sequence[Path], rounds: int) -> None:
+    """Films a second through gateway, service and archive, beside the service's own for the same films.
+
+    Both in turns, several times: others may have the cores busy.
+    """
+    contents, server = [file.read_bytes() for file in files], psutil.Process(pid)
     orthanc = Orthanc(folder / "archive")
     orthanc.start()
     flags = {"service": service, "peers": "MODALITY@127.0.0.1", "to": orthanc.web}
     gateway = GatewayProcess(folder / "gateway", flags)
     gateway.start()
     assert gateway.process is not None
-    process = psutil.Process(gateway.process.pid)
-    begin, memory, mark = time.monotonic(), [], 0
-    sender = threading.Thread(target=send_until_taken, args=(gateway.dicom_port, TITLE, files))
-    sender.start()
-    while (done := len(orthanc.instances("OT"))) < count and time.monotonic() - begin < PATIENCE:
-        if done >= mark:
-            memory.append(f"{done}: {process.memory_info().rss / 1e6:.0f}")
-            mark += max(1, count // 8)
-        time.sleep(0.2)
-    sender.join()
-    through, spent = count / (time.monotonic() - begin), process.cpu_times()
-    cost = 1000 * (spent.user + spent.system) / count
-    print(f"rate: {through:.1f} images a second, the service alone {alone:.1f}: {through / alone:.0%}")
-    print(f"{cost:.0f} ms of CPU an image in the gateway; MB after images: {', '.join(memory)}")
-    print(tally(orthanc, count), flush=True)
+    assert orthanc.process is not None
+    processes = {"service": server, "gateway": psutil.Process(gateway.process.pid)}
+    processes["Orthanc"] = psutil.Process(orthanc.process.pid)
+    alone, through, costs = list[float](), list[float](), list[float]()
+    used = dict.fromkeys(processes, 0.0)
+    ask_all(service, contents[:4])
+    for number in range(rounds):
+        chosen = range(number * len(files) // rounds, (number + 1) * len(files) // rounds)
+        before, begin = spent(server), time.monotonic()
+        ask_all(service, [contents[one] for one in chosen])
+        alone.append(len(chosen) / (time.monotonic() - begin))
+        costs.append(1000 * (spent(server) - before) / len(chosen))
+        marks, begin = {name: spent(one) for name, one in processes.items()}, time.monotonic()
+        send_until_taken(gateway.dicom_port, TITLE, [files[one] for one in chosen])
+        wait_for(orthanc, 2 * chosen.stop, processes["gateway"])
+        through.append(len(chosen) / (time.monotonic() - begin))
+        for name, one in processes.items():
+            used[name] += 1000 * (spent(one) - marks[name]) / len(files)
+    ratio = statistics.median(there / one for there, one in zip(through, alone, strict=True))
+    print(f"rate: {statistics.median(through):.1f} films a second, the service alone {statistics.median(alone):.1f};")
+    print(f"median of {rounds} ratios {ratio:.0%}; ms of CPU a film: the service alone {statistics.median(costs):.0f}")
+    print("; through the gateway " + ", ".join(f"{name} {cost:.0f}" for name, cost in used.items()))
+    own = used["gateway"] / statistics.median(costs)
+    print(f"the gateway's CPU is {own:.0%} of the service's own; {tally(orthanc, len(files))}", flush=True)
     gateway.end()
     orthanc.end()
+
+
+def memory(folder: Path, service: str, files: Sequence[Path]) -> None:
+    """The gateway's memory on the way through many films."""
+    with running_orthanc(folder / "archive") as orthanc:
+        flags = {"service": service, "peers": "MODALITY@127.0.0.1", "to": orthanc.web}
+        with running_gateway(folder / "gateway", **flags) as gateway:
+            assert gateway.process is not None
+            sender = threading.Thread(target=send_until_taken, args=(gateway.dicom_port, TITLE, files))
+            sender.start()
+            marks = wait_for(orthanc, 2 * len(files), psutil.Process(gateway.process.pid), 10)
+            sender.join()
+            print(f"memory: MB after films: {', '.join(marks)}; {tally(orthanc, len(files))}", flush=True)
+
+
+def latency(folder: Path, service: str, files: Sequence[Path]) -> None:
+    """Seconds from the end of storescu until report and capture are in the archive, films one after another."""
+    port = free_port()
+    modalities = {"chestxray": [TITLE, "127.0.0.1", port]}
+    with running_orthanc(folder / "archive", LuaScripts=[str(FORWARD)], DicomModalities=modalities) as orthanc:
+        gateway = GatewayProcess(
+            folder / "gateway", {"service": service, "peers": "ORTHANC@127.0.0.1", "to": orthanc.web}, dicom_port=port
+        )
+        gateway.start()
+        assert gateway.process is not None
+        taken = []
+        for number, file in enumerate(files, start=1):
+            begin = time.monotonic()
+            send_until_taken(orthanc.dicom_port, "ORTHANC", [file])
+            wait_for(orthanc, 3 * number, psutil.Process(gateway.process.pid))
+            taken.append(time.monotonic() - begin)
+        median, most = statistics.median(taken), max(taken)
+        print(
+            f"latency: {len(files)} films: median {median:.2f} s, most {most:.2f} s, first {taken[0]:.2f} s", flush=True
+        )
+        gateway.end()
 
 
 def main() -> None:
     """Run the checks that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checks", nargs="+", choices=("kill", "trouble", "rate"))
+    parser.add_argument("checks", nargs="+", choices=("kill", "trouble", "rate", "memory", "latency"))
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--side", type=int, default=2000, help="of the films of `rate`, in pixels")
+    parser.add_argument("--side", type=int, default=2000, help="of the films of `rate`, `memory` and `latency`")
+    parser.add_argument("--rounds", type=int, default=5, help="of `rate`")
     parser.add_argument("--model", default="chest_xray:latest", help="in the BentoML model store")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pacs-") as name:
         folder = Path(name)
         model = wanted.model
-        with running_service(folder / "service.log", CHEST_XRAY_MODEL=model) as service:
+        with service_process(folder / "service.log", CHEST_XRAY_MODEL=model) as (service, process):
             for check in wanted.checks:
                 (folder / check).mkdir()
                 if check == "kill":
                     kill(folder / check, service, wanted.images)
-                elif check == "rate":
-                    rate(folder / check, service, wanted.images, wanted.side)
+                elif check != "trouble":
+                    files = write_films(folder / check, wanted.images, wanted.side, uid.JPEGLosslessSV1)
+                    if check == "rate":
+                        rate(folder / check, service, process.pid, files, wanted.rounds)
+                    else:
+                        {"memory": memory, "latency": latency}[check](folder / check, service, files)
         if "trouble" in wanted.checks:
             trouble(folder / "trouble", model, wanted.images)
 

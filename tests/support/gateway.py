@@ -1,6 +1,7 @@
 """Real ``python -m bento.pacs run`` processes."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from pydicom import dcmread
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE, build_context
 
 from tests.support.server import ROOT, free_port
 
@@ -86,3 +90,15 @@ def running_gateway(folder: Path, **flags: str) -> Iterator[GatewayProcess]:
     finally:
         if gateway.process is not None and gateway.process.poll() is None:
             gateway.end(signal.SIGKILL)
+
+
+def store(gateway: GatewayProcess, *films: bytes) -> list[int | None]:
+    """Send films by C-STORE, as ``MODALITY``; the status of each, None where there was no answer."""
+    entity = AE("MODALITY")
+    entity.requested_contexts = [build_context(ComputedRadiographyImageStorage, ExplicitVRLittleEndian)]
+    association = entity.associate("127.0.0.1", gateway.dicom_port, ae_title=TITLE)
+    assert association.is_established
+    try:
+        return [association.send_c_store(dcmread(io.BytesIO(one))).get("Status") for one in films]
+    finally:
+        association.release()

@@ -24,13 +24,13 @@ def test_an_image_goes_from_door_to_door(ledger: Ledger) -> None:
     assert ledger.due("received", set()) == []
     assert ledger.used() == 30
     assert [one.id for one in ledger.deliveries(WEB, 8, set())] == ["1"]
-    ledger.sent("1", WEB)
+    ledger.sent(["1"], WEB)
     assert ledger.deliveries(WEB, 8, set()) == []
     assert ledger.rows("SELECT state FROM images") == [("judged",)]
-    ledger.sent("1", NODE)
+    ledger.sent(["1"], NODE)
     assert ledger.rows("SELECT state FROM images") == [("done",)]
     assert ledger.finished_before(time.time(), 0, 9) == ["1"]
-    ledger.emptied("1")
+    ledger.emptied(["1"])
     assert ledger.used() == 0
 
 
@@ -46,7 +46,7 @@ def test_a_known_image_is_taken_again_only_for_another_model(ledger: Ledger) -> 
     assert ledger.is_known("1", "a")
     assert ledger.is_known("1", "b")  # under way
     ledger.judged("1", "a", [WEB], 1, "")
-    ledger.sent("1", WEB)
+    ledger.sent(["1"], WEB)
     assert ledger.is_known("1", "a")
     assert ledger.is_known("1", "")
     assert not ledger.is_known("1", "b")

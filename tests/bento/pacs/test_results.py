@@ -1,6 +1,7 @@
 """Report and capture: what they say, whose they are, and that the standard's own checker finds nothing wrong."""
 
 import io
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from pydicom import Dataset, uid
 
 from bento.imaging.dicom.codecs import SUPPORTED
-from bento.inference.answer import ClassMap, ExplainedResponse, Flag
-from bento.pacs.capture import make_capture
+from bento.imaging.quality import InputWarning
+from bento.inference.answer import ClassMap, ClassPrediction, ExplainedResponse, Flag
+from bento.pacs.capture import draw, make_capture
+from bento.pacs.encoding import encoded
 from bento.pacs.judge import LocalJudge, Model
-from bento.pacs.report import make_refusal, make_report
-from bento.pacs.source import read_source
-from bento.pacs.work import encoded
+from bento.pacs.report import Group, make_report, refusal_groups, report_groups
+from bento.pacs.report_file import report_file
+from bento.pacs.source import LOSSY, read_source
 from tests.support.films import CHARACTER_SETS, OPTIONAL, film
 from tests.support.orthanc import dicom_errors, need_orthanc
 from tests.support.server import ROOT
@@ -38,9 +41,13 @@ def results(data: bytes, judge: LocalJudge) -> tuple[ExplainedResponse, Dataset,
     """The answer for a film, its report and its capture, both as they are read back from their files."""
     header = read_source(data)
     answer, model = judge.judge(data)
-    made = make_report(header, model, answer, MADE), make_capture(header, model, answer, MADE)
-    report, capture = (pydicom.dcmread(io.BytesIO(encoded(one))) for one in made)
-    return answer, report, capture
+    capture = pydicom.dcmread(io.BytesIO(encoded(make_capture(header, model, answer, MADE))))
+    return answer, report_of(header, model, report_groups(answer)), capture
+
+
+def report_of(source: Dataset, model: Model, groups: Sequence[Group], made: datetime = MADE) -> Dataset:
+    """The report as it is read back from its file."""
+    return pydicom.dcmread(io.BytesIO(report_file(source, model, groups, made)))
 
 
 def found_wrong(folder: Path, *datasets: Dataset) -> list[str]:
@@ -88,7 +95,8 @@ def test_the_checker_finds_nothing_wrong_whatever_the_image_has_or_lacks(
 ) -> None:
     need_orthanc()
     _, report, capture = results(film(2, **KINDS[kind]), judge)
-    refusal = make_refusal(read_source(film(2, **KINDS[kind])), judge.model(), "blank", "It is blank", MADE)
+    source = read_source(film(2, **KINDS[kind]))
+    refusal = report_of(source, judge.model(), refusal_groups("blank", "It is blank"))
     assert found_wrong(tmp_path, report, capture, refusal) == []
 
 
@@ -100,6 +108,61 @@ def test_the_checker_finds_nothing_wrong_in_the_results_of_real_films(judge: Loc
     for file in files:
         _, report, capture = results(file.read_bytes(), judge)
         assert found_wrong(tmp_path, report, capture) == [], file.name
+
+
+WARNINGS = [
+    InputWarning("inverted", "It seems to be inverted."),
+    InputWarning("blank", "It has little contrast, as one of a phone has, and the text is long."),
+]
+"""What may speak against an answer."""
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"input_warnings": WARNINGS},
+    {"input_warnings": [InputWarning("inverted", "The same kind, another text.")]},
+    {"novelty": None, "in_distribution": None},
+    {"flags": []},
+    {"predictions": [ClassPrediction(label="Früh", confidence=1 / 3)], "flags": []},
+]
+"""What answers differ in."""
+
+
+@pytest.mark.parametrize(("kind", "change"), [(kind, kind % len(CHANGES)) for kind in range(len(KINDS))])
+def test_the_file_says_what_highdicom_s_report_of_the_same_image_does(
+    judge: LocalJudge, kind: int, change: int
+) -> None:
+    data = film(2, **KINDS[kind])
+    source, (answer, model) = read_source(data), judge.judge(data)
+    calibrated = [flag.model_copy(update={"probability": 0.1, "flagged": bool(kind % 2)}) for flag in answer.flags]
+    flags = calibrated if change % 2 else answer.flags
+    groups = report_groups(answer.model_copy(update={"flags": flags, **CHANGES[change]}))
+    both = report_of(source, model, groups), encoded(make_report(source, model, groups, MADE))
+    quick, slow = both[0], pydicom.dcmread(io.BytesIO(both[1]))
+    for one in (quick, slow):
+        del one.InstanceCreationDate, one.InstanceCreationTime
+        del one.ContributingEquipmentSequence[0].ContributionDateTime
+    assert quick == slow
+    assert quick.file_meta == slow.file_meta
+
+
+@pytest.mark.parametrize("lossy", [(), ("8.5", "ISO_15444_1"), (["8.5", "2"], "ISO_15444_1")])
+def test_the_capture_says_that_it_lost_something_after_what_the_image_has_lost(
+    judge: LocalJudge, lossy: tuple[str | list[str], ...]
+) -> None:
+    elements = {"LossyImageCompression": "01"} if lossy else {}
+    data = film(2, **elements, **dict(zip(LOSSY[1:], lossy, strict=False)))
+    _, _, capture = results(data, judge)
+    consistent = bool(lossy) and isinstance(lossy[0], str)
+    assert capture.LossyImageCompression == "01"
+    assert capture["LossyImageCompressionMethod"].VM == capture["LossyImageCompressionRatio"].VM == 1 + consistent
+    ratios = capture.LossyImageCompressionRatio
+    assert (ratios[0] == 8.5) if consistent else ratios > 5
+
+
+def test_a_panel_of_many_diseases_loses_none(judge: LocalJudge) -> None:
+    answer, model = judge.judge(film(2))
+    more = [answer.flags[0].model_copy(update={"label": f"DISEASE {number}"}) for number in range(14)]
+    flags = [*answer.flags, *more]
+    assert draw(answer.model_copy(update={"flags": flags}), model).height > draw(answer, model).height == 546
 
 
 def test_the_report_has_each_number_of_the_answer(judge: LocalJudge) -> None:
@@ -127,7 +190,7 @@ def test_the_report_says_whether_a_disease_is_flagged(judge: LocalJudge, flagged
     data = film(3)
     answer, model = judge.judge(data)
     flags = [Flag(**{**dict(flag), "flagged": flagged}) for flag in answer.flags]
-    report = make_report(read_source(data), model, answer.model_copy(update={"flags": flags}), MADE)
+    report = report_of(read_source(data), model, report_groups(answer.model_copy(update={"flags": flags})))
     codes = {element.value for element in report.iterall() if element.keyword == "CodeValue"}
     assert ("FLAGGED" in codes, "NOT-FLAGGED" in codes) == (flagged, not flagged)
     assert "RESEARCH" in codes
@@ -155,7 +218,8 @@ def test_uids_depend_on_the_image_and_the_model_alone(judge: LocalJudge) -> None
 
     def uids(number: int, model: Model, made: datetime) -> set[str]:
         image = read_source(film(number))
-        both = make_report(image, model, answer, made), make_capture(image, model, answer, made)
+        report = report_of(image, model, report_groups(answer), made)
+        both = report, make_capture(image, model, answer, made)
         return {str(one[name].value) for one in both for name in ("SOPInstanceUID", "SeriesInstanceUID")}
 
     first = uids(5, model, MADE)
@@ -164,10 +228,8 @@ def test_uids_depend_on_the_image_and_the_model_alone(judge: LocalJudge) -> None
     assert uids(5, model, datetime(2027, 1, 1)) == first
     assert not uids(6, model, MADE) & first
     assert not uids(5, Model(model.name, "another", model.sha256), MADE) & first
-    inner = [
-        [str(element.value) for element in make_report(header, model, answer, MADE).iterall() if element.VR == "UI"]
-        for _ in range(2)
-    ]
+    reports = [report_of(header, model, report_groups(answer)) for _ in range(2)]
+    inner = [[str(element.value) for element in one.iterall() if element.VR == "UI"] for one in reports]
     assert inner[0] == inner[1]
 
 
@@ -209,11 +271,11 @@ def test_the_capture_shows_the_image_its_heat_map_and_the_warning(judge: LocalJu
     maps = [ClassMap(label=one.label, values=evidence) for one in answer.explanation.maps]
     explained = answer.model_copy(update={"explanation": answer.explanation.model_copy(update={"maps": maps})})
     capture = make_capture(read_source(data), model, explained, MADE)
-    pixels = np.frombuffer(capture.PixelData, np.uint8).reshape(capture.Rows, capture.Columns, 3).astype(int)
-    assert pixels.shape[1] > pixels.shape[0] > 700
-    coloured = np.ptp(pixels[34:, :768], axis=2) > 20
-    assert coloured[384:, 384:].mean() > 0.3
-    assert coloured[:300, :300].sum() == 0
+    pixels = pydicom.dcmread(io.BytesIO(encoded(capture))).pixel_array.astype(int)
+    assert pixels.shape == (capture.Rows, capture.Columns, 3) == (546, 912, 3)
+    coloured = np.ptp(pixels[34:, :512], axis=2) > 20
+    assert coloured[256:, 256:].mean() > 0.3
+    assert coloured[:200, :200].sum() == 0
     band = pixels[:34, :400]
     assert (band.max(axis=2) > 150).mean() > 0.05  # letters
     assert capture.BurnedInAnnotation == "NO"
@@ -222,7 +284,8 @@ def test_the_capture_shows_the_image_its_heat_map_and_the_warning(judge: LocalJu
 
 def test_a_refusal_says_why(judge: LocalJudge) -> None:
     source = read_source(film(9))
-    refusal = make_refusal(source, judge.model(), "outside-what-the-model-knows", "It is unlike the images", MADE)
+    groups = refusal_groups("outside-what-the-model-knows", "It is unlike the images")
+    refusal = report_of(source, judge.model(), groups)
     meanings = [str(element.value) for element in refusal.iterall() if element.keyword == "CodeMeaning"]
     assert "It is unlike the images" in meanings
     assert not [element for element in refusal.iterall() if element.keyword == "NumericValue"]

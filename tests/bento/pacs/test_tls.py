@@ -1,9 +1,7 @@
 """DICOM over TLS: both sides show a certificate of the deployment's authority."""
 
 import gc
-import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from bento.pacs.settings import Destination, PacsSettings
 from bento.pacs.spool import Spool
 from bento.pacs.tls import client_context, server_context
 from tests.support.films import film
+from tests.support.peers import certificate
 from tests.support.server import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -28,17 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 def _collected() -> Iterator[None]:
     yield
     gc.collect()
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    files = folder / f"{name}.crt", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    return files
 
 
 def test_only_who_has_a_trusted_certificate_is_let_in(tmp_path: Path) -> None:

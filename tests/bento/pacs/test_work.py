@@ -2,12 +2,8 @@
 
 import contextlib
 import json
-import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,58 +17,9 @@ from bento.pacs.spool import Spool
 from bento.pacs.watch import Watcher
 from bento.pacs.work import Options, Work
 from tests.support.films import film, film_uid
+from tests.support.peers import Peer, answering, answers_of, stored
 
 SECONDS = 20
-
-
-@dataclass
-class Peer:
-    """An HTTP server that answers with what it is told to, and keeps what it was sent."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    answer: Callable[[bytes], bytes] | None = None
-    url: str = ""
-
-
-@contextlib.contextmanager
-def answering() -> Iterator[Peer]:
-    """A peer on the loopback interface."""
-    peer = Peer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            peer.requests.append((self.path, dict(self.headers), content))
-            body = peer.answer(content) if peer.answer and peer.status == 200 else peer.body
-            self.send_response(peer.status)
-            for name, value in (peer.headers | {"Content-Length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST  # noqa: N815
-
-        def log_message(self, *arguments: object) -> None:
-            """Nothing is logged."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    peer.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield peer
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def stored(content: bytes) -> bytes:
-    """What a DICOMweb server answers that stores everything."""
-    uids = set(re.findall(rb"\x08\x00\x18\x00UI..(2\.25\.\d+)", content))
-    return json.dumps({"00081199": {"Value": [{"00081155": {"Value": [uid.decode()]}} for uid in uids]}}).encode()
 
 
 class Running:
@@ -176,12 +123,7 @@ def test_an_image_waits_for_a_service_that_does_not_answer_for_it(
     with running(tmp_path, ServiceJudge(service.url, "a key", True), archive) as gateway:
         gateway.take(1)
         gateway.until("received", reason=reason)
-        answer, _ = judge.judge(film(1))
-        model = judge.model()
-        metadata = {"model_name": model.name, "model_version": model.version, "notice": None}
-        metadata["files"] = {"model.onnx": model.sha256}  # type: ignore[assignment]
-        service.answer = lambda content: answer.model_dump_json().encode() if content else json.dumps(metadata).encode()
-        service.status = 200
+        service.answer, service.status = answers_of(judge, film(1)), 200
         gateway.until("done")
     assert all(headers["Authorization"] == "Bearer a key" for _, headers, _ in service.requests)
 
