@@ -1,7 +1,5 @@
 """Device, threads and allocator: everything that makes PyTorch fast on the machine at hand, in one place."""
 
-import ctypes
-import platform
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,14 +9,11 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor
 
-from bento.cpu import available_cores
+from bento.cpu import M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, available_cores, tell_allocator
 from trainer.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
-M_TRIM_THRESHOLD = -1
-M_MMAP_MAX = -4
-M_ARENA_MAX = -8
 
 
 def prepare(device: str) -> torch.device:
@@ -35,11 +30,7 @@ def prepare(device: str) -> torch.device:
         raise UserError("device: cuda was asked for, but PyTorch sees no GPU; give --device cpu or auto")
     if device == "cpu" or not torch.cuda.is_available():
         torch.set_num_threads(max(1, available_cores() // idist.get_nproc_per_node()))
-        if platform.libc_ver()[0] == "glibc":
-            libc = ctypes.CDLL(None)
-            libc.mallopt(M_ARENA_MAX, 1)
-            libc.mallopt(M_MMAP_MAX, 0)
-            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        tell_allocator({M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1})
         return torch.device("cpu")
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True

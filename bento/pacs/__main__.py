@@ -10,10 +10,12 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from bento.cpu import M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, tell_allocator
 from bento.pacs.settings import PacsSettings, check_pacs_environment
 from bento.pacs.spool import Spool, SpoolError
 
 USAGE_ERROR = 2
+MB = 1 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,6 +92,8 @@ def _run(settings: PacsSettings) -> int:
     from bento.pacs.log import log_as_json
 
     log_as_json()
+    # A film is several times copied on its way, and some megabytes large.
+    tell_allocator({M_ARENA_MAX: 1, M_MMAP_THRESHOLD: 32 * MB, M_TRIM_THRESHOLD: 128 * MB})
     gateway = Gateway(settings)
     done = threading.Event()
 

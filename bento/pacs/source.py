@@ -8,7 +8,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 from bento.imaging.dicom.geometry import is_lateral
-from bento.imaging.dicom.header import LimitedStream, code_string
+from bento.imaging.dicom.header import DAMAGE, LimitedStream, code_string
 from bento.imaging.dicom.reader import NAMEABLE, RADIOGRAPHY, check_kind
 from bento.imaging.errors import DamagedImageError, ImageError, NotChestError
 
@@ -51,7 +51,7 @@ def read_source(data: bytes) -> Dataset:
         uids = [UID(str(header.get(keyword, ""))) for keyword in NEEDED]
     except ImageError:
         raise
-    except Exception:
+    except DAMAGE:
         raise DamagedImageError("the DICOM file's header is damaged") from None
     if not all(uid.is_valid for uid in uids):
         raise DamagedImageError("the DICOM file lacks a valid UID of its class, image, series or study")
@@ -79,7 +79,7 @@ def why_not(header: Dataset) -> str:
             return "a lateral view"
     except NotChestError as error:
         return str(error)
-    except Exception:
+    except DAMAGE:
         raise DamagedImageError("the DICOM file's header is damaged") from None
     return ""
 
@@ -107,9 +107,7 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
 def _element(source: Dataset, keyword: str) -> DataElement | None:
     try:
         return source[keyword]
-    except KeyError:
-        return None
-    except (ValueError, TypeError):  # no number where one must be
+    except DAMAGE:  # it is not there, or no value of its kind
         return None
 
 

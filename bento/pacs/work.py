@@ -61,6 +61,7 @@ class Work:
         self._stop, self._wake = threading.Event(), threading.Condition()
         self._lock, self._busy = threading.Lock(), set[str]()
         self.gates = {name: Gate(name) for name in ("service", "watch", *senders)}
+        self._model_gate = Gate("service")
         self._threads: list[threading.Thread] = []
         self._model = ""
 
@@ -115,12 +116,12 @@ class Work:
         return False
 
     def _ask_model(self) -> None:
-        gate = self.gates["service"]
-        if not self._model and gate.is_open():
+        # By a gate of its own: who asks for the model must not hold back those who have an image to ask about.
+        if not self._model and self._model_gate.is_open():
             try:
                 self._model = " ".join(self._judge.model().identity)
             except UnavailableError as error:
-                gate.failed(error)
+                self._model_gate.failed(error)
 
     def _judge_one(self) -> bool:
         if not self.gates["service"].is_open():

@@ -135,7 +135,7 @@ def trouble(folder: Path, model: str, count: int) -> None:
 def spent(process: psutil.Process) -> float:
     """Seconds of CPU of a process and of those that it has started."""
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def wait_for(orthanc: Orthanc, instances: int, gateway: psutil.Process, marks: int = 0) -> list[str]:

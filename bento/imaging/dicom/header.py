@@ -5,11 +5,13 @@ Elements that name a person are skipped over. pydicom's warnings and log lines, 
 
 import io
 import logging
+import struct
 import warnings
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -30,6 +32,20 @@ MAX_WORD = 4_096
 """Bytes of one value that is no lookup table."""
 MAX_READS = 50_000
 """Reads of a header, which takes about two an element and has a hundred elements; and fragments of a picture."""
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    BytesLengthException,
+    InvalidDicomError,
+)
+"""What pydicom and the decoders raise where bytes are damaged; anything else is a fault of a program's own."""
 _KEYWORDS = [
     "Modality", "PresentationIntentType", "BodyPartExamined", "ViewPosition", "SamplesPerPixel",
     "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
@@ -55,7 +71,7 @@ def read_header(data: bytes | bytearray) -> Dataset:
 
     Raises:
         ImageError: not supported, cut off, or beyond a limit.
-        Exception: whatever pydicom makes of damage.
+        DAMAGE: whatever pydicom makes of it.
     """
     stream = LimitedStream(data)
     stream.seek(first_element(data) or 0)

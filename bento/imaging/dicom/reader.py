@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000TransferSyntaxes
 
 from bento.imaging.dicom.geometry import square_pixels, turn_upright
 from bento.imaging.dicom.greyscale import to_grey
-from bento.imaging.dicom.header import code_string, read_header
+from bento.imaging.dicom.header import DAMAGE, code_string, read_header
 from bento.imaging.errors import (
     DamagedImageError,
     ImageError,
@@ -74,7 +74,7 @@ def read_dicom(data: bytes | bytearray, max_pixels: int) -> tuple[Image.Image, t
         return turn_upright(image, header, warnings), tuple(warnings)
     except ImageError:
         raise
-    except Exception:
+    except DAMAGE:
         raise DamagedImageError("the DICOM file is truncated or damaged") from None
 
 

@@ -1,5 +1,6 @@
 """The ledger: what is written down, in which order things come up, and what begins again."""
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_what_came_damaged_may_come_again_and_what_was_refused_may_not(ledger: L
     assert [one.id for one in ledger.due("received", set())] == ["1"]
     ledger.finish("1", "set aside", "refused")
     assert ledger.is_known("1", "a")
+
+
+def test_whether_an_image_was_asked_about_is_known_until_it_begins_anew(ledger: Ledger) -> None:
+    ledger.add(entry("1"), "received")
+    assert not ledger.asked("1")
+    assert ledger.asked("1")
+    ledger.not_asked("1")
+    assert not ledger.asked("1")
+    ledger.forget("1")
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.asked("1")
+    ledger.add(entry("1"), "received")
+    assert not ledger.asked("1")
 
 
 def test_waits_grow_to_a_limit() -> None:

@@ -160,6 +160,7 @@ def test_a_gateway_with_a_model_of_its_own_needs_no_service(
         until(lambda: states(gateway) == [("done", "")] * 2, gateway)
         assert gateway.end() == 0
     finally:
+        assert server is not None
         server.shutdown()
     answer, model = judge.judge(film(2))
     report, capture = received["SR"], received["OT"]

@@ -20,7 +20,7 @@ from bento.pacs.judge import LocalJudge, Model
 from bento.pacs.report import Group, make_report, refusal_groups, report_groups
 from bento.pacs.report_file import report_file
 from bento.pacs.source import LOSSY, read_source
-from tests.support.films import CHARACTER_SETS, OPTIONAL, film
+from tests.support.films import CHARACTER_SETS, OPTIONAL, PATIENT_NUMBER, film
 from tests.support.orthanc import dicom_errors, need_orthanc
 from tests.support.server import ROOT
 
@@ -148,8 +148,9 @@ def test_the_file_says_what_highdicom_s_report_of_the_same_image_does(
 def test_the_capture_says_that_it_lost_something_after_what_the_image_has_lost(
     judge: LocalJudge, lossy: tuple[str | list[str], ...]
 ) -> None:
-    elements = {"LossyImageCompression": "01"} if lossy else {}
-    data = film(2, **elements, **dict(zip(LOSSY[1:], lossy, strict=False)))
+    elements: dict[str, Any] = {"LossyImageCompression": "01"} if lossy else {}
+    elements |= dict(zip(LOSSY[1:], lossy, strict=False))
+    data = film(2, **elements)
     _, _, capture = results(data, judge)
     consistent = bool(lossy) and isinstance(lossy[0], str)
     assert capture.LossyImageCompression == "01"
@@ -252,6 +253,15 @@ def test_an_optional_value_that_is_none_is_left_out(judge: LocalJudge) -> None:
     for one in (report, capture):
         assert "PatientSize" not in one
         assert one.PatientWeight == 81
+
+
+@pytest.mark.parametrize("tag", [b"\x10\x00\x10\x00PN", b"\x10\x00\x30\x10DS", b"\x08\x00\x30\x10LO"])
+def test_an_element_of_an_unknown_kind_costs_nothing_but_itself(judge: LocalJudge, tag: bytes) -> None:
+    data = film(6, PatientWeight="81").replace(tag, tag[:4] + b"XX")
+    _, report, capture = results(data, judge)
+    for one in (report, capture):
+        assert one.PatientID == PATIENT_NUMBER
+        assert [bool(one.get(name)) for name in ("PatientName", "PatientWeight", "StudyDescription")].count(False) == 1
 
 
 def test_what_the_image_does_not_say_is_not_made_up(judge: LocalJudge) -> None:

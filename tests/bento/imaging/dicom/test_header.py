@@ -47,6 +47,8 @@ def test_missing_elements_are_a_warning_or_damage() -> None:
         (dicom(IMAGE)[128:-200], "damaged-image"),
         (dicom(IMAGE)[:200], "damaged-image"),
         (dicom(IMAGE)[:-200], "damaged-image"),
+        (dicom(IMAGE).replace(b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00US\x03\x00\x01"), "damaged-image"),
+        (dicom(IMAGE).replace(b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00XX"), "damaged-image"),
         (bytes(128) + b"DICM", "damaged-image"),
         (bytes(128) + b"DICM" + bytes(500), "damaged-image"),
         (bytes(128) + b"DICM" + random.Random(0).randbytes(5000), "damaged-image"),
