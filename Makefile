@@ -6,7 +6,9 @@ export BENTOML_DO_NOT_TRACK := True
 
 # For `make container`: the first container engine that answers, and what to train with where there is no model.
 ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
-IMAGE ?= chest_xray:latest
+# DEVICE=cuda: for an NVIDIA GPU.
+DEVICE ?= cpu
+IMAGE ?= chest_xray:$(if $(filter cuda,$(DEVICE)),cuda,latest)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 TRAIN ?= --dataset sample --data-dir data/demo --backbone efficientnet_lite0
 
@@ -21,7 +23,8 @@ help:
 	@echo "make serve      serve the promoted model on port 3000"
 	@echo "make bento      build the service and the promoted model into build/bento, with its SBOM beside it"
 	@echo "make audit      look up the bento's packages in the advisory database (needs PyPI)"
-	@echo "make container  the bento's image, by docker, podman or buildah; trains first if there is no model"
+	@echo "make container  the bento's image, by docker, podman or buildah; trains first if there is no model;"
+	@echo "                DEVICE=cuda for an NVIDIA GPU, of bento and container"
 	@echo "make pictures   the README's pictures, from a real run and its service in Chromium"
 	@echo "make reference  docs/configuration.md, from the settings' docstrings"
 	@echo "make clean      remove .venv, site and caches; data, runs and models stay"
@@ -86,7 +89,7 @@ bento: $(VENV)/.dev
 	$(VENV)/bin/bentoml models get chest_xray:latest >/dev/null 2>&1 || $(PY) -m trainer $(TRAIN)
 	rm -rf build/bento build/chest_xray.bento
 	mkdir -p build/bento
-	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/bentoml build --output tag
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/bentoml build --output tag --arg image=$(DEVICE)
 	$(VENV)/bin/bentoml export chest_xray:latest "$(CURDIR)/build/chest_xray.bento"
 	tar --extract --file build/chest_xray.bento --directory build/bento
 	rm build/chest_xray.bento

@@ -42,12 +42,13 @@ from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake, take_in
 from bento.inference import heatmaps
 from bento.inference.answer import ExplainedResponse, PredictResponse
+from bento.inference.device import DeviceError
 from bento.inference.drift import observe
 from bento.inference.input_warnings import assess_input
 from bento.inference.memory import give_back
 from bento.inference.session import Prediction, Predictor
 from bento.keys import read_hashes
-from bento.packaging.image import service_image
+from bento.packaging.image import BuildArguments, service_image
 from bento.settings import ENV_PREFIX, SUPERVISOR, Settings, check_environment
 
 # It warns of every malformed body; the client is told, and the access log knows.
@@ -97,7 +98,9 @@ def _load() -> tuple[Settings, list[str], bentoml.Tag, Predictor]:
     except (BentoMLException, ValueError) as error:
         raise SystemExit(f"{ENV_PREFIX}MODEL: {error}") from None
     try:
-        predictor = Predictor(Path(stored.path), threads=1)
+        predictor = Predictor(Path(stored.path), threads=1, device=settings.device)
+    except DeviceError as error:
+        raise SystemExit(f"{ENV_PREFIX}DEVICE={settings.device}: {error}") from None
     except ArtifactError as error:
         raise SystemExit(f"The model {stored.tag} can't be served: {error}") from None
     if settings.refuse_unknown and predictor.manifest.novelty is None:
@@ -188,7 +191,7 @@ class ChestXray:
     def __init__(self) -> None:
         log_as_json()
         uvicorn_protocol.check_in_force()
-        metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version).set(1)
+        metrics.MODEL.labels(MANIFEST.model_name, MANIFEST.model_version, PREDICTOR.device).set(1)
         self._ready_until = 0.0
         PREDICTOR.session  # noqa: B018 - loaded from here on
         give_back()
@@ -229,6 +232,9 @@ def _announcement() -> str:
     measured, data = MANIFEST.metrics, MANIFEST.data
     figure = f"macro F1 {measured.macro_f1:.2f} on {measured.images:,} test images"
     told = f"serving {TAG} ({MANIFEST.model_name}, {'generated images' if data.synthetic else data.dataset}, {figure})"
+    told += f" on the {'GPU' if PREDICTOR.device == 'cuda' else 'CPU'}"
+    if PREDICTOR.no_cuda:
+        told += f" ({ENV_PREFIX}DEVICE=auto: {PREDICTOR.no_cuda})"
     # Private: BentoML tells its workers the address of each service.
     address = json.loads(os.environ.get("BENTOML_RUNNER_MAP", "{}")).get(SERVICE)
     return f"{told}; open {address}" if address else told
@@ -248,7 +254,7 @@ FORMS = {
 }
 service = bentoml.service(
     name=SERVICE,
-    image=service_image(str(TAG)),
+    image=service_image(str(TAG), bentoml.use_arguments(BuildArguments).image),
     workers=SETTINGS.workers,
     # Never the first to fire: its answer would be no problem document.
     traffic={"timeout": SETTINGS.upload_timeout + SETTINGS.predict_timeout + 10},
@@ -257,7 +263,7 @@ service = bentoml.service(
     logging={"access": {"enabled": False}},
 )(ChestXray)
 # Private: BentoML asks a mounted application's routes before those of its own page, metrics and `/docs.json`.
-service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS), FORMS))
+service.mount_asgi_app(create_app(Metadata.of(MANIFEST, SETTINGS, PREDICTOR.device), FORMS))
 # Outermost first.
 service.add_asgi_middleware(ProblemDocuments)
 service.add_asgi_middleware(AccessLog, routes=frozenset({*FORMS, "/metadata", "/docs", "/metrics"}), quiet=PROBES)

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +38,8 @@ class Settings(BaseSettings):
 
     model: str = Field(default=f"{STORE_NAME}:latest", min_length=1)
     """Tag of the artifact in the BentoML model store."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where the model runs. `cuda` ends the service where there is no GPU that works, `auto` then takes the CPU."""
     max_upload_bytes: int = Field(default=10_000_000, ge=1_000)
     """Largest image file in bytes."""
     max_pixels: int = Field(default=MAX_PIXELS, ge=1_000)

@@ -48,8 +48,8 @@ INPUT_WARNINGS = Counter(
 REJECTIONS = Counter("chest_xray_rejections", "Problem documents by kind", ["reason"])
 MODEL = Gauge(
     "chest_xray_model_info",
-    "1 for the model being served",
-    ["name", "version"],
+    "1 for the model being served, and where it runs",
+    ["name", "version", "device"],
     multiprocess_mode="max",
 )
 

@@ -15,6 +15,7 @@ from bento.artifact import (
 from bento.imaging.intake import FORMATS
 from bento.imaging.preprocessing import Preprocessing
 from bento.inference.answer import PredictResponse, Schema
+from bento.inference.device import Device
 from bento.settings import Settings
 
 
@@ -42,6 +43,8 @@ class Metadata(Schema):
 
     model_name: str
     model_version: str
+    device: Device
+    """Where the model runs."""
     classes: list[str]
     metrics_summary: MetricsSummary
     preprocessing: Preprocessing
@@ -71,8 +74,8 @@ class Metadata(Schema):
     """SHA-256 of the artifact's files, by name: which model this is, whatever its version is called."""
 
     @classmethod
-    def of(cls, manifest: Manifest, settings: Settings) -> Self:
-        """Make the view of a manifest, with the limits that the service's settings give."""
+    def of(cls, manifest: Manifest, settings: Settings, device: Device) -> Self:
+        """Make the view of a manifest, with the device and the limits that the service's settings give."""
         metrics, shared = manifest.metrics, cls.model_fields.keys() & Manifest.model_fields.keys()
         limits = RequestLimits.model_fields.keys() & Settings.model_fields.keys()
         return cls(
@@ -80,6 +83,7 @@ class Metadata(Schema):
             metrics_summary=MetricsSummary(
                 test_accuracy=metrics.accuracy, macro_f1=metrics.macro_f1, weighted_f1=metrics.weighted_f1
             ),
+            device=device,
             no_threshold=manifest.never_flagged,
             notice=SYNTHETIC_NOTICE if manifest.data.synthetic else None,
             request_limits=RequestLimits(**{name: getattr(settings, name) for name in limits}, formats=list(FORMATS)),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from bento.artifact import ONNX_FILE, ORIENTATIONS, ArtifactError, Manifest, load_manifest
+from bento.inference.device import Device, DeviceChoice, DeviceError, cause, open_graph
 from bento.inference.memory import give_back
 
 __all__ = ["INPUT", "NOVELTY_OUTPUTS", "OUTPUTS", "Prediction", "Predictor", "Session"]
@@ -42,19 +43,23 @@ class Prediction:
 
 
 class Session:
-    """A graph, checked and ready to run on the CPU. :meth:`predict` may be called from several threads at once.
+    """A graph, checked and ready to run. :meth:`predict` may be called from several threads at once.
 
     Args:
         path: the ONNX file.
         classes: C, the number of classes that it must have.
         image_size: side of its input in pixels.
         threads: threads that share one run; None: one per core. 1 is the fastest where there are many callers.
+        device: where it runs; see :func:`bento.inference.device.open_graph`.
 
     Raises:
         ArtifactError: a file that can't be loaded, or a graph of another signature.
+        DeviceError: ``cuda`` was asked for and can't be had, or a forward pass fails on it.
     """
 
-    def __init__(self, path: Path, classes: int, image_size: int, threads: int | None = 1) -> None:
+    def __init__(
+        self, path: Path, classes: int, image_size: int, threads: int | None = 1, device: DeviceChoice = "cpu"
+    ) -> None:
         self._path, self._classes, self._size = path, classes, image_size
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
@@ -62,8 +67,14 @@ class Session:
         # Spinning threads lose most of their speed beside a busy neighbour.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        self.device: Device
+        """Where it runs."""
+        self.no_cuda: str
+        """Why ``auto`` has taken the CPU; "" otherwise."""
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session, self.device, self.no_cuda = open_graph(path, options, device)
+        except DeviceError:
+            raise
         except Exception as error:  # the runtime's exceptions share no base class
             raise ArtifactError(f"{path}: ONNX Runtime can't load it; publish the model again") from error
         names = {node.name for node in self._session.get_outputs()}
@@ -121,11 +132,14 @@ class Session:
 
         Raises:
             ArtifactError: the run fails, or gives other shapes or no probabilities.
+            DeviceError: the run fails on the GPU.
         """
         size = self._size
         try:
             result = self.predict(np.zeros((2, size, size), np.uint8))
         except Exception as error:
+            if self.device == "cuda":
+                raise DeviceError(f"a forward pass fails on the GPU: {cause(str(error))}") from error
             raise self._wrong("a forward pass fails") from error
         classes = self._classes
         if (
@@ -150,22 +164,28 @@ class Predictor:
     Args:
         folder: the artifact's folder.
         threads: see :class:`Session`.
+        device: see :class:`Session`.
 
     Raises:
         ArtifactError: missing, damaged, of an unknown format, or a graph that is not what the manifest says.
+        DeviceError: see :class:`Session`.
     """
 
-    def __init__(self, folder: Path, threads: int | None = 1) -> None:
+    def __init__(self, folder: Path, threads: int | None = 1, device: DeviceChoice = "cpu") -> None:
         self.manifest: Manifest = load_manifest(folder)
-        self._folder, self._threads = folder, threads
-        self.session  # noqa: B018 - a bad graph is refused here, not with the first image
+        self._folder, self._threads, self._choice = folder, threads, device
+        # A bad graph is refused here, not with the first image.
+        self.device: Device = self.session.device
+        """Where the graph runs."""
+        self.no_cuda = self.session.no_cuda
+        """Why ``auto`` has taken the CPU; "" otherwise."""
 
     @functools.cached_property
     def session(self) -> Session:
         """The graph, loaded when it is first asked for."""
         size = self.manifest.preprocessing.image_size
         path = self._folder / ONNX_FILE
-        session = Session(path, len(self.manifest.classes), size, self._threads)
+        session = Session(path, len(self.manifest.classes), size, self._threads, self._choice)
         if not session.tells_novelty and (self.manifest.novelty or self.manifest.orientations):
             raise ArtifactError(f"{path}: lacks the outputs {NOVELTY_OUTPUTS} of its manifest; publish the model again")
         return session

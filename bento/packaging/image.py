@@ -1,13 +1,15 @@
 """The container image that ``bentoml build`` writes down and ``bentoml containerize`` makes."""
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from bentoml.images import Image
+from pydantic import BaseModel, ConfigDict
 
 from bento.artifact import git_revision
 
@@ -50,6 +52,21 @@ PROBE = (
 )
 ROOT = Path(__file__).resolve().parents[2]
 
+CPU_RUNTIME = "onnxruntime"
+# Its extras bring CUDA and cuDNN as packages, so that the base image stays Python's own; 1.31 is built for CUDA 13.
+CUDA_RUNTIME = "onnxruntime-gpu[cuda,cudnn]>=1.31"
+# A container that is given no GPU then ends with one line; the second variable is for NVIDIA's container toolkit.
+CUDA_ENVIRONMENT = "ENV CHEST_XRAY_DEVICE=cuda NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+
+
+class BuildArguments(BaseModel):
+    """What ``bentoml build --arg NAME=VALUE`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Literal["cpu", "cuda"] = "cpu"
+    """What the image can run on."""
+
 
 @attrs.define
 class ServiceImage(Image):  # type: ignore[misc]
@@ -61,6 +78,8 @@ class ServiceImage(Image):  # type: ignore[misc]
 
     model: str = ""
     """Tag of the model in it."""
+    cuda: bool = False
+    """It has ONNX Runtime for NVIDIA GPUs in place of that for the CPU, and runs on a GPU unless told otherwise."""
 
     def freeze(self, *args: Any, **options: Any) -> Any:
         """Write the recipe down. BentoML calls this when a bento is built, and only then."""
@@ -68,6 +87,7 @@ class ServiceImage(Image):  # type: ignore[misc]
             "FROM base-container AS service",
             "ENV VIRTUAL_ENV=/app/.venv PATH=/app/.venv/bin:${PATH}",
             "COPY --from=packages /app /app",
+            *([CUDA_ENVIRONMENT] if self.cuda else []),
             "STOPSIGNAL SIGTERM",
             f"HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD {json.dumps(['python', '-c', PROBE])}",
             *(f"LABEL {name}={json.dumps(value)}" for name, value in self._labels().items()),
@@ -75,6 +95,10 @@ class ServiceImage(Image):  # type: ignore[misc]
         # Private: BentoML has no word for stages, labels and health checks, but writes a command of several lines as
         # it is, names its own stage `base-container` and installs the packages between `commands` and these.
         self.post_commands.append("\n".join((UNNEEDED, *instructions)))
+        if self.cuda:
+            # Both packages are the module `onnxruntime`, and would write over each other's files.
+            pattern = rf"^{CPU_RUNTIME}\b(?!-).*$"
+            self.python_requirements = re.sub(pattern, CUDA_RUNTIME, self.python_requirements, flags=re.MULTILINE)
         return super().freeze(*args, **options)
 
     def _labels(self) -> dict[str, str]:
@@ -93,10 +117,12 @@ def _version() -> str:
     return str(tomllib.loads(project.read_text())["project"]["version"]) if project.exists() else ""
 
 
-def service_image(model: str) -> Image:
-    """Give the recipe of the image, with the tag of the model that will be in it."""
+def service_image(model: str, device: Literal["cpu", "cuda"] = "cpu") -> Image:
+    """Give the recipe of the image, with the tag of the model that will be in it, for a CPU or a GPU."""
     # With a distribution named, BentoML would add its compilers and git.
     base = {"base_image": f"python:{PYTHON}-slim", "distro": "", "python_version": PYTHON}
     # Wheels alone, so that no compiler is needed.
     stage = ("FROM base-container AS packages", "ENV UV_NO_BUILD=1 UV_NO_CACHE=1", f"RUN {INSTALL_UV}")
-    return ServiceImage(**base, model=model).run("\n".join((f"install -d -o bentoml -g bentoml {STORES}", *stage)))
+    return ServiceImage(**base, model=model, cuda=device == "cuda").run(
+        "\n".join((f"install -d -o bentoml -g bentoml {STORES}", *stage))
+    )

@@ -10,14 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import onnxruntime
 import pytest
 import yaml
 
 from bento.artifact import FORMAT_VERSION, MANIFEST_FILE, ONNX_FILE
+from bento.inference.device import CUDA
 from tests.support import pictures
 from tests.support.artifacts import store_artifact, write_site
 from tests.support.server import ROOT, free_port, running_service, serve_command
 
+without_cuda = pytest.mark.skipif(
+    CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime is built for CUDA"
+)
 MODULES = sorted((ROOT / "bento").rglob("*.py"))
 
 
@@ -79,6 +84,23 @@ def test_a_senseless_setting_stops_the_start_with_one_line(variable: str, value:
     assert result.returncode == 1
     assert len((result.stdout + result.stderr).splitlines()) == 1
     assert value in result.stderr
+
+
+@without_cuda
+def test_a_gpu_asked_for_and_not_there_stops_the_start_with_one_line(stored_artifact: Path) -> None:
+    result = serve(CHEST_XRAY_MODEL=f"chest_xray:{stored_artifact.name}", CHEST_XRAY_DEVICE="cuda")
+    assert result.returncode == 1
+    assert len((result.stdout + result.stderr).splitlines()) == 1
+    assert result.stderr.startswith("CHEST_XRAY_DEVICE=cuda: the installed ONNX Runtime has no CUDA")
+
+
+@without_cuda
+def test_the_log_and_the_metadata_say_which_device_auto_has_taken(stored_artifact: Path, tmp_path: Path) -> None:
+    model, log = f"chest_xray:{stored_artifact.name}", tmp_path / "log"
+    with running_service(log, CHEST_XRAY_MODEL=model, CHEST_XRAY_DEVICE="auto") as url:
+        assert httpx.get(f"{url}/metadata").json()["device"] == "cpu"
+        assert 'device="cpu"' in httpx.get(f"{url}/metrics").text
+    assert "on the CPU (CHEST_XRAY_DEVICE=auto: the installed ONNX Runtime has no CUDA" in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ def test_health_and_metadata(client: httpx.Client) -> None:
     body = client.get("/metadata").json()
     assert body["model_name"] == "efficientnet_lite0"
     assert body["model_version"] == SERVED_VERSION
+    assert body["device"] == "cpu"
     assert body["classes"] == CLASSES
     assert body["metrics_summary"] == {"test_accuracy": 0.97, "macro_f1": 0.96, "weighted_f1": 0.95}
     assert body["notice"] == "synthetic sample data, no clinical meaning"

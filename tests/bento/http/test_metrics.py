@@ -24,7 +24,7 @@ def test_metrics_count_what_was_done_and_refused(client: httpx.Client) -> None:
         "chest_xray_queue_seconds_count",
         "chest_xray_work_seconds_count",
         "chest_xray_confidence_count",
-        f'chest_xray_model_info{{name="efficientnet_lite0",version="{SERVED_VERSION}"}} 1.0',
+        f'chest_xray_model_info{{device="cpu",name="efficientnet_lite0",version="{SERVED_VERSION}"}} 1.0',
     ):
         assert line in text
     assert "/a" not in text

@@ -21,18 +21,22 @@ UID = 1034
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-@pytest.fixture(scope="module")
-def dockerfile(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """As ``bentoml build`` writes it into the bento; built from a copy of the project, without an index."""
-    project = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "bento", project / "bento")
+def build(model: str, folder: Path, *arguments: str) -> tuple[str, str]:
+    """The Dockerfile and the packages that ``bentoml build`` writes from a copy of the project, without an index."""
+    shutil.copytree(ROOT / "bento", folder / "bento")
     (bentofile,) = documents("bentofile.yaml")
     bentofile["python"]["lock_packages"] = False
-    (project / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
-    environment = os.environ | {"CHEST_XRAY_MODEL": f"chest_xray:{stored_artifact.name}"}
-    command = [sys.executable, "-m", "bentoml", "build", "--version", "deployment"]
-    subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
-    return (Path(os.environ["BENTOML_HOME"]) / "bentos/chest_xray/deployment/env/docker/Dockerfile").read_text()
+    (folder / "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
+    environment = os.environ | {"CHEST_XRAY_MODEL": model}
+    command = [sys.executable, "-m", "bentoml", "build", "--version", folder.name, *arguments]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    bento = Path(os.environ["BENTOML_HOME"]) / "bentos/chest_xray" / folder.name
+    return (bento / "env/docker/Dockerfile").read_text(), (bento / "env/python/requirements.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def dockerfile(stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build(f"chest_xray:{stored_artifact.name}", tmp_path_factory.mktemp("deployment"))[0]
 
 
 def test_the_bento_asks_for_the_packages_of_the_project_and_no_others() -> None:
@@ -102,6 +106,24 @@ def test_health_checks_do_not_go_through_a_proxy(dockerfile: str, client: httpx.
 def test_hadolint_finds_nothing_but_what_is_bentoml_s_own(dockerfile: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(dockerfile)
     result = tool("hadolint", str(tmp_path / "Dockerfile"))
+    assert result.returncode == 0, result.stdout
+
+
+def test_one_switch_makes_it_an_image_for_a_gpu(
+    dockerfile: str, stored_artifact: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("cuda")
+    recipe, packages = build(f"chest_xray:{stored_artifact.name}", folder, "--arg", "image=cuda")
+    names = [re.split(r"[^\w-]", line)[0] for line in packages.splitlines()]
+    assert "onnxruntime-gpu" in names
+    assert "onnxruntime" not in names
+    dependencies = {re.split(r"[^\w-]", line)[0] for line in PROJECT["dependencies"]}
+    assert dependencies - set(names) == {"onnxruntime"}
+    # The same recipe but for one line, which has a container that is given no GPU end at its start.
+    further = set(recipe.splitlines()) - set(dockerfile.splitlines())
+    assert further == {"ENV CHEST_XRAY_DEVICE=cuda NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
+    (folder / "Dockerfile").write_text(recipe)
+    result = tool("hadolint", str(folder / "Dockerfile"))
     assert result.returncode == 0, result.stdout
 
 
