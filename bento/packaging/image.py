@@ -97,8 +97,8 @@ class ServiceImage(Image):  # type: ignore[misc]
         self.post_commands.append("\n".join((UNNEEDED, *instructions)))
         if self.cuda:
             # Both packages are the module `onnxruntime`, and would write over each other's files.
-            pattern = rf"^{CPU_RUNTIME}\b(?!-).*$"
-            self.python_requirements = re.sub(pattern, CUDA_RUNTIME, self.python_requirements, flags=re.MULTILINE)
+            pattern = re.compile(rf"^{CPU_RUNTIME}\b(?!-).*$", re.MULTILINE)
+            self.python_requirements = pattern.sub(CUDA_RUNTIME, self.python_requirements)  # type: ignore[misc,has-type]
         return super().freeze(*args, **options)
 
     def _labels(self) -> dict[str, str]:
