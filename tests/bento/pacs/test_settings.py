@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bento.pacs.__main__ import main
+from bento.pacs.cli import main
 from bento.pacs.settings import Destination, PacsSettings, Peer, check_pacs_environment, read_secret, read_tokens
 from bento.settings import check_environment
 from tests.support.server import ROOT
@@ -98,7 +98,7 @@ def test_a_wrong_argument_ends_it_with_one_line(
 def test_help_and_settings_need_none_of_the_extra_packages() -> None:
     script = (
         "import sys\nfor name in ('pynetdicom', 'highdicom', 'dicomweb_client', 'torch'): sys.modules[name] = None\n"
-        "from bento.pacs.__main__ import main\nsys.exit(main(['run', '--to', 'nowhere']))"
+        "from bento.pacs.cli import main\nsys.exit(main(['run', '--to', 'nowhere']))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -1,4 +1,4 @@
-"""``python -m bento.pacs``: films come from the PACS, are judged, and the results go back into it."""
+"""The gateway's command line: films come from the PACS, are judged, and the results go back into it."""
 
 import argparse
 import os
@@ -109,7 +109,3 @@ def _run(settings: PacsSettings) -> int:
     finally:
         gateway.stop()
     return 0 if done.is_set() else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
