@@ -35,7 +35,7 @@ class ChestWeights:
     datasets: str
     """Of the file's name: what they were trained on."""
     sha256: str | None = None
-    """As users have noted it down (of xrv-chex a single one), since its authors publish none; None: not known."""
+    """As several users have noted it down, since its authors publish none; None: not known."""
 
     @property
     def url(self) -> str:
@@ -47,7 +47,7 @@ CHEST_WEIGHTS = {
     "xrv-all": ChestWeights(
         "nih-pc-chex-mimic_ch-google-openi-kaggle", "56524913dd16a906422e8d8b66a7a5c46be1d82eb7ac012d8103776f1aa68899"
     ),
-    "xrv-chex": ChestWeights("chex", "1a914ae802170187a4852e594708206c12468eeeefd66aa4e8e26141649d61a4"),
+    "xrv-chex": ChestWeights("chex"),
     "xrv-mimic_ch": ChestWeights("mimic_ch", "23b13a04459684ffa41247d068207a7657b4e1b4dec2b02431f5026bd75b1189"),
     "xrv-mimic_nb": ChestWeights("mimic_nb"),
     "xrv-nih": ChestWeights("nih"),
