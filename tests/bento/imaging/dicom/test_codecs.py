@@ -42,7 +42,7 @@ def test_no_size_is_odd(syntax: uid.UID, size: tuple[int, int]) -> None:
     assert shown(dicom(IMAGE[: size[0], : size[1]], syntax)).shape == size
 
 
-@pytest.mark.parametrize("syntax", [*LOSSLESS, *LOSSY], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("syntax", [*LOSSLESS, *sorted(LOSSY)], ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
 def test_a_file_that_is_cut_off_is_damaged(syntax: uid.UID, kept: float) -> None:
     data = dicom(IMAGE, syntax)
