@@ -111,6 +111,12 @@ def _meant(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _how_to_go_on(command: str) -> str:
+    """What is said after an interruption that the command itself says nothing of."""
+    resumable = command in COMMANDS and "resume" in COMMANDS[command].reads
+    return "; what is finished is kept, go on with the same command and --resume" if resumable else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -118,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 1: some files failed, or something is to be mended; 2: the user's mistake; 130: Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    command = "run"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's or the pipe's encoding lacks must not end a command whose work is done.
@@ -129,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[:1] in (["-h"], ["--help"]):
             _print_commands()
             words[0:0] = ["run"]
-        command = words.pop(0) if words and not words[0].startswith("-") else "run"
+        if words and not words[0].startswith("-"):
+            command = words.pop(0)
         if command not in COMMANDS:
             choice = f"choose from {', '.join(COMMANDS)}"
             raise UserError(f"unknown command {command!r}; {choice}{_meant(command, COMMANDS)}")
@@ -140,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         # Under torchrun another one follows from its agent; what is left to do is to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        told = str(interrupt) or "interrupted; what is finished is kept, go on with the same command and --resume"
+        told = str(interrupt) or f"interrupted{_how_to_go_on(command)}"
         if os.environ.get("RANK", "0") == "0":
             print(f"\ntrainer: {told}", file=sys.stderr)
         return 130

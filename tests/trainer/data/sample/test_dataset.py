@@ -191,4 +191,4 @@ def test_ctrl_c_while_the_drawing_processes_start_is_one_line(tmp_path: Path) ->
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip() == "trainer: interrupted; what is finished is kept, go on with the same command and --resume"
+    assert errors.strip() == "trainer: interrupted"
