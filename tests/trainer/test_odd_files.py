@@ -182,8 +182,8 @@ def test_predict_agrees_with_it_and_says_what_it_leaves_out(
     assert "7 files that are no JPEG, PNG or DICOM images left out" in captured.err
     for name, line in lines.items():
         assert line.get("error", {"detail": ""})["detail"] == answers[name], name
-    # A file that is named is not left out, whatever it is.
-    words = [str(folder / "NORMAL" / name) for name in sorted(left_out)]
+    # A file that is named is not left out, whatever it is; a text file is a list of names.
+    words = [str(folder / "NORMAL" / name) for name in sorted(left_out - {"notes.txt"})]
     assert main(["predict", *words, "--model", tag, "--format", "json"]) == 1
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         assert line["error"]["detail"] == answers[Path(line["file"]).name]

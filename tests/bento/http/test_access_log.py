@@ -130,5 +130,5 @@ def test_the_log_says_once_which_model_is_served_and_what_to_open(
     lines = [json.loads(line) for line in service_log.read_text().splitlines() if '"serving ' in line]
     assert [line["message"] for line in lines] == [
         f"serving chest_xray:{stored_artifact.name} (efficientnet_lite0, generated images, "
-        f"macro F1 0.96 on 30 test images); open {service_url}"
+        f"macro F1 0.96 on 30 test images) on the CPU; open {service_url}"
     ]

@@ -118,8 +118,8 @@ def test_a_killed_search_goes_on_with_the_same_command(trained: Trained, tmp_pat
     words = [*SMALL, "--data-dir", str(trained.data_dir), "--runs-dir", str(tmp_path), "--run", "s", "--trials", "3"]
     process = _start(*words)
     _wait_for_trials(tmp_path / "s", process, 2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.communicate()
     assert "RUNNING" in _states(tmp_path / "s")
     done = _states(tmp_path / "s").count("COMPLETE")
     assert main(["search", *words]) == 0
