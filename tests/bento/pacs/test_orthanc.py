@@ -58,16 +58,18 @@ def hospital(service_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder, port = tmp_path_factory.mktemp("hospital"), free_port()
     modalities = {"chestxray": [TITLE, "127.0.0.1", port]}
     orthanc = Orthanc(folder / "orthanc", settings={"LuaScripts": [str(FORWARD)], "DicomModalities": modalities})
-    orthanc.start()
     flags = {
         "service": service_url, "peers": "ORTHANC@127.0.0.1", "watch": orthanc.web, "watch-seconds": "0.5",
         "to": f"{orthanc.web},{orthanc.node}",
     }  # fmt: skip
     gateway = GatewayProcess(folder / "gateway", flags, dicom_port=port)
-    gateway.start()
-    yield Hospital(orthanc, gateway, folder)
-    gateway.end(signal.SIGKILL)
-    orthanc.end()
+    orthanc.start()
+    try:
+        gateway.start()
+        yield Hospital(orthanc, gateway, folder)
+        gateway.end(signal.SIGKILL)
+    finally:
+        orthanc.end()
 
 
 def test_a_film_s_study_gets_one_report_and_one_capture(hospital: Hospital, service_url: str) -> None:
