@@ -122,7 +122,7 @@ class Explanation(Schema):
     """Where the evidence for each class lies: regions, no outlines, and no proof that the answer is right."""
 
     image: str
-    """The upright image that the maps belong on: a PNG of at most 512 pixels a side, as a `data:` URL."""
+    """The upright image that the maps belong on: a JPEG of at most 512 pixels a side, as a `data:` URL."""
     frame: ImageFrame
     """Of the maps on the image."""
     maps: list[ClassMap]

@@ -23,6 +23,8 @@ from bento.inference.answer import ClassMap, Explanation
 
 IMAGE_SIDE = 512
 """Longer side, at most, of the image that comes with the maps, in pixels."""
+QUALITY = 92
+"""Level of its JPEG, which takes a tenth of a PNG's time: nothing is measured on it."""
 DIGITS = 4
 """Decimal places of a map's values."""
 
@@ -44,10 +46,9 @@ def explain(intake: Intake, cam: npt.NDArray[np.float32], classes: Sequence[str]
 
 
 def image_url(radiograph: Image.Image) -> str:
-    """An image of mode ``L`` as the ``data:`` URL of a PNG, at most ``IMAGE_SIDE`` pixels a side, without metadata."""
+    """An image of mode ``L`` as the ``data:`` URL of a JPEG, at most ``IMAGE_SIDE`` pixels a side, without metadata."""
     small = Image.fromarray(np.asarray(radiograph))
     small.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    # The fastest level: a radiograph's grain hardly compresses any better with more.
-    small.save(stream, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    small.save(stream, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -47,8 +47,12 @@ def overlay(
     levels = Image.new("L", radiograph.size)  # beyond the map, there is no evidence
     levels.paste(Image.fromarray(np.clip(np.asarray(fine) * 255, 0, 255).astype(np.uint8)), (left, top))
     colours, opacity = colour_tables()
-    tint = Image.merge("RGB", [levels.point(colours[:, channel].tolist()) for channel in range(3)])
-    return Image.composite(tint, radiograph.convert("RGB"), levels.point(opacity.tolist()))
+    picture, mask = radiograph.convert("RGB"), levels.point(opacity.tolist())
+    if (box := mask.getbbox()) is not None:
+        levels = levels.crop(box)
+        tint = Image.merge("RGB", [levels.point(colours[:, channel].tolist()) for channel in range(3)])
+        picture.paste(tint, box, mask.crop(box))
+    return picture
 
 
 @functools.cache

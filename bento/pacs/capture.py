@@ -99,7 +99,7 @@ def _values(value: Any) -> Iterable[Any]:
 def draw(answer: ExplainedResponse, model: Model) -> Image.Image:
     """The capture's picture, mode ``RGB``."""
     explanation = answer.explanation
-    with Image.open(io.BytesIO(base64.b64decode(explanation.image.partition(",")[2])), formats=("PNG",)) as picture:
+    with Image.open(io.BytesIO(base64.b64decode(explanation.image.partition(",")[2])), formats=("JPEG",)) as picture:
         radiograph = picture.convert("L")
     shown = _shown(answer)
     strongest = max(0.0, *(max(map(max, one.values)) for one in explanation.maps))

@@ -66,16 +66,17 @@ class LimitedSocket(AssociationSocket):
         self._received += nr_bytes
         if nr_bytes > LARGEST_PDU or self._received > self._message_bytes:
             raise OSError("the message is too large")
-        data = bytearray()
-        while len(data) < nr_bytes:
+        data, received = bytearray(nr_bytes), 0
+        while received < nr_bytes:
             left = self._begin + self._message_seconds - time.monotonic()
             if left <= 0 or self.socket is None:
                 raise TimeoutError("the message takes too long")
             self.socket.settimeout(left)
-            part = self.socket.recv(nr_bytes - len(data))
+            part = self.socket.recv_into(memoryview(data)[received:])
             if not part:
                 break
-            data += part
+            received += part
+        del data[received:]
         return data
 
 

@@ -4,6 +4,7 @@ from typing import cast
 
 from pydicom import Dataset, config, dcmread
 from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
 from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
@@ -34,10 +35,10 @@ EMPTY_IF_ABSENT = (
 
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 """Elements of an image that was compressed with losses; a capture made of it says so, too."""
-_READ = (
+_READ = [Tag(keyword) for keyword in (
     *NEEDED, *PATIENT_AND_STUDY, *LOSSY, "Modality", "ImageType", "PresentationIntentType", "BodyPartExamined",
     "ViewPosition", "ViewCodeSequence", "PatientOrientation",
-)  # fmt: skip
+)]  # fmt: skip
 
 
 def read_source(data: bytes) -> Dataset:
@@ -47,7 +48,7 @@ def read_source(data: bytes) -> Dataset:
         ImageError: no DICOM file, damaged, or without the UIDs of image, series and study.
     """
     try:
-        header = dcmread(LimitedStream(data), stop_before_pixels=True, force=True, specific_tags=[*_READ])
+        header = dcmread(LimitedStream(data), stop_before_pixels=True, force=True, specific_tags=_READ)
         uids = [UID(str(header.get(keyword, ""))) for keyword in NEEDED]
     except ImageError:
         raise

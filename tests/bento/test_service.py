@@ -140,7 +140,7 @@ def test_a_dicom_file_is_told_by_its_content_and_shown_as_a_picture(client: http
     ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
-    assert answers[0].json()["explanation"]["image"].startswith("data:image/png;base64,")
+    assert answers[0].json()["explanation"]["image"].startswith("data:image/jpeg;base64,")
     assert "DICOM" in client.get("/metadata").json()["request_limits"]["formats"]
 
 

@@ -19,6 +19,8 @@ from tests.support.server import free_port
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 TOOLS = ("Orthanc", "storescu", "dciodvfy")
 START_SECONDS = 30
+_CLIENT = httpx.Client(trust_env=False, timeout=60)
+"""For all of them: to make one for each request would cost as much as the gateway does for half a film."""
 
 
 def need_orthanc() -> None:
@@ -79,7 +81,7 @@ class Orthanc:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/system", trust_env=False).is_success:
+                if _CLIENT.get(f"{self.url}/system").is_success:
                     return
             time.sleep(0.05)
         raise AssertionError((self.folder / "orthanc.log").read_text())
@@ -93,13 +95,13 @@ class Orthanc:
 
     def get(self, path: str) -> Any:
         """The JSON answer of its REST interface."""
-        answer = httpx.get(self.url + path, trust_env=False, timeout=60)
+        answer = _CLIENT.get(self.url + path)
         answer.raise_for_status()
         return answer.json()
 
     def post(self, path: str, content: bytes) -> Any:
         """The same for a POST."""
-        answer = httpx.post(self.url + path, content=content, trust_env=False, timeout=60)
+        answer = _CLIENT.post(self.url + path, content=content)
         answer.raise_for_status()
         return answer.json()
 
@@ -111,7 +113,7 @@ class Orthanc:
 
     def file(self, instance: str) -> bytes:
         """An instance's DICOM file."""
-        answer = httpx.get(f"{self.url}/instances/{instance}/file", trust_env=False, timeout=60)
+        answer = _CLIENT.get(f"{self.url}/instances/{instance}/file")
         answer.raise_for_status()
         return answer.content
 

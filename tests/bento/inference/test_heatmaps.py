@@ -36,7 +36,7 @@ def ask(client: httpx.Client, radiograph: bytes, explain: str = "true") -> httpx
 
 def image_of(body: dict[str, dict[str, str]]) -> Image.Image:
     head, data = body["explanation"]["image"].split(",")
-    assert head == "data:image/png;base64"
+    assert head == "data:image/jpeg;base64"
     image = Image.open(io.BytesIO(base64.b64decode(data)))
     image.load()
     return image
