@@ -182,6 +182,7 @@ def thresholds_plot(
         for line, (name, threshold) in zip(("--", ":"), marks.items(), strict=False):
             axes.axvline(threshold, color="#555555", linestyle=line, label=name)
         axes.set_xscale("logit")  # another hospital's scores can all be near 0, or near 1
+        axes.xaxis.set_major_formatter("{x:.4g}")
         axes.xaxis.set_minor_formatter("")
         axes.set(title=title, xlabel="threshold of the score")
         axes.set_ylim(bottom=0)
