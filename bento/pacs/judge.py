@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import requests
 from pydantic import ValidationError
+from urllib3.exceptions import ProtocolError
 
 from bento.artifact import ONNX_FILE
 from bento.inference.answer import ExplainedResponse
@@ -51,6 +52,10 @@ class UnavailableError(Exception):
     def __init__(self, reason: str, retry_after: float = 0) -> None:
         super().__init__(reason)
         self.reason, self.retry_after = reason, retry_after
+
+
+class _BrokenOffError(UnavailableError):
+    """Who was asked took the question and gave no answer to it."""
 
 
 def out_of_reach(error: requests.RequestException) -> str:
@@ -113,7 +118,11 @@ class ServiceJudge:
         return self._model
 
     def judge(self, data: bytes, *, again: bool = False) -> tuple[ExplainedResponse, Model]:
-        response = self._ask("POST", f"/predict?explain=true{'&again=true' if again else ''}", data)
+        try:
+            response = self._ask("POST", f"/predict?explain=true{'&again=true' if again else ''}", data)
+        except _BrokenOffError as error:
+            self.model()  # raises where the service is at fault; where it answers, the image may have ended its process
+            raise FailedError(error.reason) from None
         if response.status_code in _ABOUT_THE_IMAGE:
             problem = self._problem(response)
             raise RefusedError(problem.get("type", "").rpartition("/")[2] or "refused", problem.get("detail", ""))
@@ -142,7 +151,11 @@ class ServiceJudge:
                 verify=self._verify,
                 allow_redirects=False,
             )
+        except requests.ReadTimeout:
+            raise _BrokenOffError(f"the service has not answered within {ANSWER_SECONDS:.0f} s") from None
         except requests.RequestException as error:
+            if error.args and isinstance(error.args[0], ProtocolError):
+                raise _BrokenOffError("the service has ended the connection without an answer") from None
             raise UnavailableError(f"the service {out_of_reach(error)}") from None
 
     @property

@@ -191,6 +191,11 @@ class Ledger:
                 (state, reason, model, time.time(), image),
             )
 
+    def waits(self, image: str, reason: str) -> None:
+        """Write down why an image waits, through no fault of its own: it counts as no try."""
+        with self.transaction() as db:
+            db.execute("UPDATE images SET reason = ? WHERE id = ?", (reason, image))
+
     def postpone(self, image: str, reason: str, wait: float) -> None:
         """Count a try that failed, and try again after ``wait`` seconds."""
         with self.transaction() as db:
@@ -234,6 +239,13 @@ class Ledger:
             db.execute(
                 "UPDATE images SET state = ?, done = ?, reason = CASE WHEN ? = '' THEN reason ELSE ? END WHERE id = ?",
                 (end, now, why, why, image),
+            )
+
+    def delivery_waits(self, image: str, destination: str, reason: str) -> None:
+        """Write down why a delivery waits, through no fault of its own: it counts as no try."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE deliveries SET reason = ? WHERE id = ? AND destination = ?", (reason, image, destination)
             )
 
     def postpone_delivery(self, image: str, destination: str, reason: str, wait: float) -> None:

@@ -143,7 +143,7 @@ class Work:
             results, model, refusal = self._results(self._spool.image(entry.id), again=self._ledger.asked(entry.id))
         except UnavailableError as error:
             self._ledger.not_asked(entry.id)
-            self._ledger.postpone(entry.id, error.reason, 0)
+            self._ledger.waits(entry.id, error.reason)
             self.gates["service"].failed(error)
             return
         except RefusedError as error:
@@ -210,7 +210,7 @@ class Work:
             return True
         except UnavailableError as error:
             for entry in entries[len(reasons) :]:
-                self._ledger.postpone_delivery(entry.id, url, error.reason, 0)
+                self._ledger.delivery_waits(entry.id, url, error.reason)
             gate.failed(error)
             return True
         gate.worked()

@@ -123,6 +123,7 @@ def test_an_image_waits_for_a_service_that_does_not_answer_for_it(
     with running(tmp_path, ServiceJudge(service.url, "a key", True), archive) as gateway:
         gateway.take(1)
         gateway.until("received", reason=reason)
+        assert gateway.ledger.rows("SELECT tries FROM images") == [(0,)], "only its own failures set it aside"
         service.answer, service.status = answers_of(judge, film(1)), 200
         gateway.until("done")
     assert all(headers["Authorization"] == "Bearer a key" for _, headers, _ in service.requests)
@@ -153,6 +154,26 @@ def test_an_image_that_breaks_the_service_does_not_hold_up_the_next(
         assert gateway.ledger.rows("SELECT tries FROM images") == [(10,)]
 
 
+def test_an_image_that_ends_the_services_process_is_set_aside_in_the_end(
+    tmp_path: Path, judge: LocalJudge, archive: Peer, service: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bento.pacs.work.wait_before", lambda tries: 0.01)
+    answer = answers_of(judge, film(1))
+
+    def dies(content: bytes) -> bytes:
+        if content:
+            raise ConnectionAbortedError("the connection closes without an answer")
+        return answer(content)
+
+    service.answer = dies
+    with running(tmp_path, ServiceJudge(service.url, "", True), archive) as gateway:
+        gateway.take(1)
+        gateway.until("set aside", reason="ended the connection without an answer")
+        service.answer = answer
+        gateway.take(2)
+        gateway.until("done")
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [(503, b""), (401, b""), (200, b"hello"), (200, b"[]"), (200, b'{"00081199": 3}')],
@@ -165,8 +186,9 @@ def test_results_wait_for_a_destination_that_takes_nothing(
         gateway.take(1)
         gateway.until("judged")
         end = time.monotonic() + SECONDS
-        while not gateway.ledger.rows("SELECT 1 FROM deliveries WHERE tries > 0") and time.monotonic() < end:
+        while not gateway.ledger.rows("SELECT 1 FROM deliveries WHERE reason != ''") and time.monotonic() < end:
             time.sleep(0.02)
+        assert gateway.ledger.rows("SELECT tries FROM deliveries") == [(0,)], "only its own refusals set it aside"
         archive.status, archive.answer = 200, stored
         gateway.until("done")
 
