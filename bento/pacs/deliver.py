@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBase
 from pynetdicom import AE
 from pynetdicom.sop_class import EnhancedSRStorage  # type: ignore[attr-defined]
 
+from bento.pacs.encoding import encoded
 from bento.pacs.judge import CONNECT_SECONDS, UnavailableError, out_of_reach
 from bento.pacs.settings import Destination
 
@@ -23,6 +24,8 @@ DUPLICATE = 0x0111
 _WARNINGS = range(0xB000, 0xC000)
 _BUSY = {0x0122, *range(0xA700, 0xA800)}
 """Statuses that mean the destination, not the object: out of resources, or not accepting this class at the moment."""
+SYNTAX_NOT_SUPPORTED = 0xC122
+"""STOW-RS's failure reason (PS3.18 I.2.2) for a transfer syntax that the server does not take."""
 _UID, _REASON, _STORED, _FAILED = "00081155", "00081197", "00081199", "00081198"
 """Tags of a STOW-RS answer (PS3.18 I): referenced UID, failure reason, and the sequences of what was (not) stored."""
 
@@ -137,6 +140,12 @@ class StowSender:
         for results in images:
             uids = [_uid_of(data) for data in results]
             missing = [uid for uid in uids if uid not in stored and failed.get(uid) != DUPLICATE]
+            unsupported = response.status_code == requests.codes.unsupported_media_type
+            if unsupported or any(failed.get(uid) == SYNTAX_NOT_SUPPORTED for uid in missing):
+                plain = [_uncompressed(data) for data in results]
+                if plain != list(results):
+                    yield from self.send([plain])
+                    continue
             reasons = [f"failure reason {failed[uid]:04X}" for uid in missing if uid in failed]
             yield (reasons or [f"it answers {response.status_code} and names no reason"])[0] if missing else ""
 
@@ -154,6 +163,15 @@ class StowSender:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise UnavailableError("what answers is no DICOMweb server") from None
         return stored, failed
+
+
+def _uncompressed(data: bytes) -> bytes:
+    """A result without compression; the very bytes where it has none."""
+    result = dcmread(io.BytesIO(data))
+    if not result.file_meta.TransferSyntaxUID.is_compressed:
+        return data
+    result.decompress(generate_instance_uid=False)
+    return encoded(result)
 
 
 def _uid_of(data: bytes) -> str:

@@ -22,6 +22,8 @@ class Peer:
     """A real HTTP server that answers with what it is told to, and keeps what it was sent."""
 
     status: int = 200
+    first: list[int] = field(default_factory=list)
+    """Statuses of the first requests, before ``status``."""
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -38,8 +40,9 @@ def answering(certificate: tuple[Path, Path] | None = None) -> Iterator[Peer]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             peer.requests.append((self.path, dict(self.headers), content))
-            body = peer.answer(content) if peer.answer and peer.status == 200 else peer.body
-            self.send_response(peer.status)
+            status = peer.first.pop(0) if peer.first else peer.status
+            body = peer.answer(content) if peer.answer and status == 200 else peer.body
+            self.send_response(status)
             for name, value in (peer.headers | {"Content-Length": str(len(body))}).items():
                 self.send_header(name, value)
             self.end_headers()

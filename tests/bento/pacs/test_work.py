@@ -1,18 +1,25 @@
 """Between the doors: what is retried, what is set aside, what is sent and deleted; with real HTTP on both sides."""
 
 import contextlib
+import io
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import JPEGBaseline8Bit
 
+from bento.pacs.capture import make_capture
 from bento.pacs.deliver import StowSender, web_session
+from bento.pacs.encoding import encoded
 from bento.pacs.intake import Intake, Outcome
 from bento.pacs.judge import Judge, LocalJudge, ServiceJudge, UnavailableError
 from bento.pacs.ledger import Ledger
 from bento.pacs.settings import Destination
+from bento.pacs.source import read_source
 from bento.pacs.spool import Spool
 from bento.pacs.watch import Watcher
 from bento.pacs.work import Options, Work
@@ -211,6 +218,30 @@ def test_what_a_server_says_that_it_has_not_stored_is_set_aside_with_its_reason(
         archive.answer = stored
         gateway.ledger.retry()
         gateway.until("done")
+
+
+@pytest.mark.parametrize("refusal", ["its failure reason", "415"])
+def test_a_server_that_takes_no_jpeg_gets_the_capture_uncompressed(
+    judge: LocalJudge, archive: Peer, refusal: str
+) -> None:
+    answer, model = judge.judge(film(1))
+    capture = encoded(make_capture(read_source(film(1)), model, answer, datetime.now()))
+
+    def takes_no_jpeg(content: bytes) -> bytes:
+        body = stored(content)
+        if JPEGBaseline8Bit.encode() not in content:
+            return body
+        items = json.loads(body)["00081199"]["Value"]
+        return json.dumps({"00081198": {"Value": [one | {"00081197": {"Value": [0xC122]}} for one in items]}}).encode()
+
+    archive.answer = takes_no_jpeg
+    archive.first = [415] if refusal == "415" else []
+    sender = StowSender(Destination.parse(archive.url), web_session("", True, None))
+    assert list(sender.send([[capture]])) == [""]
+    assert len(archive.requests) == 2
+    sent = dcmread(io.BytesIO(archive.requests[1][2].partition(b"\r\n\r\n")[2]), force=True)
+    assert sent.SOPInstanceUID == dcmread(io.BytesIO(capture)).SOPInstanceUID
+    assert (sent.PhotometricInterpretation, len(sent.PixelData)) == ("RGB", 3 * sent.Rows * sent.Columns)
 
 
 def test_a_full_spool_takes_nothing_until_something_is_delivered(
