@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -19,6 +20,11 @@ def onnx_program(graph: nn.Module, example: Tensor, outputs: Sequence[str]) -> A
         example: of its input, with an N of 2 or more.
         outputs: their names.
     """
+    graph = deepcopy(graph)
+    for module in graph.modules():
+        # Half of the exporter's time for a ReLU6: what works in place is traced anew as a chain of smaller operations.
+        if isinstance(module, nn.Hardtanh | nn.ReLU | nn.SiLU):
+            module.inplace = False
     # The exporter narrates on standard output and in its log, and warns of its own deprecations.
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
