@@ -19,8 +19,9 @@ from tests.support.server import free_port
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 TOOLS = ("Orthanc", "storescu", "dciodvfy")
 START_SECONDS = 30
-_CLIENT = httpx.Client(trust_env=False, timeout=60)
-"""For all of them: to make one for each request would cost as much as the gateway does for half a film."""
+_CLIENT = httpx.Client(trust_env=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""For all of them: to make one for each request would cost as much as the gateway does for half a film. Each request
+has a connection of its own: Orthanc closes one that is idle for a second, just when the next request may come."""
 
 
 def need_orthanc() -> None:
