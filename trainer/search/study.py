@@ -1,11 +1,16 @@
 """The study: its storage, what a killed search has left in it, and the loop that runs trials."""
 
+import signal
+import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import optuna
@@ -14,7 +19,14 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from trainer.errors import UserError
 from trainer.files import read_text, write_text
@@ -24,6 +36,8 @@ HEARTBEAT = 30
 """Seconds between the signs of life that a trial in a shared storage gives."""
 SILENCE = 150
 """Seconds without one after which its machine counts as gone."""
+LOOK_AGAIN = 2.0
+"""Seconds after which a storage that could not be opened is tried once more."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 Told = Callable[[Study, FrozenTrial], None]
 """Is told of a trial that has ended."""
@@ -102,22 +116,44 @@ class Studies:
             KeyboardInterrupt: its trial goes back into the queue.
         """
         waits = False
-        while True:
-            fail_stale_trials(study)
-            if left() > 0:
-                waits = False
-                try:
-                    study.optimize(_claimed(objective, self.worker), n_trials=1, callbacks=[told])
-                except BaseException:
-                    self.release(study)
-                    raise
-            elif running := len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
-                if not waits:
-                    say(f"waiting for {running} of other machines")
-                waits = True
-                time.sleep(2)
-            else:
-                return
+        with _interrupts() as interrupted:
+            while True:
+                fail_stale_trials(study)
+                if left() > 0:
+                    waits = False
+                    try:
+                        study.optimize(_claimed(objective, self.worker), n_trials=1, callbacks=[told])
+                    except BaseException:
+                        self.release(study)
+                        raise
+                elif running := len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+                    if not waits:
+                        say(f"waiting for {running} of other machines")
+                    waits = True
+                    time.sleep(2)
+                else:
+                    return
+                if interrupted():
+                    raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Gives whether Ctrl-C was pressed, also where its exception was lost: Python drops one raised in a finalizer."""
+    pressed, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _claimed(objective: Callable[[Trial], float], worker: str) -> Callable[[Trial], float]:
@@ -146,12 +182,7 @@ def open_studies(folder: Path, url: str | None) -> Studies:
     try:
         if url is None:
             return Studies(RDBStorage(f"sqlite:///{own.absolute()}"), read_text(token).strip(), shared=False)
-        storage = RDBStorage(
-            url,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=SILENCE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        storage = _shared_storage(url)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -162,6 +193,22 @@ def open_studies(folder: Path, url: str | None) -> Studies:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UserError(f"{'--storage' if url else own}: can't be opened ({reason})") from error
     return Studies(storage, read_text(token).strip(), shared=True)
+
+
+def _shared_storage(url: str) -> RDBStorage:
+    """The storage behind a URL; of two machines that make its tables at once, one finds them when it looks again."""
+    opened = partial(
+        RDBStorage,
+        url,
+        heartbeat_interval=HEARTBEAT,
+        grace_period=SILENCE,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+    )
+    try:
+        return opened()
+    except (IntegrityError, OperationalError, ProgrammingError):
+        time.sleep(LOOK_AGAIN)
+        return opened()
 
 
 def finished(study: Study) -> list[FrozenTrial]:

@@ -1,7 +1,9 @@
 """``search`` end to end, on the small run's generated images."""
 
+import contextlib
 import csv
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -17,6 +20,7 @@ from tests.support.server import ROOT
 from tests.trainer.search.conftest import SMALL, Searched
 from trainer.cli import load_settings, main
 from trainer.search.search import search_split_data
+from trainer.search.study import open_studies
 from trainer.search_settings import SearchSettings
 from trainer.settings import Settings
 
@@ -143,6 +147,21 @@ def test_ctrl_c_is_told_in_one_line(trained: Trained, tmp_path: Path) -> None:
     told = [line for line in errors.splitlines() if line and "does not read" not in line]
     assert told == ["trainer: interrupted; finished trials are kept, go on with the same command"]
     assert "RUNNING" not in _states(tmp_path / "s")
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # as the command has it
+def test_an_interrupt_that_is_lost_counts_before_the_next_trial(tmp_path: Path) -> None:
+    studies = open_studies(tmp_path, None)
+    study = studies.open("s", {})
+
+    def loses_it(trial: optuna.Trial) -> float:
+        with contextlib.suppress(KeyboardInterrupt):  # as Python does in a finalizer
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0.0
+
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(study, loses_it, lambda: 5, lambda study, trial: None)
+    assert len(study.trials) == 1
 
 
 def test_two_machines_share_their_trials(trained: Trained, tmp_path: Path) -> None:
