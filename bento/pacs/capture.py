@@ -116,8 +116,9 @@ def draw(answer: ExplainedResponse, model: Model) -> Image.Image:
 
 
 def _shown(answer: ExplainedResponse) -> ClassMap:
-    """The map that is drawn: of the disease furthest above, or least below, its threshold; else of the top class."""
-    best = max(answer.flags, key=lambda flag: (flag.flagged, flag.score - flag.threshold), default=None)
+    """The map that is drawn: of the flagged disease that is most probable, else of any; else of the top class."""
+    confidences = {prediction.label: prediction.confidence for prediction in answer.predictions}
+    best = max(answer.flags, key=lambda flag: (flag.flagged, confidences.get(flag.label, 0)), default=None)
     label = best.label if best else answer.predictions[0].label
     return next(one for one in answer.explanation.maps if one.label == label)
 

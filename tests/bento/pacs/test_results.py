@@ -166,6 +166,28 @@ def test_a_panel_of_many_diseases_loses_none(judge: LocalJudge) -> None:
     assert draw(answer.model_copy(update={"flags": flags}), model).height > draw(answer, model).height == 546
 
 
+@pytest.mark.parametrize("probable", ["PNEUMONIA", "TUBERCULOSIS"])
+def test_the_map_is_that_of_the_flagged_disease_that_is_most_probable(judge: LocalJudge, probable: str) -> None:
+    answer, model = judge.judge(film(2))
+    limits = {"PNEUMONIA": (0.97, 0.85), "TUBERCULOSIS": (1.0, 0.9999)}  # odds against normal, threshold
+    changed = {
+        "flags": [
+            one.model_copy(update={"flagged": True, "score": limits[one.label][0], "threshold": limits[one.label][1]})
+            for one in answer.flags
+        ],
+        "predictions": [
+            one.model_copy(update={"confidence": 0.99 if one.label == probable else 0.005})
+            for one in answer.predictions
+        ],
+    }
+    strength = {"PNEUMONIA": -1.0, "TUBERCULOSIS": 5.0, "NORMAL": -1.0}
+    maps = [ClassMap(label=label, values=[[value] * 7] * 7) for label, value in strength.items()]
+    changed["explanation"] = answer.explanation.model_copy(update={"maps": maps})
+    picture = np.asarray(draw(answer.model_copy(update=changed), model).crop((0, 34, 512, 546)), np.int16)
+    coloured = float(np.mean(np.ptp(picture, axis=2) > 30))
+    assert coloured > 0.5 if probable == "TUBERCULOSIS" else coloured == 0
+
+
 def test_the_report_has_each_number_of_the_answer(judge: LocalJudge) -> None:
     answer, report, _ = results(film(3), judge)
     found = groups(report)
