@@ -50,7 +50,7 @@ class Novelty(Schema):
     """How unlike the training images the image is."""
 
     score: float
-    """Above the threshold: outside what the model knows. No probability; typical training images have about 1."""
+    """Above the threshold: outside what the model knows. No probability; typical images have about 1."""
     threshold: float
 
 

@@ -3,7 +3,7 @@
 Both are read off the frozen, pre-trained stages. Fine-tuning collapses what its classes do not need, and with it what
 tells an ankle from a chest; the stages before it keep that (measured: tests/benchmarks).
 
-Novelty is how far an image's layout is from the mean training image's, see :mod:`trainer.export.likeness`. Its
+Novelty is how far an image's layout is none that the training images have, see :mod:`trainer.export.likeness`. Its
 threshold lets 98 % of the validation images pass, also when they are seen through other scanners, simulated, and when
 nothing was fitted to their site: else every other hospital's images would be novel.
 """
@@ -29,8 +29,8 @@ from trainer.features.prefix_cache import Prefix
 from trainer.types import Array
 
 METHOD = (
-    "one less the normalised cross-correlation of the frozen stages' output and its mean over the training images, "
-    "where it fits best, divided by a typical training image's"
+    "share of the frozen stages' output, averaged to cells, outside of the subspace of the training images' layouts, "
+    "where it fits best, divided by a typical validation image's"
 )
 PASS = 0.98
 """Share of the validation images that must pass."""
@@ -126,6 +126,7 @@ def fit_novelty(
     files = validation.files
     rows = _drawn(rng, len(validation.labels), MOST_IMAGES["validation"])
     plain = Seen.of(_read(features.validation[cut], rows, view=0))
+    novelty.measure_by(plain.cells)
     left_out = _scores_left_out(
         novelty, Sites(training.cells, sites, groups), Sites(plain.cells, np.array(validation.sites)[rows])
     )

@@ -16,7 +16,7 @@ from trainer.features.prefix_cache import Prefix
 from trainer.features.store import Store
 from trainer.files import write_bytes
 
-FORMAT = 5
+FORMAT = 6
 """To be raised with every change of how they are fitted, which makes the kept files out of date."""
 
 
@@ -34,7 +34,7 @@ def cached_novelty(path: Path, cut: int, fit: Callable[[], FittedHeads]) -> Fitt
         return FittedHeads(
             FrozenStageHeads(
                 cut,
-                Novelty(*(tensors[name] for name in ("mean", "spread", "template", "typical"))),
+                Novelty(*(tensors[name] for name in ("mean", "spread", "directions", "typical"))),
                 OrientationHead(tensors["weight"], tensors["bias"]),
             ).eval(),
             NoveltyFit.model_validate(record["novelty"]),

@@ -1,4 +1,4 @@
-"""Likeness: a template of the training images' layout, found wherever it lies."""
+"""Likeness: the subspace of the training images' layouts, found wherever it lies."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,7 @@ def names(count: int) -> Array:
 def test_a_typical_image_scores_one_and_another_layout_more() -> None:
     training = layouts()
     novelty = Novelty.fit(training, names(60))
+    novelty.measure_by(layouts())
     own = novelty(layouts())
     assert own.median().item() == pytest.approx(1, abs=0.1)
     assert novelty(random(60, 4, 7, 7)).min() > 1.5 * own.max()
