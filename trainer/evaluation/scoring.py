@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from bento.artifact import TestMetrics
 from bento.imaging.errors import ImageError
 from bento.imaging.intake import Intake
 from bento.imaging.properties import input_properties
 from bento.inference.input_warnings import GRAVE
+from trainer.data.duplicates import thumbnail
 from trainer.data.listing import Radiograph
 from trainer.errors import UserError
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.metrics import compute_metrics
-from trainer.evaluation.shortcut_controls import occluded, thumbnail
+from trainer.evaluation.shortcut_controls import occluded
 from trainer.files import write_text
 from trainer.inference.image_stream import each_intake
 from trainer.inference.model_store import SealedModel
@@ -136,7 +138,7 @@ def score_images(
             parts = model.session.predict(np.stack(occluded(taken.image))).probabilities
         grave = np.array(any(warning.kind in GRAVE for warning in taken.warnings))
         seen = (input_properties(taken), grave)
-        answer = (whole.probabilities[0], whole.embedding[0], thumbnail(taken.image), parts, *seen)
+        answer = (whole.probabilities[0], whole.embedding[0], thumbnail(Image.fromarray(taken.image)), parts, *seen)
         if whole.novelty is None or whole.orientation is None:
             return answer
         return *answer, whole.novelty[0], whole.orientation[0]

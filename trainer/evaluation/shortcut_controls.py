@@ -7,19 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bento.artifact import Interval
+from trainer.data.duplicates import SIDE
 from trainer.evaluation.bootstrap import JudgedImages, MetricValues, intervals, macro_f1
 from trainer.evaluation.figures import figure, figure_with_interval
 from trainer.running.documents import Document
 from trainer.types import Floats, Integers
 
-SIDE = 32
-"""Side in pixels of the thumbnails that audit and controls work on."""
 MARGIN = 8
 """The lungs are taken to lie inside the image less an eighth of its side at each edge."""
 NOTABLE = {"thumbnail": 1 / 2, "border": 1 / 4, "lungs_blacked_out": 1 / 4, "shuffled": 1 / 8}
@@ -91,12 +89,6 @@ class Control(Document):
     fired: bool
     text: str
     """What it shows, in words."""
-
-
-def thumbnail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """An image S×S reduced to :data:`SIDE` × :data:`SIDE`; each pixel is the mean of those that it covers."""
-    small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.uint8)
 
 
 def pooled(thumbnails: npt.NDArray[np.uint8], side: int) -> Floats:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.manifold import TSNE
 
 from bento.artifact import ONNX_FILE, Manifest, OperatingPoint, SiteThreshold, Threshold
 from bento.inference.session import Session
+from trainer.data.duplicates import thumbnail
 from trainer.data.fetch_report import read_fetch_report
 from trainer.data.file_control import control_files
 from trainer.data.file_properties import read_file_properties
@@ -34,7 +36,6 @@ from trainer.evaluation.shortcut_controls import (
     linear_predictions,
     pooled,
     shuffled_predictions,
-    thumbnail,
 )
 from trainer.evaluation.summary import EvaluationSummary, summarise, write_summary
 from trainer.evaluation.warnings import find_warnings
@@ -76,8 +77,7 @@ def assess_run(
     held_out = _judge_held_out(run, saved, test, model, summary) if saved.hold_out_site else None
     if training.novelty is not None:
         summary.novelty_rates = judge_novelty(test, training.novelty, training.orientations, held_out)
-    train = split_radiographs(records, data_dir, "train")
-    train, small, _ = judge_each(train, model, lambda taken: thumbnail(taken.image), "reading training images")
+    train, small = _thumbnails(run, split_radiographs(records, data_dir, "train"), model)
     truth = np.array([classes.index(radiograph.label) for radiograph in train])
     with task("controls"):
         summary.controls = run_controls(test, validation, np.stack(small), truth)
@@ -103,6 +103,14 @@ def assess_run(
     summary.warnings = find_warnings(summary)
     write_summary(run.folder, summary)
     return test, summary
+
+
+def _thumbnails(run: Run, train: list[Radiograph], model: SealedModel) -> tuple[list[Radiograph], list[Array]]:
+    """Training images and their thumbnails: those that training has left, or of the images that can be read."""
+    if run.training_thumbnails.is_file():
+        return train, list(np.load(run.training_thumbnails))
+    title = "reading training images"
+    return judge_each(train, model, lambda taken: thumbnail(Image.fromarray(taken.image)), title)[:2]
 
 
 def assess_stored(

@@ -9,7 +9,7 @@ import numpy as np
 from bento.imaging.intake import DECODING
 from trainer.data.manifest import Record
 from trainer.features.augmentation import Augmentation
-from trainer.features.batches import Fetch, from_cache, from_images
+from trainer.features.batches import Fetch, from_cache, from_images, views_shown
 from trainer.features.decoded_store import ImageFiles, Images, decoded_images, images_path
 from trainer.features.memmap import missing_anywhere
 from trainer.features.prefix_cache import Prefix, Views, cache_bytes, cache_paths, prefix_outputs
@@ -87,7 +87,7 @@ def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, val
     if affordable:
         store = store_of(settings)
         return Features(
-            _cached(prefix, train, replace(views, count=affordable), store, "train"),
+            _cached(prefix, train, replace(views, count=affordable), store, "train", _last(settings)),
             _cached(prefix, validation, plain, store, "val"),
         )
     return Features(
@@ -96,8 +96,15 @@ def make_features(settings: Settings, prefix: Prefix, train: LabelledImages, val
     )
 
 
-def _cached(prefix: Prefix, split: LabelledImages, views: Views, store: Store, title: str) -> dict[int, Fetch]:
-    arrays = prefix_outputs(prefix, split.images, split.key, views, store, title)
+def _last(settings: Settings) -> int:
+    """Views that Phase A, whose input is the output at the last cut, is shown."""
+    return 1 + int(views_shown(np.arange(2), settings.epochs_a).max())
+
+
+def _cached(
+    prefix: Prefix, split: LabelledImages, views: Views, store: Store, title: str, last: int | None = None
+) -> dict[int, Fetch]:
+    arrays = prefix_outputs(prefix, split.images, split.key, views, store, title, last)
     return {cut: from_cache(array, prefix.device) for cut, array in zip(prefix.cuts, arrays, strict=True)}
 
 
@@ -121,7 +128,9 @@ def _make_room(
         store.make_room(0)
         return 0
     views = replace(views, count=affordable)
-    paths = cache_paths(store, prefix, train.key, views) + cache_paths(store, prefix, validation.key, Views())
+    paths = cache_paths(store, prefix, train.key, views, _last(settings)) + cache_paths(
+        store, prefix, validation.key, Views()
+    )
     if missing_anywhere(paths):
         store.make_room(plain + per_view * affordable)
     return affordable

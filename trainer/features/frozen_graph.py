@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
+from onnx.utils import Extractor
 from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
 
@@ -32,22 +33,25 @@ class _FrozenStages(nn.Module):
 
 def frozen_graph(
     model: Classifier, stages: nn.Sequential, cuts: Sequence[int], image_size: int
-) -> Callable[[Tensor], list[Tensor]]:
-    """What computes the outputs of frozen stages before each cut; several threads may call it at once.
+) -> Callable[[Tensor, Sequence[int]], list[Tensor]]:
+    """What computes the outputs of frozen stages before the first cuts; several threads may call it at once.
 
     Args:
         model: whose normalisation comes first.
         stages: on the CPU, in evaluation mode and without gradients.
-        cuts: indices into the stages, ascending.
+        cuts: indices into the stages, ascending. It is asked for all of them or for the first ones.
         image_size: S, side of the images N×S×S that it takes, ``float32`` or ``uint8``.
     """
     graph = _FrozenStages(model, stages, cuts).eval()
     program = onnx_program(graph, torch.zeros(2, image_size, image_size), [str(cut) for cut in cuts])
     options = SessionOptions()
     options.intra_op_num_threads = 1  # each caller's thread
-    session = InferenceSession(program.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    sessions = {}
+    for end in range(1, len(cuts) + 1):
+        part = Extractor(program).extract_model(["images"], [str(cut) for cut in cuts[:end]])
+        sessions[end] = InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def outputs(images: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(x) for x in session.run(None, {"images": images.float().numpy()})]
+    def outputs(images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        return [torch.from_numpy(x) for x in sessions[len(wanted)].run(None, {"images": images.float().numpy()})]
 
     return outputs

@@ -8,7 +8,7 @@ Phase B's the last blocks and the head: one pass through the backbone fills both
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,8 +50,8 @@ class Prefix:
         """Images at once: on CPUs 8 are as fast as 32, in a quarter of the memory."""
         return 8 if self.device.type == "cpu" else 32
 
-    def quick(self, image_size: int, views: int) -> Callable[[Tensor], list[Tensor]]:
-        """What computes :meth:`outputs` at all cuts of so many views: on a CPU by ONNX Runtime where that pays."""
+    def quick(self, image_size: int, views: int) -> Callable[[Tensor, Sequence[int]], list[Tensor]]:
+        """What computes :meth:`outputs` at the first cuts, of so many views: on CPUs by ONNX Runtime where it pays."""
         if self.device.type == "cpu" and views * image_size**2 >= QUICK:
             return frozen_graph(self.model, self.stages, self.cuts, image_size)
         return self.outputs
@@ -102,18 +102,24 @@ class Views:
 
 
 def cache_bytes(prefix: Prefix, images: int, image_size: int, views: int) -> int:
-    """Size of a cache on disk."""
+    """Largest size of a cache on disk: with all views at all cuts."""
     return 2 * views * images * sum(int(np.prod(shape)) for shape in prefix.shapes(image_size))
 
 
-def cache_paths(store: Store, prefix: Prefix, key: str, views: Views) -> list[Path]:
+def cache_paths(store: Store, prefix: Prefix, key: str, views: Views, last: int | None = None) -> list[Path]:
     """The file of each cut's outputs; ``key`` names the images, their order and their preprocessing."""
-    content = ["view 0 is the image", prefix.digest(), key, repr(views)]
-    return [store.path("prefix", *content, cut) for cut in prefix.cuts]
+    content = ["view 0 is the image", prefix.digest(), key]
+    kept = [repr(replace(views, count=count)) for count in _counts(prefix, views, last)]
+    return [store.path("prefix", *content, of, cut) for of, cut in zip(kept, prefix.cuts, strict=True)]
+
+
+def _counts(prefix: Prefix, views: Views, last: int | None) -> list[int]:
+    """Number of views that are kept at each cut."""
+    return [views.count] * (len(prefix.cuts) - 1) + [min(views.count, last or views.count)]
 
 
 def prefix_outputs(
-    prefix: Prefix, images: Images, key: str, views: Views, store: Store, title: str = ""
+    prefix: Prefix, images: Images, key: str, views: Views, store: Store, title: str = "", last: int | None = None
 ) -> list[Array]:
     """Outputs of the stages before each cut, from the cache or computed here.
 
@@ -124,6 +130,7 @@ def prefix_outputs(
         views: K views of each image.
         store: where the arrays are kept.
         title: what the images are, for the progress bar.
+        last: how many views are wanted of the last cut; None: all.
 
     Returns:
         One memory-mapped ``float16`` array per cut: K×N×(shape of one output).
@@ -131,9 +138,10 @@ def prefix_outputs(
     Raises:
         UserError: the disk is full.
     """
-    paths = cache_paths(store, prefix, key, views)
+    paths = cache_paths(store, prefix, key, views, last)
     if missing_anywhere(paths):
-        shapes = [(views.count, len(images), *shape) for shape in prefix.shapes(images[np.arange(1)].shape[1])]
+        sizes, counts = prefix.shapes(images[np.arange(1)].shape[1]), _counts(prefix, views, last)
+        shapes = [(count, len(images), *size) for count, size in zip(counts, sizes, strict=True)]
         with ExitStack() as stack:
             arrays = [
                 stack.enter_context(create_array(path, shape, "float16"))
@@ -144,7 +152,7 @@ def prefix_outputs(
 
 
 def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, title: str) -> None:
-    """Compute this process's share of all views."""
+    """Compute this process's share of all views that the arrays have room for."""
     rows_here = np.array(own_rows(len(images)), dtype=np.int64)
     batches = [rows_here[start : start + prefix.batch] for start in range(0, len(rows_here), prefix.batch)]
     total = views.count * len(rows_here)
@@ -152,10 +160,13 @@ def _fill(arrays: list[Array], prefix: Prefix, images: Images, views: Views, tit
         outputs = prefix.quick(images[np.arange(1)].shape[1], views.count * len(images))
         for view in range(views.count):
             random = views.random(len(images), view)
+            wanted = [array for array in arrays if view < len(array)]
 
-            def fill(rows: Array, view: int = view, random: Tensor | None = random) -> int:
+            def fill(
+                rows: Array, view: int = view, random: Tensor | None = random, wanted: list[Array] = wanted
+            ) -> int:
                 batch = views.make(images[rows], None if random is None else random[rows], prefix.device)
-                for array, x in zip(arrays, outputs(batch), strict=True):
+                for array, x in zip(wanted, outputs(batch, prefix.cuts[: len(wanted)]), strict=True):
                     array[view, rows] = x.half().cpu().numpy()
                     release(array)
                 return len(rows)

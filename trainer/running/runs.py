@@ -84,6 +84,11 @@ class Run:
         return self.folder / "held_out_site_predictions.csv"
 
     @property
+    def training_thumbnails(self) -> Path:
+        """The training images at 32×32 pixels, in the manifest's order, for the evaluation's controls."""
+        return self.folder / "training_thumbnails.npy"
+
+    @property
     def embedding_map(self) -> Path:
         """Where each test image lies in the t-SNE map of the embeddings."""
         return self.folder / "embedding_map.csv"

@@ -81,7 +81,9 @@ class Pool:
     def _of_strength(self, strength: float, swapped: bool) -> dict[int, Fetch]:
         if (strength, swapped) not in self._features:
             settings = at_strength(self.base, strength)
-            own = make_features(settings, self.prefix, self.train, self.validation)
+            # Trials differ in Phase A's epochs: with so many it is shown every view.
+            every = settings.model_copy(update={"epochs_a": 2 * settings.views})
+            own = make_features(every, self.prefix, self.train, self.validation)
             validation = own.validation
             if swapped:
                 views = Views(augmentation_of(settings), settings.views, settings.seed)

@@ -1,5 +1,6 @@
 """Training: wires images, features, phases and export into a run. Holds no logic of its own."""
 
+import io
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from functools import partial
 import ignite.distributed as idist
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
 from bento.inference.session import Session
+from trainer.data.duplicates import thumbnail
 from trainer.data.holdout import run_records
 from trainer.data.manifest import Record, fingerprint
 from trainer.device import prepare
@@ -24,8 +27,9 @@ from trainer.export.novelty_cache import cached_novelty, novelty_path
 from trainer.export.onnx import check_parity, export_onnx, logits_of, save_weights
 from trainer.export.temperature import fit_temperature
 from trainer.features.dataset import Features, LabelledImages, augmentation_of, load_images, make_features, store_of
+from trainer.features.decoded_store import Images
 from trainer.features.prefix_cache import Prefix
-from trainer.files import write_json
+from trainer.files import write_bytes, write_json
 from trainer.models.backbones import build_classifier, frozen_blocks, phase_b_cut
 from trainer.models.classifier import Classifier
 from trainer.running.durations import judging_seconds, training_seconds
@@ -101,6 +105,7 @@ def train(settings: Settings, run: Run) -> None:
         chosen_by = Examples(prepared.features.validation, prepared.validation.labels, prepared.validation.sites)
         phases = train_tail(settings, prepared.model, prepared.classes, train_on, chosen_by, run.checkpoints, log)
     if idist.get_rank() == 0:
+        _keep_thumbnails(prepared.train.images, run)
         summary = _seal(prepared, run) | {
             "classes": prepared.classes,
             "fingerprint": fingerprint(records),
@@ -153,6 +158,14 @@ def _sample(settings: Settings, radiographs: LabelledImages) -> Tensor:
     images = torch.from_numpy(np.array(radiographs.images[np.arange(min(32, len(radiographs.labels)))]))
     augmentation = augmentation_of(settings)
     return augmentation.apply(images, augmentation.draw(len(images), settings.seed))
+
+
+def _keep_thumbnails(images: Images, run: Run) -> None:
+    """Leave thumbnails for the evaluation, where the images are decoded: it need not decode them again."""
+    if isinstance(images, np.ndarray):
+        content = io.BytesIO()
+        np.save(content, np.stack([thumbnail(Image.fromarray(image)) for image in images]))
+        write_bytes(run.training_thumbnails, content.getvalue())
 
 
 def _seal(prepared: Prepared, run: Run) -> dict[str, object]:

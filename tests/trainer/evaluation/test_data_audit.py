@@ -11,10 +11,10 @@ from PIL import Image, ImageEnhance
 
 from bento.imaging.intake import fit, load_array
 from bento.imaging.preprocessing import Preprocessing
+from trainer.data.duplicates import thumbnail
 from trainer.data.manifest import Record, Split
 from trainer.data.sample import generate
 from trainer.evaluation.data_audit import audit, duplicate_pairs
-from trainer.evaluation.shortcut_controls import thumbnail
 
 SPEC = Preprocessing(image_size=64)
 
@@ -42,7 +42,7 @@ def record(name: str, label: str = "NORMAL", split: Split = "train", patient: st
 
 
 def small(image: Image.Image) -> npt.NDArray[np.uint8]:
-    return thumbnail(fit(image.convert("L"), SPEC).image)
+    return thumbnail(Image.fromarray(fit(image.convert("L"), SPEC).image))
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -98,7 +98,7 @@ def test_the_whole_audit_counts_what_it_should(tmp_path: Path) -> None:
     for row, image in zip(rows, images, strict=True):
         (tmp_path / row.path).parent.mkdir(parents=True, exist_ok=True)
         image.convert("L").save(tmp_path / row.path)
-    thumbnails = {row.path: thumbnail(load_array(tmp_path / row.path, SPEC)) for row in rows}
+    thumbnails = {row.path: thumbnail(Image.fromarray(load_array(tmp_path / row.path, SPEC))) for row in rows}
     found = audit(rows, tmp_path, thumbnails, {"bad.png": "damaged"}, {}, seed=1)
     assert found.counts["train"]["x"] == {"NORMAL": 20, "TUBERCULOSIS": 10}
     assert found.counts["test"]["x"] == {"TUBERCULOSIS": 10}

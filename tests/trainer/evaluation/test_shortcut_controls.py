@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.support.judged import judged
+from trainer.data.duplicates import thumbnail
 from trainer.data.sample import LABELS, generate
 from trainer.evaluation.bootstrap import JudgedImages
 from trainer.evaluation.confounding import Association, association
@@ -23,7 +25,6 @@ from trainer.evaluation.shortcut_controls import (
     occluded,
     pooled,
     shuffled_predictions,
-    thumbnail,
 )
 
 IMAGES, TRAIN, SIZE = 420, 260, 48
@@ -44,7 +45,7 @@ def try_controls(confounded: bool) -> Tried:
     patients = np.array([radiograph.patient for radiograph in radiographs])
     train = np.arange(IMAGES) < TRAIN
     test = ~train & ~np.isin(patients, patients[train])
-    small = np.stack([thumbnail(radiograph.pixels) for radiograph in radiographs])
+    small = np.stack([thumbnail(Image.fromarray(radiograph.pixels)) for radiograph in radiographs])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     model.fit(pooled(small[train], 16), truth[train])
     one = JudgedImages(classes, truth[test], model.predict_proba(pooled(small[test], 16)), patients[test].tolist())
@@ -141,7 +142,7 @@ def test_the_border_classifier_sees_nothing_of_the_central_region() -> None:
     border, _ = occluded(image)
 
     def ring(radiograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
-        return border_pixels(thumbnail(radiograph)[None])
+        return border_pixels(thumbnail(Image.fromarray(radiograph))[None])
 
     assert ring(image).shape == (1, 28)
     np.testing.assert_array_equal(ring(image), ring(border))

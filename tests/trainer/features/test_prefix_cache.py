@@ -60,6 +60,19 @@ def test_many_views_are_computed_by_onnx_runtime_and_are_the_same(
         np.testing.assert_allclose(other, one, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_fewer_views_of_the_last_cut_are_the_first_of_all(
+    quick: bool, model: Classifier, images: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if quick:
+        monkeypatch.setattr("trainer.features.prefix_cache.QUICK", 15 * 64**2)
+    every, few = outputs(model, images, tmp_path), outputs(model, images, tmp_path, last=2)
+    assert [len(array) for array in every] == [3, 3]
+    assert [len(array) for array in few] == [3, 2]
+    np.testing.assert_array_equal(few[0], every[0])
+    np.testing.assert_allclose(few[1], every[1][:2], rtol=2e-3, atol=2e-3)
+
+
 def test_views_are_the_image_and_the_augmentations_of_their_seed(
     model: Classifier, images: Array, tmp_path: Path
 ) -> None:

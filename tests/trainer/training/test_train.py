@@ -14,14 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.datasets import ImageFolder
 
 from bento.artifact import ONNX_FILE, WEIGHTS_FILE, sha256_file
+from bento.imaging.intake import load_array
 from tests.support.runs import FLAGS, Trained, trainer
 from tests.support.server import ROOT
+from trainer.data.duplicates import thumbnail
+from trainer.data.manifest import read_manifest
 from trainer.evaluation.metrics import compute_metrics
 from trainer.running.history import read_history
+from trainer.settings import Settings
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 TORCHRUN = [sys.executable, *LAUNCHER, "-m", "trainer"]
@@ -81,6 +86,13 @@ def test_each_epoch_is_told_with_its_cross_entropy_and_each_phase_ends_with_the_
 def test_split_folders_are_image_folders_of_torchvision(trained: Trained) -> None:
     for split in ("train", "val", "test"):
         assert ImageFolder(str(trained.data_dir / split)).classes == ["NORMAL", "PNEUMONIA", "TUBERCULOSIS"]
+
+
+def test_kept_thumbnails_are_what_the_evaluation_would_make_of_the_files(trained: Trained) -> None:
+    settings = Settings.model_validate(yaml.safe_load(trained.run.config.read_text()))
+    files = [settings.data_dir / one.path for one in read_manifest(settings.data_dir) if one.split == "train"]
+    made = [thumbnail(Image.fromarray(load_array(file, settings.preprocessing))) for file in files]
+    np.testing.assert_array_equal(np.load(trained.run.training_thumbnails), np.stack(made))
 
 
 def test_metrics_can_be_rebuilt_from_predictions(trained: Trained) -> None:
