@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,8 @@ def assess_run(
 def _thumbnails(run: Run, train: list[Radiograph], model: SealedModel) -> tuple[list[Radiograph], list[Array]]:
     """Training images and their thumbnails: those that training has left, or of the images that can be read."""
     if run.training_thumbnails.is_file():
-        return train, list(np.load(run.training_thumbnails))
+        with suppress(ValueError, EOFError):  # a damaged file: they are made anew
+            return train, list(np.load(run.training_thumbnails))
     title = "reading training images"
     return judge_each(train, model, lambda taken: thumbnail(Image.fromarray(taken.image)), title)[:2]
 

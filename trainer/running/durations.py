@@ -38,7 +38,7 @@ def judging_seconds(settings: Settings, images: Mapping[str, int]) -> dict[str, 
         "judging validation images": (0.01 + 0.02 * pixels) * images["val"],
         "judging test images": (0.01 + 0.06 * pixels) * images["test"],
         "metrics": 3.0,
-        "reading training images": 0.01 * images["train"],
+        "reading training images": 0.01 * images["train"] if settings.cache == "off" else 0.0,  # thumbnails
         "controls": 3.0,
         "pictures": 3.0,
         "hashing images": 0.01 * (images["train"] + images["val"]),
