@@ -51,8 +51,10 @@ def site_adjustment(labels: Array, weights: Array | None, sites: Sequence[str], 
     """Logarithm of each class's share, by weight, of each site's training images: ``float32`` S×C, sites in order.
 
     Added to the logits in training, it takes away what the network would gain by knowing which classes a site has
-    (logit adjustment, Menon et al. 2021, by site). A class that a site lacks has :data:`LEAST_SHARE`; the row of
-    images whose site is unknown (empty) is 0.
+    (logit adjustment, Menon et al. 2021, by site). A share is given as a multiple of the even one, which changes no
+    loss, and one that is missing as :data:`LEAST_SHARE`. The adjustment is 0 for images whose site is unknown (empty),
+    and for classes that nothing within a site tells from the site's own, not even by way of third classes: without
+    the sites' differences they would not be told apart at all.
 
     Args:
         labels: N class indices.
@@ -63,7 +65,8 @@ def site_adjustment(labels: Array, weights: Array | None, sites: Sequence[str], 
     names, rows = np.unique(sites, return_inverse=True)
     shares = np.zeros((len(names), classes))
     np.add.at(shares, (rows, labels), 1.0 if weights is None else weights)
+    seen = (shares > 0) & (names != "")[:, None]
+    comparable = seen @ np.linalg.matrix_power(seen.T @ seen, classes)
     shares /= shares.sum(axis=1, keepdims=True)
-    adjustment = np.log(np.maximum(shares, LEAST_SHARE))
-    adjustment[names == ""] = 0
-    return torch.tensor(adjustment, dtype=torch.float32)
+    of_even = np.maximum(shares, LEAST_SHARE) * comparable.sum(axis=1, keepdims=True)
+    return torch.tensor(np.log(of_even, where=comparable, out=np.zeros_like(shares)), dtype=torch.float32)

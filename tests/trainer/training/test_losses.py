@@ -31,10 +31,27 @@ SITES = ["A", "A", "A", "A", "A", "B", "", ""]
 def test_the_adjustment_is_the_logarithm_of_each_classs_weight_in_its_site() -> None:
     """Site A: 4 of 8 is class 0. Site B has class 0 alone. Of the images of unknown site nothing is known."""
     found = site_adjustment(LABELS, WEIGHTS, SITES, classes=2)
-    expected = [[0, 0], [math.log(4 / 8), math.log(4 / 8)], [math.log(1.0), math.log(1e-6)]]  # sites "", A, B
+    expected = [[0, 0], [math.log(2 * 4 / 8), math.log(2 * 4 / 8)], [math.log(2.0), math.log(2e-6)]]  # sites "", A, B
     torch.testing.assert_close(found, torch.tensor(expected))
-    counted = site_adjustment(LABELS, None, SITES, classes=3)
-    torch.testing.assert_close(counted[1], torch.tensor([3 / 5, 2 / 5, 1e-6]).log())
+    counted = site_adjustment(LABELS, None, SITES, classes=2)
+    torch.testing.assert_close(counted[1], torch.tensor([2 * 3 / 5, 2 * 2 / 5]).log())
+
+
+def test_what_no_site_tells_apart_is_not_adjusted() -> None:
+    """Sites A and B have classes 0 and 1, C has 1 and 2, D has 3, E has 2; 2 and 3 meet where no site is named."""
+    seen = {"A": [0, 1], "B": [0, 0, 0, 1], "C": [1, 2], "D": [3], "E": [2], "": [2, 3]}
+    sites, labels = zip(*((site, label) for site, found in seen.items() for label in found), strict=True)
+    found = site_adjustment(np.array(labels), None, sites, classes=5).tolist()
+    apart, by_name = math.log(3e-6), dict(zip(sorted(seen), found, strict=True))
+    even = math.log(3 / 2)
+    assert by_name == {
+        "": [0, 0, 0, 0, 0],
+        "A": pytest.approx([even, even, apart, 0, 0], rel=1e-6),
+        "B": pytest.approx([math.log(3 * 3 / 4), math.log(3 / 4), apart, 0, 0], rel=1e-6),
+        "C": pytest.approx([apart, even, even, 0, 0], rel=1e-6),
+        "D": [0, 0, 0, 0, 0],
+        "E": pytest.approx([apart, apart, math.log(3), 0, 0], rel=1e-6),
+    }
 
 
 def test_the_adjusted_loss_is_cross_entropy_of_logits_with_the_sites_prior() -> None:
