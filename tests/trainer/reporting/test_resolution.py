@@ -8,20 +8,20 @@ from trainer.reporting.resolution import MEASURED, resolution_text
     [
         pytest.param(
             224, {"224×224": 9, "2000×3000": 1},
-            "Trained at 224×224 pixels; the longer side of the sources has 224 in the median. An input of 384 pixels "
+            "Trained at 224×224 pixels; the longer side of the sources has 224 in the median. An input of 320 pixels "
             "can't be tried with these files, which have fewer.",
             id="small sources can't be tried at a larger size",
         ),
         pytest.param(
             224, {"512×512": 3},
             "Trained at 224×224 pixels; the longer side of the sources has 512 in the median. "
-            f"{MEASURED} Try it by --image-size 384.",
+            f"{MEASURED} Try it by --image-size 320.",
             id="large sources can",
         ),
         pytest.param(
             128, {"299×299": 1, "1024×300": 2},
             "Trained at 128×128 pixels; the longer side of the sources has 1,024 in the median. "
-            f"{MEASURED} Try it by --image-size 384 (2 of 3 images are large enough).",
+            f"{MEASURED} Try it by --image-size 320 (2 of 3 images are large enough).",
             id="some of which are small",
         ),
         pytest.param(
